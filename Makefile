@@ -1,0 +1,48 @@
+# Every target sets up what it needs. `.venv` is made anew when pyproject.toml or constraints.txt change.
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: reproduce test test-all lint types bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make reproduce   run the article'"'"'s experiment and print its table with ours beside it'
+	@echo 'make test        run the tests'
+	@echo 'make lint        check style; make types: check types'
+	@echo 'make bench       measure speed beside Keras (installs TensorFlow in .venv-keras)'
+	@echo 'make clean       remove environments and caches; runs/ stays'
+
+reproduce: .venv/core
+	.venv/bin/shiftproof reproduce
+
+test: .venv/dev
+	.venv/bin/python -m pytest -n auto -q
+
+lint: .venv/dev
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+
+types: .venv/dev
+	.venv/bin/mypy
+
+bench: .venv/dev .venv-keras/done
+	.venv/bin/python benchmarks/training.py
+
+clean:
+	rm -rf .venv .venv-keras build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/core: pyproject.toml constraints.txt
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	touch $@
+
+.venv/dev: .venv/core
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+.venv-keras/done: benchmarks/keras-requirements.txt
+	rm -rf .venv-keras
+	$(PYTHON) -m venv .venv-keras
+	.venv-keras/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	touch $@

@@ -1,0 +1,62 @@
+"""Which device to compute on, and what machine this is."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+from shiftproof._threads import available_cores
+from shiftproof.errors import OptionError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` takes CUDA, else MPS, else the CPU.
+
+    Raises:
+        OptionError: The device does not exist here.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise OptionError("a device such as auto, cpu, cuda, cuda:1 or mps", repr(name)) from error
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not present.get(device.type, False):
+        raise OptionError(
+            f"the device {name!r} to be present",
+            "none",
+            cause="This machine has no such device, or this torch was built without it.",
+            fix="Use --device auto.",
+        )
+    return device
+
+
+def describe_machine(device: torch.device) -> str:
+    """Processor and number of cores, and the accelerator if one is used."""
+    processor = f"{_processor_name()}, {available_cores()} cores"
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}; {processor}"
+    return processor if device.type == "cpu" else f"{device.type}; {processor}"
+
+
+def _processor_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

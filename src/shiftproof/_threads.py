@@ -1,0 +1,80 @@
+"""One pool of single-threaded workers for the whole process.
+
+Torch splits one operation over threads, and how it splits changes the last bits of a sum. Here the
+work is split instead: into parts that do not depend on the machine, each computed by one thread,
+put together in a fixed order. The bytes are then the same on one core and on many, parts of several
+networks share the pool, and no core waits for another inside an operation.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_users = 0
+_threads_before = 1
+
+
+def available_cores() -> int:
+    """Cores that this process may use.
+
+    Example:
+        >>> available_cores() >= 1
+        True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread_per_operation() -> Iterator[None]:
+    """Have torch compute each operation on one thread; restore its setting when the last user leaves."""
+    global _users, _threads_before
+    with _lock:
+        if _users == 0:
+            _threads_before = torch.get_num_threads()
+            torch.set_num_threads(1)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                torch.set_num_threads(_threads_before)
+
+
+@contextmanager
+def worker_pool(n_threads: int | None = None) -> Iterator[Executor]:
+    """A pool whose workers compute each operation on one thread.
+
+    Args:
+        n_threads: Workers; all available cores by default.
+    """
+    n_threads = n_threads or available_cores()
+    with one_thread_per_operation(), ThreadPoolExecutor(n_threads, initializer=_single) as pool:
+        yield pool
+
+
+def _single() -> None:
+    # The setting is kept per thread: a new one would ask the machine again.
+    torch.set_num_threads(1)
+
+
+def in_order(pool: Executor, tasks: Sequence[Callable[[], T]]) -> list[T]:
+    """Run tasks side by side and return their results in the order of the tasks.
+
+    Example:
+        >>> with worker_pool(2) as pool:
+        ...     in_order(pool, [lambda: 1, lambda: 2])
+        [1, 2]
+    """
+    return [future.result() for future in [pool.submit(task) for task in tasks]]

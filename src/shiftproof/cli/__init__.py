@@ -1,0 +1,4 @@
+"""The command line."""
+
+from shiftproof.cli._app import main as main
+from shiftproof.cli._app import run as run

@@ -1,0 +1,65 @@
+"""The command line: parse, one public call, render, exit code. Nothing heavy is imported to parse."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from shiftproof.cli import _lists, _study
+from shiftproof.cli._output import guarded
+
+app = typer.Typer(
+    name="shiftproof",
+    help="Measure, explain, fix and prove translation (image-shift) invariance of vision networks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("reproduce")(_study.study)
+app.command("study", help="The same, for any study: a built-in one or a TOML file.")(_study.study)
+app.add_typer(_lists.zoo, name="zoo")
+app.add_typer(_lists.data, name="data")
+app.command()(_lists.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"shiftproof {version('shiftproof')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: Without the program's name; those of the process by default.
+    """
+
+    def command() -> int | None:
+        try:
+            outcome: int | None = app(args=arguments, standalone_mode=False)
+        except SystemExit as leaving:
+            return leaving.code if isinstance(leaving.code, int) else 0
+        return outcome
+
+    return guarded(command)
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""`shiftproof zoo ls`, `shiftproof data ls`, `shiftproof doctor`: what is there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from shiftproof.cli._output import print_json, results
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+zoo = typer.Typer(help="Networks built here.", no_args_is_help=True)
+data = typer.Typer(help="Sources of images.", no_args_is_help=True)
+
+# Packages that some function needs and the core does not; `doctor` says which work.
+OPTIONAL = ("torchvision", "timm", "onnxruntime", "matplotlib", "cv2", "keras")
+
+
+@zoo.command("ls")
+def zoo_ls(
+    pattern: Annotated[str, typer.Argument(help="Shell pattern.")] = "*", as_json: Json = False
+) -> None:
+    """List the networks: name, parameters, what it is, where it comes from."""
+    from shiftproof.zoo import networks
+
+    specs = [networks.get(name) for name in networks.names(pattern)]
+    _show(
+        [
+            {
+                "name": spec.name,
+                "parameters": spec.n_parameters,
+                "summary": spec.summary,
+                "source": spec.source,
+            }
+            for spec in specs
+        ],
+        as_json,
+    )
+
+
+@data.command("ls")
+def data_ls(as_json: Json = False) -> None:
+    """List the sources of images."""
+    from shiftproof.data import data_sources
+
+    _show(
+        [
+            {"name": source.name, "summary": source.summary, "source": source.source}
+            for source in data_sources
+        ],
+        as_json,
+    )
+
+
+def doctor(as_json: Json = False) -> None:
+    """Show versions, devices, and which optional packages work: what a bug report needs."""
+    from importlib.metadata import version
+
+    import torch
+
+    from shiftproof._device import choose_device, describe_machine
+
+    facts = {
+        "shiftproof": version("shiftproof"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": platform.platform(),
+        "machine": describe_machine(torch.device("cpu")),
+        "device": str(choose_device()),
+        **{name: _state(name) for name in OPTIONAL},
+    }
+    _show([{"what": what, "value": value} for what, value in facts.items()], as_json)
+
+
+def _state(module: str) -> str:
+    try:
+        return str(getattr(importlib.import_module(module), "__version__", "present"))
+    except ModuleNotFoundError:
+        return "not installed"
+    except Exception as error:  # an optional package may break in any way; that is the finding
+        return f"installed but broken: {type(error).__name__}: {str(error).splitlines()[0][:100]}"
+
+
+def _show(rows: list[dict[str, str | int]], as_json: bool) -> None:
+    if as_json:
+        print_json(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    table = Table()
+    for title in rows[0] if rows else ("nothing matches",):
+        table.add_column(title, justify="right" if title == "parameters" else "left")
+    for row in rows:
+        table.add_row(*(f"{v:,}" if isinstance(v, int) else v for v in row.values()))
+    results.print(table)

@@ -1,0 +1,135 @@
+"""`shiftproof reproduce`, also known as `shiftproof study`: run a declarative experiment."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shiftproof.cli._output import Exit, messages, on_interrupt, print_json, results
+
+Preset = Annotated[str | None, typer.Option(help="Size of the study; the first one in its file by default.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of every network.")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Trainings of every network.")]
+Networks = Annotated[str | None, typer.Option(help="Rows to run, separated by commas.", metavar="NAME,…")]
+Data = Annotated[str | None, typer.Option(help="Images: mnist or idx:FOLDER.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use the first images only, of both parts.")]
+Protocols = Annotated[
+    str | None, typer.Option(help="Shift protocols, separated by commas.", metavar="NAME,…")
+]
+InputScales = Annotated[str | None, typer.Option(help="raw (0 to 255), unit (0 to 1), or both with a comma.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any other field of the training, for example learning_rate=0.001 or "
+        "early_stopping.patience_epochs=3; repeatable.",
+        metavar="KEY=VALUE",
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="Run directory; by default a new one in runs/.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compute everything again.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Networks trained at a time; the cores by default.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def study(
+    reference: Annotated[
+        str, typer.Argument(help="A built-in study, or a file that ends in .toml.")
+    ] = "article",
+    preset: Preset = None,
+    epochs: Epochs = None,
+    seeds: Seeds = None,
+    networks: Networks = None,
+    data: Data = None,
+    limit: Limit = None,
+    protocols: Protocols = None,
+    input_scales: InputScales = None,
+    settings: Settings = None,
+    out: Out = None,
+    fresh: Fresh = False,
+    device: Device = "auto",
+    workers: Workers = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a study, by default the article's experiment, and print its table with ours beside it.
+
+    A study is a list of networks × training × shift protocols × seeds. Stop it at any time: the same
+    command goes on where it was.
+    """
+    from shiftproof._device import choose_device
+    from shiftproof._files import write_atomically
+    from shiftproof.cli._progress import watching
+    from shiftproof.engine import StopSignal, open_run
+    from shiftproof.errors import Stopped
+    from shiftproof.report import print_study, read_study, to_markdown
+    from shiftproof.study import Materials, load_study, parse_overrides, run_study
+
+    training = dict(_setting(text) for text in settings or ())
+    overrides = parse_overrides(
+        {
+            "seeds": seeds,
+            "networks": _names(networks),
+            "data": data,
+            "limit": limit,
+            "protocols": _names(protocols),
+            "input_scales": _names(input_scales),
+            "training": training if epochs is None else {**training, "epochs": epochs},
+        }
+    )
+    materials = Materials.load(
+        load_study(reference, preset=preset, overrides=overrides), choose_device(device)
+    )
+    stop = StopSignal()
+    about: dict[str, Any] = {"command": shlex.join(["shiftproof", *sys.argv[1:]])}
+    name = materials.study.name
+    with open_run(name, materials.config(), out=out, fresh=fresh, about=about) as run:
+        messages.print(f"Run directory: {run.folder}", soft_wrap=True)
+        try:
+            with on_interrupt(stop.set), watching(messages, quiet=quiet) as watcher:
+                record = run_study(materials, run, workers=workers, watcher=watcher, stop=stop)
+        except Stopped:
+            again = shlex.join(["shiftproof", *(a for a in sys.argv[1:] if a != "--fresh")])
+            messages.print(f"Stopped; everything finished is kept. To go on: {again}", soft_wrap=True)
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        checked = read_study(record)
+        write_atomically(run.folder / "report.md", to_markdown(checked))
+    if as_json:
+        print_json(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False))
+    else:
+        print_study(checked, results)
+        results.print(f"Record: {run.folder / 'report.json'}", soft_wrap=True)
+    if checked.status == "incomplete":
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """KEY=VALUE, a value as in TOML or else a plain word; a.b=c makes nested tables."""
+    import tomllib
+
+    from shiftproof.errors import ConfigError
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError("KEY=VALUE after --set", repr(text))
+    try:
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    first, *rest = key.split(".")
+    for part in reversed(rest):
+        parsed = {part: parsed}
+    return first, parsed

@@ -1,0 +1,8 @@
+"""Units of work, where their results are kept, and the workers that compute them."""
+
+from shiftproof.engine._execute import StopSignal as StopSignal
+from shiftproof.engine._execute import execute as execute
+from shiftproof.engine._run import Run as Run
+from shiftproof.engine._run import open_run as open_run
+from shiftproof.engine._units import Unit as Unit
+from shiftproof.engine._units import UnitStore as UnitStore

@@ -1,0 +1,85 @@
+"""What can go wrong, each with what was expected, what came, why, and what to do.
+
+Every error that a user can cause is a `ShiftproofError`; the command line turns it into one
+message on stderr and exit code 2. Each class also is the builtin that a caller would catch anyway.
+"""
+
+from __future__ import annotations
+
+
+class ShiftproofError(Exception):
+    """An error with the shape `Expected <what>, got <value>. <cause> <fix>`.
+
+    Args:
+        expected: What would have been right, as a noun phrase.
+        got: What came instead; shown with `str`, so pass `repr(name)` for a name.
+        cause: One sentence on the likely cause.
+        fix: One sentence with the exact remedy.
+
+    Example:
+        >>> raise ShapeError("`images` of shape (N, C, H, W)", (28, 28), fix="Add two axes.")
+        Traceback (most recent call last):
+            ...
+        shiftproof.errors.ShapeError: Expected `images` of shape (N, C, H, W), got (28, 28). Add two axes.
+    """
+
+    def __init__(self, expected: str, got: object, *, cause: str = "", fix: str = "") -> None:
+        self.expected = expected
+        self.got = got
+        self.cause = cause
+        self.fix = fix
+        super().__init__(" ".join(filter(None, [f"Expected {expected}, got {got}.", cause, fix])))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are rebuilt from `args` by default, which holds the finished sentence only.
+        return _rebuild, (type(self), self.expected, self.got, self.cause, self.fix)
+
+
+def _rebuild(
+    kind: type[ShiftproofError], expected: str, got: object, cause: str, fix: str
+) -> ShiftproofError:
+    return kind(expected, got, cause=cause, fix=fix)
+
+
+class ShapeError(ShiftproofError, ValueError):
+    """A tensor has the wrong number of axes or the wrong size."""
+
+
+class OptionError(ShiftproofError, ValueError):
+    """An argument has a value that is not among the legal ones."""
+
+
+class UnknownNameError(ShiftproofError, LookupError):
+    """A name is not in its registry."""
+
+
+class ConfigError(ShiftproofError, ValueError):
+    """A study or configuration file says something that has no meaning."""
+
+
+class DataError(ShiftproofError, ValueError):
+    """A data file is missing, damaged or not what it claims to be."""
+
+
+class CheckpointError(ShiftproofError, ValueError):
+    """A checkpoint does not fit what it is loaded into, or is damaged."""
+
+
+class TrainingError(ShiftproofError, ArithmeticError):
+    """Training cannot go on, for example because the loss is not a number."""
+
+
+class ComparisonError(ShiftproofError, ValueError):
+    """Two records were put together that do not belong together."""
+
+
+class OutputError(ShiftproofError, OSError):
+    """A result cannot be written where it should go."""
+
+
+class MissingDependencyError(ShiftproofError, ImportError):
+    """An optional package is needed and is absent or broken."""
+
+
+class Stopped(ShiftproofError):
+    """Work was asked to stop, and stopped at a point from which it can go on."""

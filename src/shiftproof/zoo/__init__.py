@@ -1,0 +1,8 @@
+"""Networks built here, by name."""
+
+from shiftproof.zoo._article import PixelRows as PixelRows
+from shiftproof.zoo._spec import ImageShape as ImageShape
+from shiftproof.zoo._spec import Network as Network
+from shiftproof.zoo._spec import NetworkSpec as NetworkSpec
+from shiftproof.zoo._spec import build_network as build_network
+from shiftproof.zoo._spec import networks as networks
