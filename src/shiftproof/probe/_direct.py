@@ -103,7 +103,8 @@ def _answer_batch(
     """All shifts of one batch of images, so that memory does not grow with the number of images."""
     images = data.images[batch].to(device).float().div_(255)
     labels = data.labels[batch].to(device)
-    unshifted = _logits(model, images)
+    n_classes = len(data.class_names)
+    unshifted = _logits(model, images, n_classes)
     per_image = offsets_px.ndim == 3
     columns: list[tuple[Tensor, Tensor, Tensor]] = []
     for shift in range(offsets_px.shape[-2]):
@@ -111,7 +112,7 @@ def _answer_batch(
         logits = unshifted
         if bool(offset.any()):
             moved = translate(images, offset, border=protocol.border, interpolation=protocol.interpolation)
-            logits = _logits(model, moved)
+            logits = _logits(model, moved, n_classes)
         columns.append((logits.argmax(1), _true_prob(logits, labels), _drift(logits, unshifted)))
     predicted, true_prob, drift = (torch.stack(column, 1) for column in zip(*columns, strict=True))
     return {
@@ -123,12 +124,14 @@ def _answer_batch(
     }
 
 
-def _logits(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def _logits(model: Callable[[Tensor], Tensor], images: Tensor, n_classes: int) -> Tensor:
     logits = model(images)
-    if logits.ndim != 2 or len(logits) != len(images):
+    n = len(images)
+    if logits.ndim != 2 or len(logits) != n or logits.shape[1] < n_classes:
         raise ShapeError(
-            f"the model to answer {len(images)} images with logits of shape ({len(images)}, K)",
+            f"the model to answer {n} images with logits of shape ({n}, K), K of at least {n_classes}",
             tuple(logits.shape),
+            cause=f"The data have {n_classes} classes.",
         )
     return logits.float()
 

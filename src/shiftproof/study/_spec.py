@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shiftproof._digest import Json
 from shiftproof._registry import unknown_name
-from shiftproof.errors import ConfigError, ShiftproofError
+from shiftproof.errors import ConfigError
 from shiftproof.metrics import metrics
 from shiftproof.shifts import protocols
 from shiftproof.train import InputScale, Recipe
@@ -200,6 +200,9 @@ def _resolve(file: StudyFile, preset_name: str | None, overrides: Overrides) -> 
         raise unknown_name("preset", preset_name, file.presets)
     preset = file.presets.get(preset_name, Preset(summary="as written"))
     by_name = {row.name: row for row in file.rows}
+    if len(by_name) < len(file.rows):
+        names = [row.name for row in file.rows]
+        raise ConfigError("rows with different names", ", ".join(names))
     for name in preset.rows:
         _check_known("row", [name], by_name)
     used = overrides.networks or preset.rows_used or tuple(by_name)
@@ -289,21 +292,18 @@ def _validate(model: type[M], value: Mapping[str, Any], where: str) -> M:
 
 
 def _in_our_words(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
-    first = error.errors()[0]
+    """The first complaint; an unknown key comes before the missing one that it was meant to be."""
+    complaints = sorted(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
+    first = complaints[0]
     place = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        key = str(first["loc"][-1])
-        suggestion = unknown_name("key", key, _keys_at(model, first["loc"][:-1]))
+        suggestion = unknown_name("key", str(first["loc"][-1]), _keys_at(model, first["loc"][:-1]))
         return ConfigError(
-            f"only known keys in {where}",
-            f"{place!r}",
-            cause=suggestion.cause,
-            fix=suggestion.fix,
+            f"only known keys in {where}", repr(place), cause=suggestion.cause, fix=suggestion.fix
         )
-    cause = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"]
-    if isinstance(cause, ShiftproofError):
-        return ConfigError(f"{place!r} in {where} to be right", repr(first["input"]), cause=str(cause))
-    return ConfigError(f"{place!r} in {where} to be right", repr(first["input"]), cause=f"{cause}.")
+    if first["type"] == "missing":
+        return ConfigError(f"the key {place!r} in {where}", "none")
+    return ConfigError(f"{place!r} in {where} to be right", repr(first["input"]), cause=f"{first['msg']}.")
 
 
 def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> Iterable[str]:
