@@ -81,5 +81,9 @@ class MissingDependencyError(ShiftproofError, ImportError):
     """An optional package is needed and is absent or broken."""
 
 
+class WorkerError(ShiftproofError, RuntimeError):
+    """A process that computed for us is gone."""
+
+
 class Stopped(ShiftproofError):
     """Work was asked to stop, and stopped at a point from which it can go on."""

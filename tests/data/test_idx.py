@@ -59,7 +59,7 @@ def test_oracle_mnist_pixels_are_those_of_the_bytes() -> None:
 
 def test_plain_and_gzip_folders(folder: Path) -> None:
     train = load_data(f"idx:{folder}", "train")
-    assert (len(train), train.size_px, train.labels[3]) == (12, (6, 4), 3)
+    assert (len(train), train.size_px, int(train.labels[3])) == (12, (6, 4), 3)
     assert len(load_idx_folder(folder, "test")) == 5
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from shiftproof._files import make_folder, write_atomically
-from shiftproof.engine import StopSignal, Unit, UnitStore, execute, open_run
-from shiftproof.errors import DataError, OutputError, ShiftproofError, Stopped
+from shiftproof.engine import Unit, UnitStore, open_run
+from shiftproof.errors import OutputError
 
 
 def test_a_key_depends_on_everything_and_on_no_order() -> None:
@@ -125,51 +123,3 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
         with (run.folder / "events.jsonl").open("a") as file:
             file.write('{"event": "ha')
         assert [event["event"] for event in run.events()] == ["whole"]
-
-
-def test_tasks_come_back_in_order_whatever_ends_first() -> None:
-    def task(i: int) -> int:
-        time.sleep(0.02 * (3 - i))
-        return i
-
-    tasks = [lambda i=i: task(i) for i in range(4)]  # type: ignore[misc]
-    assert execute(tasks, workers=4, stop=StopSignal()) == [0, 1, 2, 3]
-
-
-def test_an_error_of_one_task_does_not_stop_the_others() -> None:
-    def fails() -> int:
-        raise DataError("x", "y")
-
-    results = execute([fails, lambda: 2], workers=1, stop=StopSignal())
-    assert isinstance(results[0], DataError)
-    assert results[1] == 2
-
-
-def test_a_defect_stops_all_and_shows() -> None:
-    started = []
-
-    def slow(stop: StopSignal) -> None:
-        started.append(1)
-        for _ in range(500):
-            stop.check()
-            time.sleep(0.01)
-
-    stop = StopSignal()
-    with pytest.raises(ZeroDivisionError, match="division by zero"):
-        execute([lambda: print(1 / 0), lambda: slow(stop)], workers=2, stop=stop)  # noqa: T201
-    with pytest.raises(Stopped, match="a request to stop"):
-        stop.check()
-
-
-def test_a_stop_ends_tasks_at_their_next_safe_point() -> None:
-    stop = StopSignal()
-
-    def waits() -> None:
-        while True:
-            stop.check()
-            time.sleep(0.005)
-
-    threading.Timer(0.05, stop.set).start()
-    results = execute([waits, waits, waits], workers=2, stop=stop)
-    assert all(isinstance(result, Stopped) for result in results)
-    assert all(isinstance(result, ShiftproofError) for result in results)

@@ -22,7 +22,7 @@ def test_grid_is_square_and_centred(steps: int, step_px: int) -> None:
     offsets = draw(Grid(steps * step_px, step_px))
     side = 2 * steps + 1
     assert offsets.shape == (side**2, 2)
-    assert len(offsets.unique(dim=0)) == side**2
+    assert len(torch.unique(offsets, dim=0)) == side**2
     assert torch.equal(offsets.sort(0).values, -offsets.sort(0, descending=True).values)
     assert torch.equal(offsets[len(offsets) // 2], torch.zeros(2, dtype=torch.float64))
 
@@ -49,7 +49,7 @@ def test_fractions_are_of_height_and_width() -> None:
 
 def test_integer_box_has_every_offset_equally_often() -> None:
     offsets = draw(IntegerBox(1, 2), n=30_000)[:, 0]
-    values, counts = offsets.unique(dim=0, return_counts=True)
+    values, counts = torch.unique(offsets, dim=0, return_counts=True)
     assert len(values) == 15
     assert values.min(0).values.tolist() == [-1, -2]
     assert (counts / len(offsets) - 1 / 15).abs().max() < 0.01
@@ -69,7 +69,7 @@ def test_protocols_repeat_by_seed(protocol: object) -> None:
     assert torch.equal(first, protocol.draw(50, SIZE_PX, seed=1))
     if isinstance(protocol.law, UniformBox):
         assert not torch.equal(first, protocol.draw(50, SIZE_PX, seed=2))
-        assert len(first.unique(dim=0)) == 50, "one draw per image"
+        assert len(torch.unique(first, dim=0)) == 50, "one draw per image"
 
 
 def test_article_protocols_are_those_of_the_article() -> None:

@@ -57,7 +57,7 @@ def test_bilinear_equals_opencv(border: Border, dy: float, dx: float) -> None:
 def test_bilinear_equals_scipy(border: Border, mode: str) -> None:
     image = images(n=1, channels=1).double()
     for offset in [(0.4, -1.3), (-5.5, 2.25), (20.75, -33.5)]:
-        expected = ndimage.shift(image[0, 0].numpy(), offset, order=1, mode=mode)
+        expected = ndimage.shift(image[0, 0].numpy(), np.array(offset), order=1, mode=mode)  # type: ignore[call-overload]
         moved = translate(image, offset, border=border)
         assert_close(moved[0, 0], torch.from_numpy(expected), atol=1e-12, rtol=0)
 

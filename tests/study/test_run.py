@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -111,8 +112,7 @@ def test_one_failed_row_does_not_lose_the_others(
     tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from shiftproof.study import _run
-
-    real = _run.fit
+    from shiftproof.train import fit as real
 
     def fit(network: object, *args: object, **kwargs: object) -> object:
         if getattr(network, "name", "") == "cnn1":
@@ -122,7 +122,7 @@ def test_one_failed_row_does_not_lose_the_others(
     monkeypatch.setattr(_run, "fit", fit)
     what = materials(tiny_study)
     with open_run("tiny", what.config(), out=tmp_path / "r") as run:
-        record = read_study(run_study(what, run))
+        record = read_study(run_study(what, run, workers=1))
     assert record.status == "incomplete"
     assert record.rows[0].error is None
     assert "nan at step 3" in (record.rows[1].error or "")
@@ -171,12 +171,17 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     tiny_study: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     long = [*command(tiny_study, tmp_path / "r"), "--epochs", "400"]
-    process = subprocess.Popen(long, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        long, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if "epoch 2/400" in line:
             break
-    process.send_signal(number)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # a terminal sends Ctrl-C to the workers too
+    else:
+        process.send_signal(number)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""

@@ -50,14 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; those of the process by default.
     """
 
-    def command() -> int | None:
-        try:
-            outcome: int | None = app(args=arguments, standalone_mode=False)
-        except SystemExit as leaving:
-            return leaving.code if isinstance(leaving.code, int) else 0
-        return outcome
-
-    return guarded(command)
+    return guarded(lambda: app(args=arguments, standalone_mode=False))
 
 
 def run() -> None:

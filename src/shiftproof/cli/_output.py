@@ -9,10 +9,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import Any
 
+import typer
 from rich.console import Console
 
 from shiftproof.errors import ShiftproofError
+
+# Typer has its own copy of click and exports no common base of the errors in a command line.
+UsageError: Any = typer.BadParameter.__bases__[0]
 
 results = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
@@ -52,10 +57,13 @@ def guarded(command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         messages.print("Interrupted.")
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Nobody reads the rest: keep the interpreter from failing to flush it at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+    except UsageError as error:
+        error.show()
+        return Exit.ERROR
+    except SystemExit as leaving:
+        # Both typer and rich end the process when nobody reads the rest of the output.
+        unread = isinstance(leaving.__context__, BrokenPipeError)
+        return Exit.OK if unread or not isinstance(leaving.code, int) else leaving.code
     except Exception:
         messages.print(traceback.format_exc(), markup=False)
         messages.print("This is a defect of shiftproof. Please report it with the lines above.")

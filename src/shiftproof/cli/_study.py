@@ -34,7 +34,10 @@ Settings = Annotated[
 Out = Annotated[Path | None, typer.Option(help="Run directory; by default a new one in runs/.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Compute everything again.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Networks trained at a time; the cores by default.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Networks at a time, a process each; default: the cores, or 1 on a GPU."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
@@ -66,6 +69,7 @@ def study(
     """
     from shiftproof._device import choose_device
     from shiftproof._files import write_atomically
+    from shiftproof._threads import available_cores
     from shiftproof.cli._progress import watching
     from shiftproof.engine import StopSignal, open_run
     from shiftproof.errors import Stopped
@@ -94,7 +98,8 @@ def study(
         messages.print(f"Run directory: {run.folder}", soft_wrap=True)
         try:
             with on_interrupt(stop.set), watching(messages, quiet=quiet) as watcher:
-                record = run_study(materials, run, workers=workers, watcher=watcher, stop=stop)
+                processes = workers or (available_cores() if materials.device.type == "cpu" else 1)
+                record = run_study(materials, run, workers=processes, watcher=watcher, stop=stop)
         except Stopped:
             again = shlex.join(["shiftproof", *(a for a in sys.argv[1:] if a != "--fresh")])
             messages.print(f"Stopped; everything finished is kept. To go on: {again}", soft_wrap=True)

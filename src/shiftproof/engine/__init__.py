@@ -1,5 +1,6 @@
 """Units of work, where their results are kept, and the workers that compute them."""
 
+from shiftproof.engine._execute import Channel as Channel
 from shiftproof.engine._execute import StopSignal as StopSignal
 from shiftproof.engine._execute import execute as execute
 from shiftproof.engine._run import Run as Run

@@ -138,7 +138,11 @@ def _check_ours(folder: Path, digest: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise OutputError(f"to be able to read {str(folder)!r}", error.strerror or error) from error
+        raise OutputError(
+            f"a folder for the run at {str(folder)!r}",
+            error.strerror or error,
+            fix="Choose another folder with --out.",
+        ) from error
     found = _digest_in(folder)
     if found == digest or not strangers or strangers == ["units"]:
         return

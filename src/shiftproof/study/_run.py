@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Protocol
 
@@ -15,10 +15,10 @@ import torch
 
 from shiftproof._device import describe_machine
 from shiftproof._digest import Json
-from shiftproof._threads import available_cores, worker_pool
+from shiftproof._threads import worker_pool
 from shiftproof.data import LabelledImages, load_data
-from shiftproof.engine import Run, StopSignal, Unit, execute
-from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
+from shiftproof.errors import DataError, ShiftproofError, Stopped
 from shiftproof.metrics import metrics
 from shiftproof.probe import Response, measure_response
 from shiftproof.shifts import protocols
@@ -28,6 +28,7 @@ from shiftproof.zoo import build_network
 
 SCHEMA_VERSION = 1
 Responses = dict[str, Response]
+Event = tuple[str, Progress | None]
 
 
 class Watcher(Protocol):
@@ -70,11 +71,15 @@ class Materials:
         training = load_data(study.data, "train").head(study.limit)
         return cls(study, training, load_data(study.data, "test").head(study.limit), device)
 
+    def digests(self) -> dict[str, Json]:
+        """The contents of the data."""
+        return {"train": self.training.digest, "test": self.test.digest}
+
     def config(self) -> dict[str, Json]:
         """Everything that the result depends on, and by which its run is known."""
         return {
             "study": self.study.config(),
-            "data": {"train": self.training.digest, "test": self.test.digest},
+            "data": self.digests(),
             "environment": self.environment(),
         }
 
@@ -93,7 +98,7 @@ def run_study(
     materials: Materials,
     run: Run,
     *,
-    workers: int | None = None,
+    workers: int = 1,
     threads: int | None = None,
     watcher: Watcher | None = None,
     stop: StopSignal | None = None,
@@ -103,8 +108,8 @@ def run_study(
     Args:
         materials: Study, data and device.
         run: Where units are kept; those that are there are not computed again.
-        workers: Networks at a time; by default as many as cores on a CPU, and one elsewhere.
-        threads: Cores that all of them share; all by default.
+        workers: Processes, each with one network at a time; 1 for this process itself.
+        threads: Cores that one network uses at a time; all by default.
         watcher: Told how far things are.
         stop: Set by someone else to make this raise `Stopped`.
 
@@ -119,13 +124,21 @@ def run_study(
     """
     study = materials.study
     watcher = watcher or Silent()
-    stop = stop or StopSignal()
     pairs = [(arm, seed) for arm in study.arms for seed in study.seeds]
-    if workers is None:
-        workers = available_cores() if materials.device.type == "cpu" else 1
-    with worker_pool(threads) as pool:
-        tasks = [partial(_arm, materials, run, arm, seed, pool, watcher, stop) for arm, seed in pairs]
-        results = execute(tasks, workers=min(workers, len(tasks)), stop=stop)
+    if workers == 1:
+        tasks = [partial(_arm, materials, run, arm, seed, threads) for arm, seed in pairs]
+    else:
+        about = study, str(materials.device), materials.digests()
+        tasks = [partial(_arm_elsewhere, *about, run, arm, seed, threads) for arm, seed in pairs]
+
+    def pass_on(event: Event) -> None:
+        label, progress = event
+        if progress is None:
+            watcher.finished(label)
+        else:
+            watcher.training(label, progress)
+
+    results = execute(tasks, workers=min(workers, len(tasks)), stop=stop, on_event=pass_on)
     errors = [result for result in results if isinstance(result, ShiftproofError)]
     for error in errors:
         if isinstance(error, Stopped) or len(errors) == len(results):
@@ -163,37 +176,45 @@ def run_study(
     return record
 
 
-def _label(arm: Arm, seed: int) -> str:
-    return f"{arm.name}, seed {seed}"
-
-
-def _arm(
-    materials: Materials,
+def _arm_elsewhere(
+    study: Study,
+    device: str,
+    digests: dict[str, Json],
     run: Run,
     arm: Arm,
     seed: int,
-    pool: Executor,
-    watcher: Watcher,
-    stop: StopSignal,
+    threads: int | None,
+    channel: Channel,
+) -> Responses:
+    """`_arm` in another process, which loads the data itself."""
+    materials = _materials(study.model_dump_json(), device)
+    if materials.digests() != digests:
+        raise DataError("the data to stay the same during a run", "other contents")
+    return _arm(materials, run, arm, seed, threads, channel)
+
+
+@lru_cache(maxsize=1)
+def _materials(study: str, device: str) -> Materials:
+    return Materials.load(Study.model_validate_json(study), torch.device(device))
+
+
+def _arm(
+    materials: Materials, run: Run, arm: Arm, seed: int, threads: int | None, channel: Channel
 ) -> Responses:
     """One trained network and its response under each protocol, computed or found."""
-    trained = _trained(materials, run, arm, seed, pool, watcher, stop)
-    responses = {}
-    for name in materials.study.protocols:
-        stop.check()
-        responses[name] = _measured(materials, run, trained, name, pool)
-    watcher.finished(_label(arm, seed))
+    label = f"{arm.name}, seed {seed}"
+    with worker_pool(threads) as pool:
+        trained = _trained(materials, run, arm, seed, label, pool, channel)
+        responses = {}
+        for name in materials.study.protocols:
+            channel.check_stop()
+            responses[name] = _measured(materials, run, trained, name, pool)
+    channel.send((label, None))
     return responses
 
 
 def _trained(
-    materials: Materials,
-    run: Run,
-    arm: Arm,
-    seed: int,
-    pool: Executor,
-    watcher: Watcher,
-    stop: StopSignal,
+    materials: Materials, run: Run, arm: Arm, seed: int, label: str, pool: Executor, channel: Channel
 ) -> Unit:
     data = materials.training
     unit = Unit(
@@ -217,7 +238,6 @@ def _trained(
         n_classes=len(data.class_names),
     )
     partial_path = run.units.partial_path(unit)
-    label = _label(arm, seed)
     start = time.monotonic()
     history = fit(
         network,
@@ -227,8 +247,8 @@ def _trained(
         device=materials.device,
         pool=pool,
         checkpoint=partial_path,
-        on_progress=partial(watcher.training, label),
-        check_stop=stop.check,
+        on_progress=lambda progress: channel.send((label, progress)),
+        check_stop=channel.check_stop,
     )
     partial_path.replace(run.units.path(unit))
     run.log(

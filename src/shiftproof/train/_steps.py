@@ -20,8 +20,9 @@ from shiftproof.shifts import ShiftProtocol, translate
 from shiftproof.train._fast import training_forward
 from shiftproof.zoo import Network
 
-# Parts that a batch is cut into on a CPU. A constant: the sum over parts decides the last bits.
-N_LANES = 4
+# Parts that a batch is cut into on a CPU. A constant: the sum over parts decides the last bits. Two,
+# because more parts mean more and smaller operations; more cores are for more networks at a time.
+N_LANES = 2
 
 
 class Steps(Protocol):
@@ -63,7 +64,7 @@ class Batches:
     def get(self, positions: slice) -> tuple[Tensor, Tensor]:
         """Images (n, C, H, W) float32 and labels (n,) at these positions of the order."""
         index = self.order[positions]
-        images = self.images[index].float().div_(255)
+        images = self.images.index_select(0, index).float().div_(255)
         if self.augmentation is not None:
             images = translate(
                 images,
@@ -71,7 +72,7 @@ class Batches:
                 border=self.augmentation.border,
                 interpolation=self.augmentation.interpolation,
             )
-        return images, self.labels[index]
+        return images, self.labels.index_select(0, index)
 
 
 class LaneSteps:

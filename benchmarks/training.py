@@ -1,0 +1,105 @@
+"""Seconds per epoch beside Keras 3 with TensorFlow, on the same cores, in one run.
+
+Usage: python benchmarks/training.py [--rows NAME,…] [--repeats N] [--images N] [--keras PYTHON]
+
+Ours and Keras take turns, each in a process of its own, so that a slow minute of the machine meets
+both. The result is the ratio of medians; every single time is kept in results/training.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shiftproof._device import describe_machine
+
+HERE = Path(__file__).parent
+# Largest acceptable ratio to Keras, and multiply-adds per image of one training step (forward, and
+# twice that backward but for the input of the first layer).
+TARGETS = {"cnn1": 0.55, "cnn2": 0.45, "cnn2-augmented": 0.35, "standard-nn": 0.40}
+FLOOR_GFLOPS = 150
+
+
+def multiply_adds(row: str) -> int:
+    """Multiply-adds of forward and backward for one image."""
+    if row == "standard-nn":
+        return 784 * (2 * 100 + 3 * 100 * 100) + 3 * 78_400 * 10
+    conv1 = 24 * 24 * 25 * 20
+    if row == "cnn1":
+        return 2 * conv1 + 3 * (2880 * 100 + 100 * 10)
+    return 2 * conv1 + 3 * (8 * 8 * 500 * 40 + 640 * 100 + 100 * 10)
+
+
+def seconds(python: str, script: str, row: str, n_images: int) -> float:
+    command = [python, str(HERE / script), row, str(n_images)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def measure(row: str, repeats: int, n_images: int, keras: str) -> dict[str, Any]:
+    times: dict[str, list[float]] = {"ours_s": [], "keras_s": []}
+    for _ in range(repeats):
+        times["keras_s"].append(round(seconds(keras, "keras_epoch.py", row, n_images), 3))
+        times["ours_s"].append(round(seconds(sys.executable, "our_epoch.py", row, n_images), 3))
+    ours, theirs = (statistics.median(times[key]) for key in ("ours_s", "keras_s"))
+    floor = 2 * multiply_adds(row) * n_images / (FLOOR_GFLOPS * 1e9)
+    result = {
+        "row": row,
+        **times,
+        "ratio": round(ours / theirs, 3),
+        "target": TARGETS[row],
+        "floor_s": round(floor, 2),
+        "share_of_floor": round(floor / ours, 3),
+    }
+    print(
+        f"{row:16s} ours {ours:7.2f} s   keras {theirs:7.2f} s   ratio {ours / theirs:.2f} "
+        f"(target {TARGETS[row]:.2f})   {floor / ours:.0%} of the arithmetic floor",
+        flush=True,
+    )
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rows", default=",".join(TARGETS))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--keras", default=str(HERE.parent / ".venv-keras" / "bin" / "python"))
+    arguments = parser.parse_args()
+    versions = ["-c", "import keras, tensorflow; print(keras.__version__, tensorflow.__version__)"]
+    found = subprocess.run([arguments.keras, *versions], check=True, capture_output=True, text=True)
+    keras, tensorflow = found.stdout.split()[-2:]
+    record = {
+        "measured": datetime.now(UTC).date().isoformat(),
+        "machine": describe_machine(torch.device("cpu")),
+        "versions": {
+            "shiftproof": version("shiftproof"),
+            "torch": torch.__version__,
+            "keras": keras,
+            "tensorflow": tensorflow,
+            "python": platform.python_version(),
+        },
+        "images": arguments.images,
+        "floor_gflops": FLOOR_GFLOPS,
+        "rows": [
+            measure(row, arguments.repeats, arguments.images, arguments.keras)
+            for row in arguments.rows.split(",")
+        ],
+    }
+    path = HERE / "results" / "training.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"Written to {path.relative_to(HERE.parent)}")
+
+
+if __name__ == "__main__":
+    main()
