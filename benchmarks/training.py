@@ -3,7 +3,9 @@
 Usage: python benchmarks/training.py [--rows NAME,…] [--repeats N] [--images N] [--keras PYTHON]
 
 Ours and Keras take turns, each in a process of its own, so that a slow minute of the machine meets
-both. The result is the ratio of medians; every single time is kept in results/training.json.
+both. The result is the ratio of medians; every single time is kept in results/training.json. Ours is
+measured twice: one network on all cores, and as `shiftproof reproduce` works, two networks side by
+side in processes of one thread each, where an epoch's time is that of the slower one divided by two.
 """
 
 from __future__ import annotations
@@ -40,29 +42,39 @@ def multiply_adds(row: str) -> int:
     return 2 * conv1 + 3 * (8 * 8 * 500 * 40 + 640 * 100 + 100 * 10)
 
 
-def seconds(python: str, script: str, row: str, n_images: int) -> float:
-    command = [python, str(HERE / script), row, str(n_images)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+def seconds(command: list[str], at_a_time: int = 1) -> float:
+    """What a script prints; of several at a time, the slowest divided by their number."""
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(at_a_time)]
+    outputs = [process.communicate()[0] for process in processes]
+    if any(process.returncode for process in processes):
+        raise SystemExit(f"{' '.join(command)} failed")
+    return round(max(float(output.split()[-1]) for output in outputs) / at_a_time, 3)
 
 
 def measure(row: str, repeats: int, n_images: int, keras: str) -> dict[str, Any]:
-    times: dict[str, list[float]] = {"ours_s": [], "keras_s": []}
+    times: dict[str, list[float]] = {"keras_s": [], "ours_s": [], "ours_side_by_side_s": []}
     for _ in range(repeats):
-        times["keras_s"].append(round(seconds(keras, "keras_epoch.py", row, n_images), 3))
-        times["ours_s"].append(round(seconds(sys.executable, "our_epoch.py", row, n_images), 3))
-    ours, theirs = (statistics.median(times[key]) for key in ("ours_s", "keras_s"))
+        task = [row, str(n_images)]
+        ours = [sys.executable, str(HERE / "our_epoch.py"), *task]
+        times["keras_s"].append(seconds([keras, str(HERE / "keras_epoch.py"), *task]))
+        times["ours_s"].append(seconds(ours))
+        times["ours_side_by_side_s"].append(seconds([*ours, "1"], at_a_time=2))
+    theirs, alone, beside = map(statistics.median, times.values())
     floor = 2 * multiply_adds(row) * n_images / (FLOOR_GFLOPS * 1e9)
     result = {
         "row": row,
         **times,
-        "ratio": round(ours / theirs, 3),
+        "ratio": round(alone / theirs, 3),
+        "ratio_side_by_side": round(beside / theirs, 3),
         "target": TARGETS[row],
         "floor_s": round(floor, 2),
-        "share_of_floor": round(floor / ours, 3),
+        "share_of_floor": round(floor / alone, 3),
+        "share_of_floor_side_by_side": round(floor / beside, 3),
     }
     print(
-        f"{row:16s} ours {ours:7.2f} s   keras {theirs:7.2f} s   ratio {ours / theirs:.2f} "
-        f"(target {TARGETS[row]:.2f})   {floor / ours:.0%} of the arithmetic floor",
+        f"{row:15s} keras {theirs:6.2f} s   ours {alone:6.2f} s, ratio {alone / theirs:.2f}   "
+        f"side by side {beside:6.2f} s, ratio {beside / theirs:.2f}   target {TARGETS[row]:.2f}   "
+        f"{floor / beside:.0%} of the floor",
         flush=True,
     )
     return result

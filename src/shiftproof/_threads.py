@@ -13,13 +13,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -64,8 +65,21 @@ def worker_pool(n_threads: int | None = None) -> Iterator[Executor]:
     """
     n_threads = n_threads or available_cores()
     _keep_freed_memory()
-    with one_thread_per_operation(), ThreadPoolExecutor(n_threads, initializer=_single) as pool:
-        yield pool
+    with one_thread_per_operation():
+        if n_threads == 1:
+            yield _Here()
+            return
+        with ThreadPoolExecutor(n_threads, initializer=_single) as pool:
+            yield pool
+
+
+class _Here(Executor):
+    """A pool of the calling thread: with one worker, handing work over only costs time."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
 
 
 @cache

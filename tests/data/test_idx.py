@@ -16,7 +16,7 @@ from shiftproof.data import LabelledImages, load_data, load_idx_folder, read_idx
 from shiftproof.errors import DataError, UnknownNameError
 
 MNIST = Path(__file__).parents[2] / "src" / "shiftproof" / "data" / "mnist"
-FASHION = Path("/usr/share/dataset-fashion-mnist")
+FASHION = Path("/usr/share/datasets/fashion-mnist")
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",

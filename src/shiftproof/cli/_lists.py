@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import platform
 from typing import Annotated
@@ -10,15 +9,17 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from shiftproof._optional import require
 from shiftproof.cli._output import print_json, results
+from shiftproof.errors import MissingDependencyError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 zoo = typer.Typer(help="Networks built here.", no_args_is_help=True)
 data = typer.Typer(help="Sources of images.", no_args_is_help=True)
 
-# Packages that some function needs and the core does not; `doctor` says which work.
-OPTIONAL = ("torchvision", "timm", "onnxruntime", "matplotlib", "cv2", "keras")
+# Neighbours that are often broken beside a build of torch that is not theirs.
+OPTIONAL = ("torchvision", "timm")
 
 
 @zoo.command("ls")
@@ -79,11 +80,10 @@ def doctor(as_json: Json = False) -> None:
 
 def _state(module: str) -> str:
     try:
-        return str(getattr(importlib.import_module(module), "__version__", "present"))
-    except ModuleNotFoundError:
-        return "not installed"
-    except Exception as error:  # an optional package may break in any way; that is the finding
-        return f"installed but broken: {type(error).__name__}: {str(error).splitlines()[0][:100]}"
+        found = require(module, extra="all", purpose="Nothing in the core")
+    except MissingDependencyError as error:
+        return str(error.got)
+    return str(getattr(found, "__version__", "present"))
 
 
 def _show(rows: list[dict[str, str | int]], as_json: bool) -> None:

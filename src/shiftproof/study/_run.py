@@ -15,7 +15,7 @@ import torch
 
 from shiftproof._device import describe_machine
 from shiftproof._digest import Json
-from shiftproof._threads import worker_pool
+from shiftproof._threads import available_cores, worker_pool
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
 from shiftproof.errors import DataError, ShiftproofError, Stopped
@@ -109,7 +109,7 @@ def run_study(
         materials: Study, data and device.
         run: Where units are kept; those that are there are not computed again.
         workers: Processes, each with one network at a time; 1 for this process itself.
-        threads: Cores that one network uses at a time; all by default.
+        threads: Cores that one network uses at a time; by default an equal part of all.
         watcher: Told how far things are.
         stop: Set by someone else to make this raise `Stopped`.
 
@@ -125,6 +125,8 @@ def run_study(
     study = materials.study
     watcher = watcher or Silent()
     pairs = [(arm, seed) for arm in study.arms for seed in study.seeds]
+    workers = min(workers, len(pairs))
+    threads = threads or max(1, available_cores() // workers)
     if workers == 1:
         tasks = [partial(_arm, materials, run, arm, seed, threads) for arm, seed in pairs]
     else:
@@ -138,7 +140,7 @@ def run_study(
         else:
             watcher.training(label, progress)
 
-    results = execute(tasks, workers=min(workers, len(tasks)), stop=stop, on_event=pass_on)
+    results = execute(tasks, workers=workers, stop=stop, on_event=pass_on)
     errors = [result for result in results if isinstance(result, ShiftproofError)]
     for error in errors:
         if isinstance(error, Stopped) or len(errors) == len(results):
@@ -183,7 +185,7 @@ def _arm_elsewhere(
     run: Run,
     arm: Arm,
     seed: int,
-    threads: int | None,
+    threads: int,
     channel: Channel,
 ) -> Responses:
     """`_arm` in another process, which loads the data itself."""
@@ -198,9 +200,7 @@ def _materials(study: str, device: str) -> Materials:
     return Materials.load(Study.model_validate_json(study), torch.device(device))
 
 
-def _arm(
-    materials: Materials, run: Run, arm: Arm, seed: int, threads: int | None, channel: Channel
-) -> Responses:
+def _arm(materials: Materials, run: Run, arm: Arm, seed: int, threads: int, channel: Channel) -> Responses:
     """One trained network and its response under each protocol, computed or found."""
     label = f"{arm.name}, seed {seed}"
     with worker_pool(threads) as pool:

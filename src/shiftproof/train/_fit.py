@@ -20,8 +20,8 @@ from shiftproof.data import LabelledImages
 from shiftproof.errors import OptionError, TrainingError
 from shiftproof.shifts import protocols
 from shiftproof.train._checkpoint import EpochRecord, TrainingState
-from shiftproof.train._recipe import Recipe
-from shiftproof.train._steps import Batches, make_steps
+from shiftproof.train._recipe import INPUT_SCALES, Recipe
+from shiftproof.train._steps import Batches, Steps, make_steps
 from shiftproof.zoo import Network
 
 SECONDS_BETWEEN_REPORTS = 0.25
@@ -105,8 +105,6 @@ def fit(
         >>> history[1].loss < history[0].loss
         True
     """
-    from shiftproof.train._recipe import INPUT_SCALES
-
     if network.input_scale != INPUT_SCALES[recipe.input_scale]:
         raise OptionError(
             f"a network with input scale {INPUT_SCALES[recipe.input_scale]:g}",
@@ -122,39 +120,57 @@ def fit(
     about: dict[str, Json] = {"recipe": recipe.model_dump(), "seed": seed, "data": data.digest}
     if checkpoint is not None and checkpoint.is_file():
         state.load(checkpoint, about)
+    augmentation = None if recipe.augmentation == "none" else protocols.get(recipe.augmentation)
+    batches = Batches(training, augmentation, seed, device)
+    clock = _Clock(recipe, len(training), len(state.history), on_progress)
     try:
         with nullcontext(pool) if pool is not None else worker_pool() as workers:
-            augmentation = None if recipe.augmentation == "none" else protocols.get(recipe.augmentation)
-            batches = Batches(training, augmentation, seed, device)
             steps = make_steps(network, state.optimizer, batches, pool=workers, seed=seed)
-            clock = _Clock(recipe, len(training), len(state.history), on_progress)
             for epoch in range(len(state.history) + 1, recipe.epochs + 1):
                 if _out_of_patience(state.history, recipe):
                     break
                 generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
                 steps.begin_epoch(epoch, torch.randperm(len(training), generator=generator))
-                tallies: list[Tensor] = []
-                for start in range(0, len(training), recipe.batch_size):
-                    check_stop()
-                    stop = min(start + recipe.batch_size, len(training))
-                    tallies.append(steps.step(start, stop))
-                    if clock.due():
-                        _check_finite(tallies, epoch, recipe, checkpoint)
-                        clock.report(epoch, stop, tallies)
-                _check_finite(tallies, epoch, recipe, checkpoint)
-                loss, accuracy = (torch.stack(tallies).double().sum(0) / len(training)).tolist()
-                record = EpochRecord(epoch, loss, accuracy)
+                record = _epoch(steps, epoch, len(training), recipe, clock, check_stop, checkpoint)
                 if held_out is not None:
                     record = _judge(state, record, held_out, device, workers)
                 state.history.append(record)
                 if checkpoint is not None:
                     state.save(checkpoint, about)
-                clock.report(epoch, len(training), tallies, done=True)
+                clock.epoch_done(record)
     finally:
         network.eval()
     if state.best:
         network.load_state_dict(state.best)
     return state.history
+
+
+def _epoch(
+    steps: Steps,
+    epoch: int,
+    n_images: int,
+    recipe: Recipe,
+    clock: _Clock,
+    check_stop: Callable[[], None],
+    checkpoint: Path | None,
+) -> EpochRecord:
+    """All steps of one epoch."""
+    tallies: list[Tensor] = []
+    for start in range(0, n_images, recipe.batch_size):
+        check_stop()
+        stop = min(start + recipe.batch_size, n_images)
+        tallies.append(steps.step(start, stop))
+        if clock.due():
+            _check_finite(tallies, epoch, recipe, checkpoint)
+            clock.report(epoch, stop, *_means(tallies, stop))
+    _check_finite(tallies, epoch, recipe, checkpoint)
+    return EpochRecord(epoch, *_means(tallies, n_images))
+
+
+def _means(tallies: list[Tensor], n_images: int) -> tuple[float, float]:
+    """Mean loss and share of right answers."""
+    loss, accuracy = (torch.stack(tallies).double().sum(0) / n_images).tolist()
+    return loss, accuracy
 
 
 def _adam(network: Network, recipe: Recipe, device: torch.device) -> torch.optim.Adam:
@@ -206,8 +222,7 @@ def _evaluate(
     batches = [partial(tally, slice(start, start + EVALUATION_BATCH)) for start in starts]
     tallies = in_order(pool, batches) if device.type == "cpu" else [batch() for batch in batches]
     network.train()
-    loss, accuracy = (torch.stack(tallies).sum(0) / len(data)).tolist()
-    return loss, accuracy
+    return _means(tallies, len(data))
 
 
 def _out_of_patience(history: list[EpochRecord], recipe: Recipe) -> bool:
@@ -252,9 +267,8 @@ class _Clock:
     def due(self) -> bool:
         return time.monotonic() - self.last >= SECONDS_BETWEEN_REPORTS
 
-    def report(self, epoch: int, position: int, tallies: list[Tensor], *, done: bool = False) -> None:
+    def report(self, epoch: int, position: int, loss: float, accuracy: float, *, done: bool = False) -> None:
         self.last = time.monotonic()
-        loss, right = torch.stack(tallies).double().sum(0).tolist()
         seen = (epoch - 1) * self.n_images + position
         here = seen - self.epochs_before * self.n_images
         self.on_progress(
@@ -263,9 +277,12 @@ class _Clock:
                 epochs=self.recipe.epochs,
                 n_images=seen,
                 n_images_total=self.recipe.epochs * self.n_images,
-                loss=loss / position,
-                accuracy=right / position,
+                loss=loss,
+                accuracy=accuracy,
                 images_per_s=here / max(1e-9, self.last - self.start),
                 epoch_done=done,
             )
         )
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        self.report(record.epoch, self.n_images, record.loss, record.accuracy, done=True)

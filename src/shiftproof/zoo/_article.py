@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ class PixelRows(nn.Module):
         return images.flatten(2).transpose(1, 2)
 
 
-def standard_nn(image_shape: ImageShape, n_classes: int) -> nn.Sequential:
+def _standard_nn(image_shape: ImageShape, n_classes: int) -> nn.Sequential:
     """The article's "standard NN" as its code builds it: dense layers applied to every pixel alone.
 
     Keras applies `Dense` to the last axis. With an input of shape (28, 28, 1) that is the channel
@@ -50,7 +51,7 @@ def standard_nn(image_shape: ImageShape, n_classes: int) -> nn.Sequential:
     )
 
 
-def dense_nn(image_shape: ImageShape, n_classes: int) -> nn.Sequential:
+def _dense_nn(image_shape: ImageShape, n_classes: int) -> nn.Sequential:
     """The dense network that the article's text describes: 28·28·100 weights in its first layer."""
     return nn.Sequential(
         OrderedDict(
@@ -66,62 +67,40 @@ def dense_nn(image_shape: ImageShape, n_classes: int) -> nn.Sequential:
     )
 
 
-def cnn1(image_shape: ImageShape, n_classes: int) -> nn.Sequential:
-    """One 5 × 5 convolution of 20 filters and one 2 × 2 max pool, then dense layers."""
+def _cnn(filters: tuple[int, ...], image_shape: ImageShape, n_classes: int) -> nn.Sequential:
+    """For each number of filters a 5 × 5 convolution, ReLU and a 2 × 2 max pool; then dense layers."""
     channels, height, width = image_shape
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(channels, 20, 5),
-            relu1=nn.ReLU(),
-            pool1=nn.MaxPool2d(2),
-            flatten=nn.Flatten(),
-            dense1=nn.Linear(20 * _pooled(height) * _pooled(width), 100),
-            relu2=nn.ReLU(),
-            head=nn.Linear(100, n_classes),
-        )
-    )
-
-
-def cnn2(image_shape: ImageShape, n_classes: int) -> nn.Sequential:
-    """Two blocks of 5 × 5 convolution and 2 × 2 max pool with 20 and 40 filters, then dense layers."""
-    channels, height, width = image_shape
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(channels, 20, 5),
-            relu1=nn.ReLU(),
-            pool1=nn.MaxPool2d(2),
-            conv2=nn.Conv2d(20, 40, 5),
-            relu2=nn.ReLU(),
-            pool2=nn.MaxPool2d(2),
-            flatten=nn.Flatten(),
-            dense1=nn.Linear(40 * _pooled(_pooled(height)) * _pooled(_pooled(width)), 100),
-            relu3=nn.ReLU(),
-            head=nn.Linear(100, n_classes),
-        )
-    )
-
-
-def _pooled(size_px: int) -> int:
-    """Length of an axis after an unpadded 5 × 5 convolution and a 2 × 2 pool."""
-    return (size_px - 4) // 2
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for block, n_filters in enumerate(filters, start=1):
+        layers[f"conv{block}"] = nn.Conv2d(channels, n_filters, 5)
+        layers[f"relu{block}"] = nn.ReLU()
+        layers[f"pool{block}"] = nn.MaxPool2d(2)
+        channels, height, width = n_filters, (height - 4) // 2, (width - 4) // 2
+    layers["flatten"] = nn.Flatten()
+    layers["dense1"] = nn.Linear(channels * height * width, 100)
+    layers[f"relu{len(filters) + 1}"] = nn.ReLU()
+    layers["head"] = nn.Linear(100, n_classes)
+    return nn.Sequential(layers)
 
 
 for _spec in (
     NetworkSpec(
         "standard-nn",
-        standard_nn,
+        _standard_nn,
         794_310,
         "dense layers at every pixel alone, then one linear layer",
         f"{ARTICLE}, stdmodel, exactly as its code builds it",
     ),
     NetworkSpec(
         "dense-nn",
-        dense_nn,
+        _dense_nn,
         89_610,
         "784 → 100 → 100 → 10, the dense network of the text",
         f"{ARTICLE}, as its text describes the standard network; same dropout",
     ),
-    NetworkSpec("cnn1", cnn1, 289_630, "one convolution + max pool", f"{ARTICLE}, modelcnn1"),
-    NetworkSpec("cnn2", cnn2, 85_670, "two convolutions + max pools", f"{ARTICLE}, modelcnn2"),
+    NetworkSpec("cnn1", partial(_cnn, (20,)), 289_630, "one convolution + max pool", f"{ARTICLE}, modelcnn1"),
+    NetworkSpec(
+        "cnn2", partial(_cnn, (20, 40)), 85_670, "two convolutions + max pools", f"{ARTICLE}, modelcnn2"
+    ),
 ):
     networks.register(_spec.name, _spec)

@@ -1,0 +1,74 @@
+"""The README is true: its commands run, its examples give what they show, its numbers are the results'."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from shiftproof.cli import main
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = [line.partition("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("shiftproof")])
+def test_commands_run(
+    command: str, tiny_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As written, but on few images and for one epoch."""
+    if str(FASHION) in command and not FASHION.is_dir():
+        pytest.skip("Debian's dataset-fashion-mnist is not installed")
+    _, verb, *rest = shlex.split(command.replace("my-study.toml", str(tiny_study)))
+    if verb in ("reproduce", "study"):
+        smaller = ["--limit", "64", "--epochs", "1", "--seeds", "1", "--workers", "1"]
+        rest += [*smaller, "--device", "cpu", "--out", str(tmp_path / "run")]
+        if "--networks" not in rest:
+            rest += ["--networks", "cnn1" if verb == "study" else "dense-nn,cnn2"]
+    assert main([verb, *rest]) == 0
+    assert capsys.readouterr().out
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {c.split()[1] for c in COMMANDS if c.startswith("make ")} | set(
+        re.findall(r"`make (\w+)`", TEXT)
+    )
+    assert targets >= {"reproduce", "test", "bench"}
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_other_commands_are_known() -> None:
+    others = [c for c in COMMANDS if not c.startswith(("shiftproof", "make"))]
+    assert others == ["pip install -c constraints.txt ."]
+
+
+def test_python_examples_give_what_they_show() -> None:
+    failures, examples = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert examples > 5
+    assert failures == 0
+
+
+def test_numbers_come_from_the_results() -> None:
+    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "benchmarks" / "update_readme.py")
+    assert spec is not None
+    assert spec.loader is not None
+    update_readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(update_readme)
+    assert update_readme.updated(TEXT) == TEXT
+    for name in ("quick", "longer", "scales", "speed"):
+        assert f"<!-- {name} -->\n" in TEXT
+        assert f"<!-- {name} -->\n<!-- /{name} -->" not in TEXT
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert target.startswith("http") or (ROOT / target).exists(), target
