@@ -45,8 +45,8 @@ def updated(text: str) -> str:
     """The README with its measured sections as the results say."""
     sections = {
         "quick": study("article-quick"),
-        "longer": study("article-longer"),
         "scales": study("article-scales"),
+        "seeds": study("article-seeds"),
         "speed": speed(),
     }
     for name, content in sections.items():

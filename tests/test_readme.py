@@ -64,7 +64,7 @@ def test_numbers_come_from_the_results() -> None:
     update_readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update_readme)
     assert update_readme.updated(TEXT) == TEXT
-    for name in ("quick", "longer", "scales", "speed"):
+    for name in ("quick", "scales", "seeds", "speed"):
         assert f"<!-- {name} -->\n" in TEXT
         assert f"<!-- {name} -->\n<!-- /{name} -->" not in TEXT
 

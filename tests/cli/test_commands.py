@@ -105,6 +105,15 @@ def test_mistakes_exit_2_with_one_message(
     assert not (tmp_path / "r").exists()
 
 
+def test_a_table_always_has_accuracy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--networks", "dense-nn", "--epochs", "1", "--metrics", "agreement"]
+    code, stdout, _ = run(capsys, "reproduce", *arguments, "--out", str(tmp_path / "r"), *QUICK)
+    assert code == 0
+    assert "dense-nn" in stdout
+    record = read_study(tmp_path / "r" / "report.json")
+    assert list(record.rows[0].cells[0].metrics) == ["accuracy", "agreement"]
+
+
 def test_early_stopping_and_nested_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, _ = run(
         capsys, "reproduce", "--networks", "dense-nn", "--set", "early_stopping.patience_epochs=2",

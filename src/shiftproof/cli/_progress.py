@@ -30,7 +30,7 @@ def watching(console: Console, *, quiet: bool = False) -> Iterator[Watcher | Non
 def _bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=6),
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
         console=console,
@@ -50,8 +50,8 @@ class Bars:
             if label not in self.tasks:
                 self.tasks[label] = self.progress.add_task(label, total=progress.n_images_total, figures="")
         figures = (
-            f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.4f}  "
-            f"accuracy {progress.accuracy:.4f}  {progress.images_per_s:,.0f} images/s"
+            f"{progress.epoch}/{progress.epochs}  loss {progress.loss:#.3g}  "
+            f"acc {progress.accuracy:.3f}  {progress.images_per_s:,.0f} img/s"
         )
         self.progress.update(self.tasks[label], completed=progress.n_images, figures=figures)
 

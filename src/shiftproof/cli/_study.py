@@ -21,6 +21,7 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Use the first images onl
 Protocols = Annotated[
     str | None, typer.Option(help="Shift protocols, separated by commas.", metavar="NAME,…")
 ]
+Metrics = Annotated[str | None, typer.Option(help="What to estimate, separated by commas.", metavar="NAME,…")]
 InputScales = Annotated[str | None, typer.Option(help="raw (0 to 255), unit (0 to 1), or both with a comma.")]
 Settings = Annotated[
     list[str] | None,
@@ -44,7 +45,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 def study(
     reference: Annotated[
-        str, typer.Argument(help="A built-in study, or a file that ends in .toml.")
+        str,
+        typer.Argument(metavar="STUDY", help="A built-in study, or a file that ends in .toml."),
     ] = "article",
     preset: Preset = None,
     epochs: Epochs = None,
@@ -53,6 +55,7 @@ def study(
     data: Data = None,
     limit: Limit = None,
     protocols: Protocols = None,
+    metrics: Metrics = None,
     input_scales: InputScales = None,
     settings: Settings = None,
     out: Out = None,
@@ -64,8 +67,9 @@ def study(
 ) -> None:
     """Run a study, by default the article's experiment, and print its table with ours beside it.
 
-    A study is a list of networks × training × shift protocols × seeds. Stop it at any time: the same
-    command goes on where it was.
+    A study is a list of networks × training × shift protocols × seeds.
+
+    Stop it at any time: the same command goes on where it was.
     """
     from shiftproof._device import choose_device
     from shiftproof._files import write_atomically
@@ -84,6 +88,7 @@ def study(
             "data": data,
             "limit": limit,
             "protocols": _names(protocols),
+            "metrics": _names(metrics),
             "input_scales": _names(input_scales),
             "training": training if epochs is None else {**training, "epochs": epochs},
         }

@@ -80,7 +80,7 @@ def translate(
 
 
 def _checked_offsets(images: Tensor, offsets_px: Tensor | Sequence[float]) -> Tensor:
-    """Offsets as float64 of shape (N, 2) or (1, 2), on the device of the images."""
+    """Offsets as float64 of shape (N, 2) or (1, 2), on the CPU: not every device has float64."""
     if images.ndim != 4:
         raise ShapeError(
             "`images` of shape (N, C, H, W)",
@@ -89,7 +89,8 @@ def _checked_offsets(images: Tensor, offsets_px: Tensor | Sequence[float]) -> Te
         )
     if not (images.is_floating_point() or images.dtype == torch.uint8):
         raise OptionError("`images` of a float dtype or uint8", images.dtype, fix="Convert with `.float()`.")
-    offsets = torch.as_tensor(offsets_px, dtype=torch.float64).to(images.device)
+    here = offsets_px.cpu() if isinstance(offsets_px, Tensor) else offsets_px
+    offsets = torch.as_tensor(here, dtype=torch.float64)
     if offsets.shape == (2,):
         offsets = offsets[None]
     elif offsets.shape != (len(images), 2):
@@ -123,7 +124,7 @@ def _move_bilinear(images: Tensor, offset_px: Tensor, dim: int, border: Border) 
     if not bool(fraction.any()):
         return near
     far = _copy_from(images, whole.long() + 1, dim, border)
-    weight = fraction.to(images.dtype)[:, None, None, None]
+    weight = fraction.to(images.dtype).to(images.device)[:, None, None, None]
     # `where`: an image that does not move by a fraction stays bit-equal, even beside an infinity.
     return torch.where(weight == 0, near, torch.lerp(near, far, weight))
 
@@ -137,23 +138,22 @@ def _move_fourier(images: Tensor, offset_px: Tensor, dim: int, border: Border) -
     near = _copy_from(images, whole.long(), dim, border)
     if not bool(fraction.any()):
         return near
-    frequencies = torch.fft.rfftfreq(size_px, dtype=torch.float64, device=images.device)
-    turns = torch.polar(
-        torch.ones((), dtype=torch.float64, device=images.device),
-        -2 * torch.pi * fraction[:, None] * frequencies,
-    )
+    frequencies = torch.fft.rfftfreq(size_px, dtype=torch.float64)
+    angle = -2 * torch.pi * fraction[:, None] * frequencies
+    turns = torch.polar(torch.ones_like(angle), angle)
     shape = [len(fraction), 1, 1, 1]
     shape[dim] = len(frequencies)
     spectrum = torch.fft.rfft(near, dim=dim)
-    turned = spectrum * turns.to(spectrum.dtype).reshape(shape)
+    turned = spectrum * turns.to(spectrum.dtype).to(images.device).reshape(shape)
     moved = torch.fft.irfft(turned, n=size_px, dim=dim)
-    return torch.where((fraction == 0)[:, None, None, None], near, moved)
+    stays = (fraction == 0).to(images.device)[:, None, None, None]
+    return torch.where(stays, near, moved)
 
 
 def _copy_from(images: Tensor, offset_px: Tensor, dim: int, border: Border) -> Tensor:
     """Copy along one axis by whole offsets: int64 of shape (N,) or (1,)."""
     size_px = images.shape[dim]
-    position = torch.arange(size_px, device=images.device) - offset_px[:, None]
+    position = (torch.arange(size_px) - offset_px[:, None]).to(images.device)
     index = source_index(position, size_px, border)
     if len(index) == 1:
         copy = images.index_select(dim, index[0])

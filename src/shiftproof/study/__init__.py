@@ -1,6 +1,6 @@
 """Declarative experiments and their record."""
 
-from shiftproof.study._run import Materials as Materials
+from shiftproof.study._materials import Materials as Materials
 from shiftproof.study._run import Watcher as Watcher
 from shiftproof.study._run import run_study as run_study
 from shiftproof.study._spec import Arm as Arm

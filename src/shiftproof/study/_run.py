@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
-from importlib.metadata import version
 from typing import Protocol
 
 import torch
 
-from shiftproof._device import describe_machine
 from shiftproof._digest import Json
-from shiftproof._threads import available_cores, worker_pool
-from shiftproof.data import LabelledImages, load_data
+from shiftproof._threads import worker_pool
 from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
 from shiftproof.errors import DataError, ShiftproofError, Stopped
-from shiftproof.metrics import metrics
 from shiftproof.probe import Response, measure_response
 from shiftproof.shifts import protocols
+from shiftproof.study._materials import Materials
+from shiftproof.study._record import Responses, study_record
 from shiftproof.study._spec import Arm, Study
 from shiftproof.train import INPUT_SCALES, Progress, fit, load_network
 from shiftproof.zoo import build_network
 
-SCHEMA_VERSION = 1
-Responses = dict[str, Response]
 Event = tuple[str, Progress | None]
 
 
@@ -49,51 +42,6 @@ class Silent:
     def finished(self, label: str) -> None: ...
 
 
-@dataclass(frozen=True, eq=False)
-class Materials:
-    """What all units of a study share.
-
-    Args:
-        study: What to do.
-        training: Training images.
-        test: Test images.
-        device: Where to compute.
-    """
-
-    study: Study
-    training: LabelledImages
-    test: LabelledImages
-    device: torch.device
-
-    @classmethod
-    def load(cls, study: Study, device: torch.device) -> Materials:
-        """Load the data of a study."""
-        training = load_data(study.data, "train").head(study.limit)
-        return cls(study, training, load_data(study.data, "test").head(study.limit), device)
-
-    def digests(self) -> dict[str, Json]:
-        """The contents of the data."""
-        return {"train": self.training.digest, "test": self.test.digest}
-
-    def config(self) -> dict[str, Json]:
-        """Everything that the result depends on, and by which its run is known."""
-        return {
-            "study": self.study.config(),
-            "data": self.digests(),
-            "environment": self.environment(),
-        }
-
-    def environment(self) -> dict[str, Json]:
-        """Versions and machine: on another one the last bits may differ."""
-        return {
-            "shiftproof": version("shiftproof"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "device": self.device.type,
-            "machine": describe_machine(self.device),
-        }
-
-
 def run_study(
     materials: Materials,
     run: Run,
@@ -109,7 +57,7 @@ def run_study(
         materials: Study, data and device.
         run: Where units are kept; those that are there are not computed again.
         workers: Processes, each with one network at a time; 1 for this process itself.
-        threads: Cores that one network uses at a time; by default an equal part of all.
+        threads: Cores that one network may use; all by default, so that the last one has them.
         watcher: Told how far things are.
         stop: Set by someone else to make this raise `Stopped`.
 
@@ -126,7 +74,6 @@ def run_study(
     watcher = watcher or Silent()
     pairs = [(arm, seed) for arm in study.arms for seed in study.seeds]
     workers = min(workers, len(pairs))
-    threads = threads or max(1, available_cores() // workers)
     if workers == 1:
         tasks = [partial(_arm, materials, run, arm, seed, threads) for arm, seed in pairs]
     else:
@@ -146,34 +93,8 @@ def run_study(
         if isinstance(error, Stopped) or len(errors) == len(results):
             raise error
     n_seeds = len(study.seeds)
-    rows: list[Json] = [
-        _row(materials, arm, results[i * n_seeds : (i + 1) * n_seeds]) for i, arm in enumerate(study.arms)
-    ]
-    record: dict[str, Json] = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "study",
-        "status": "incomplete" if errors else "complete",
-        "name": study.name,
-        "title": study.title,
-        "source": study.source,
-        "preset": study.preset,
-        "preset_summary": study.preset_summary,
-        "protocols": [
-            {
-                "name": name,
-                "summary": protocols.get(name).summary,
-                "source": protocols.get(name).source,
-            }
-            for name in study.protocols
-        ],
-        "data": {
-            split: {"name": data.name, "n_images": len(data), "digest": data.digest}
-            for split, data in (("train", materials.training), ("test", materials.test))
-        },
-        "environment": materials.environment(),
-        "config": study.config(),
-        "rows": rows,
-    }
+    by_arm = [results[i : i + n_seeds] for i in range(0, len(results), n_seeds)]
+    record = study_record(materials, by_arm)
     run.write_report(record)
     return record
 
@@ -185,7 +106,7 @@ def _arm_elsewhere(
     run: Run,
     arm: Arm,
     seed: int,
-    threads: int,
+    threads: int | None,
     channel: Channel,
 ) -> Responses:
     """`_arm` in another process, which loads the data itself."""
@@ -200,7 +121,9 @@ def _materials(study: str, device: str) -> Materials:
     return Materials.load(Study.model_validate_json(study), torch.device(device))
 
 
-def _arm(materials: Materials, run: Run, arm: Arm, seed: int, threads: int, channel: Channel) -> Responses:
+def _arm(
+    materials: Materials, run: Run, arm: Arm, seed: int, threads: int | None, channel: Channel
+) -> Responses:
     """One trained network and its response under each protocol, computed or found."""
     label = f"{arm.name}, seed {seed}"
     with worker_pool(threads) as pool:
@@ -289,45 +212,3 @@ def _measured(materials: Materials, run: Run, trained: Unit, protocol_name: str,
         )
         response.save(path)
     return Response.load(path)
-
-
-def _row(materials: Materials, arm: Arm, results: Sequence[Responses | ShiftproofError]) -> dict[str, Json]:
-    data = materials.training
-    shape = (data.images.shape[1], *data.size_px)
-    network = build_network(arm.network, image_shape=shape, n_classes=len(data.class_names))
-    row: dict[str, Json] = {
-        "name": arm.name,
-        "network": arm.network,
-        "title": arm.title,
-        "note": arm.note,
-        "n_parameters": sum(p.numel() for p in network.parameters()),
-        "recipe": arm.recipe.model_dump(mode="json"),
-        "seeds": list(materials.study.seeds),
-        "cells": [],
-        "error": None,
-    }
-    errors = [result for result in results if isinstance(result, ShiftproofError)]
-    if errors:
-        return {**row, "error": str(errors[0])}
-    responses = [result for result in results if not isinstance(result, ShiftproofError)]
-    cells: list[Json] = []
-    for name in materials.study.protocols:
-        seeds = [response[name] for response in responses]
-        cells.append(_cell(name, materials.study.metrics, seeds, arm.published.get(name)))
-    return {**row, "cells": cells}
-
-
-def _cell(
-    protocol: str, metric_names: Sequence[str], seeds: Sequence[Response], published: float | None
-) -> dict[str, Json]:
-    estimates = {name: metrics.get(name).estimate(*seeds) for name in metric_names}
-    accuracy = metrics.get("accuracy").estimate(*seeds)
-    inside = None if published is None else accuracy.low <= published <= accuracy.high
-    return {
-        "protocol": protocol,
-        "metrics": {name: asdict(estimate) for name, estimate in estimates.items()},
-        "accuracy_per_seed": [metrics.get("accuracy").estimate(seed).value for seed in seeds],
-        "published": published,
-        "difference": None if published is None else accuracy.value - published,
-        "published_inside_interval": inside,
-    }

@@ -169,7 +169,7 @@ def _epoch(
 
 def _means(tallies: list[Tensor], n_images: int) -> tuple[float, float]:
     """Mean loss and share of right answers."""
-    loss, accuracy = (torch.stack(tallies).double().sum(0) / n_images).tolist()
+    loss, accuracy = (torch.stack(tallies).cpu().double().sum(0) / n_images).tolist()
     return loss, accuracy
 
 
@@ -215,7 +215,7 @@ def _evaluate(
         labels = data.labels[batch].to(device)
         logits = network(data.images[batch].to(device).float().div_(255))
         right = (logits.argmax(1) == labels).sum()
-        return torch.stack([cross_entropy(logits, labels, reduction="sum"), right.float()]).double()
+        return torch.stack([cross_entropy(logits, labels, reduction="sum"), right.float()])
 
     network.eval()
     starts = range(0, len(data), EVALUATION_BATCH)

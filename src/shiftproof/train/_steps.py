@@ -53,22 +53,23 @@ class Batches:
 
     def begin_epoch(self, epoch: int, order: Tensor) -> None:
         """Draw the offsets of an epoch, one per image."""
-        self.order = order.to(self.device)
+        self.order = order
         if self.augmentation is not None:
             n, _, height, width = self.images.shape
             seed = derive_seed(self.seed, "augmentation", epoch)
             offsets = self.augmentation.draw(n, (height, width), seed=seed)
             # A law draws (N, S, 2) for the images one by one, or (S, 2) for all: one offset is used.
-            self.offsets_px = offsets.expand(n, *offsets.shape[-2:])[:, 0].to(self.device)
+            self.offsets_px = offsets.expand(n, *offsets.shape[-2:])[:, 0]
 
     def get(self, positions: slice) -> tuple[Tensor, Tensor]:
         """Images (n, C, H, W) float32 and labels (n,) at these positions of the order."""
-        index = self.order[positions]
+        order = self.order[positions]
+        index = order.to(self.device)
         images = self.images.index_select(0, index).float().div_(255)
         if self.augmentation is not None:
             images = translate(
                 images,
-                self.offsets_px[index],
+                self.offsets_px[order],
                 border=self.augmentation.border,
                 interpolation=self.augmentation.interpolation,
             )

@@ -1,0 +1,99 @@
+"""From the responses of a study to its record: every number that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from shiftproof._digest import Json
+from shiftproof.errors import ShiftproofError
+from shiftproof.metrics import metrics
+from shiftproof.probe import Response
+from shiftproof.shifts import protocols
+from shiftproof.study._materials import Materials
+from shiftproof.study._spec import Arm
+from shiftproof.zoo import build_network
+
+SCHEMA_VERSION = 1
+# One response for each protocol of the study, by its name.
+Responses = dict[str, Response]
+
+
+def study_record(
+    materials: Materials, results: Sequence[Sequence[Responses | ShiftproofError]]
+) -> dict[str, Json]:
+    """The record of a study.
+
+    Args:
+        materials: Study and data.
+        results: For each arm and seed the responses, or the error that ended it.
+
+    Returns:
+        JSON that `shiftproof.report.read_study` accepts.
+    """
+    study = materials.study
+    failed = any(isinstance(result, ShiftproofError) for arm in results for result in arm)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "study",
+        "status": "incomplete" if failed else "complete",
+        "name": study.name,
+        "title": study.title,
+        "source": study.source,
+        "preset": study.preset,
+        "preset_summary": study.preset_summary,
+        "protocols": [
+            {"name": name, "summary": protocols.get(name).summary, "source": protocols.get(name).source}
+            for name in study.protocols
+        ],
+        "data": {
+            split: {"name": data.name, "n_images": len(data), "digest": data.digest}
+            for split, data in (("train", materials.training), ("test", materials.test))
+        },
+        "environment": materials.environment(),
+        "config": study.config(),
+        "rows": [_row(materials, arm, seeds) for arm, seeds in zip(study.arms, results, strict=True)],
+    }
+
+
+def _row(materials: Materials, arm: Arm, results: Sequence[Responses | ShiftproofError]) -> dict[str, Json]:
+    data = materials.training
+    shape = (data.images.shape[1], *data.size_px)
+    network = build_network(arm.network, image_shape=shape, n_classes=len(data.class_names))
+    row: dict[str, Json] = {
+        "name": arm.name,
+        "network": arm.network,
+        "title": arm.title,
+        "note": arm.note,
+        "n_parameters": sum(p.numel() for p in network.parameters()),
+        "recipe": arm.recipe.model_dump(mode="json"),
+        "seeds": list(materials.study.seeds),
+        "cells": [],
+        "error": None,
+    }
+    errors = [result for result in results if isinstance(result, ShiftproofError)]
+    if errors:
+        return {**row, "error": str(errors[0])}
+    responses = [result for result in results if not isinstance(result, ShiftproofError)]
+    cells: list[Json] = []
+    for name in materials.study.protocols:
+        seeds = [response[name] for response in responses]
+        cells.append(_cell(name, materials.study.metrics, seeds, arm.published.get(name)))
+    return {**row, "cells": cells}
+
+
+def _cell(
+    protocol: str, metric_names: Sequence[str], seeds: Sequence[Response], published: float | None
+) -> dict[str, Json]:
+    names = dict.fromkeys(["accuracy", *metric_names])  # a table without accuracy says nothing
+    estimates = {name: metrics.get(name).estimate(*seeds) for name in names}
+    accuracy = estimates["accuracy"]
+    inside = None if published is None else accuracy.low <= published <= accuracy.high
+    return {
+        "protocol": protocol,
+        "metrics": {name: asdict(estimate) for name, estimate in estimates.items()},
+        "accuracy_per_seed": [metrics.get("accuracy").estimate(seed).value for seed in seeds],
+        "published": published,
+        "difference": None if published is None else accuracy.value - published,
+        "published_inside_interval": inside,
+    }
