@@ -31,10 +31,10 @@ def speed() -> str:
             f"| {row['share_of_floor_side_by_side']:.0%} |"
         )
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    repeats = len(record["rows"][0]["ours_s"])
+    repeats = max(len(row["ours_s"]) for row in record["rows"])
     lines += [
         "",
-        f"{record['machine']}; {versions}; medians of {repeats}, measured {record['measured']}. "
+        f"{record['machine']}; {versions}; medians of {repeats} (standard-nn: one), measured {record['measured']}. "
         "Side by side is how studies run: two networks, a process and a thread each, time per network. "
         f"The floor is the arithmetic at {record['floor_gflops']} GFLOP/s.",
     ]

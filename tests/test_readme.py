@@ -69,6 +69,21 @@ def test_numbers_come_from_the_results() -> None:
         assert f"<!-- {name} -->\n<!-- /{name} -->" not in TEXT
 
 
+def test_the_note_on_the_misprint_says_what_was_measured() -> None:
+    """Row cnn1 of the study quotes the cost of ±1 px from results/article-scales.json."""
+    from shiftproof.report import read_study
+    from shiftproof.study import load_study
+
+    (note,) = (arm.note for arm in load_study("article").arms if arm.name == "cnn1")
+    record = read_study(ROOT / "benchmarks" / "results" / "article-scales.json")
+    for row, words in (("cnn1 (raw)", "on raw input"), ("cnn1 (unit)", "on input divided by 255")):
+        (cells,) = (r.cells for r in record.rows if r.name == row)
+        accuracy = {cell.protocol: cell.metrics["accuracy"] for cell in cells}
+        cost = accuracy["article-none"].value - accuracy["article-small"].value
+        assert f"{100 * cost:.1f} points {words}" in note
+        assert accuracy["article-small"].low > 0.919
+
+
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert target.startswith("http") or (ROOT / target).exists(), target
