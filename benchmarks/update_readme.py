@@ -34,7 +34,8 @@ def speed() -> str:
     repeats = max(len(row["ours_s"]) for row in record["rows"])
     lines += [
         "",
-        f"{record['machine']}; {versions}; medians of {repeats} (standard-nn: one), measured {record['measured']}. "
+        f"{record['machine']}; {versions}; "
+        f"medians of {repeats} (standard-nn: 1), measured {record['measured']}. "
         "Side by side is how studies run: two networks, a process and a thread each, time per network. "
         f"The floor is the arithmetic at {record['floor_gflops']} GFLOP/s.",
     ]
