@@ -55,7 +55,7 @@ def test_the_table_shows_ours_beside_theirs(
     assert code == 0
     assert "(0.9)" in stdout
     assert "95 % interval" in stdout
-    assert "Preset quick: two epochs." in stdout
+    assert "Preset quick: two epochs; changed: limit 150." in stdout
     assert "one <pool> | pipe" in stdout
     assert "epoch 2/2" in stderr, "plain lines, since this is no terminal"
     assert "images/s" in stderr

@@ -142,6 +142,18 @@ class Overrides(BaseModel):
     input_scales: tuple[InputScale, ...] | None = None
     training: Mapping[str, Any] = Field(default_factory=dict)
 
+    def in_words(self) -> str:
+        """What is changed, so that no report passes for the preset as it was written.
+
+        Example:
+            >>> Overrides(seeds=3, networks=("cnn1", "cnn2"), training={"epochs": 1}).in_words()
+            'seeds 3, networks cnn1 cnn2, epochs 1'
+        """
+        changed = self.model_dump(exclude_defaults=True)
+        changed |= changed.pop("training", {})
+        words = {k: " ".join(v) if isinstance(v, tuple) else v for k, v in changed.items()}
+        return ", ".join(f"{key} {value}" for key, value in words.items())
+
 
 def load_study(reference: str, *, preset: str | None = None, overrides: Overrides | None = None) -> Study:
     """Read a study and resolve it.
@@ -219,7 +231,7 @@ def _resolve(file: StudyFile, preset_name: str | None, overrides: Overrides) -> 
         title=file.title,
         source=file.source,
         preset=preset_name,
-        preset_summary=preset.summary,
+        preset_summary="; changed: ".join(filter(None, [preset.summary, overrides.in_words()])),
         data=overrides.data or file.data,
         limit=overrides.limit,
         seeds=tuple(range(overrides.seeds or preset.seeds or file.seeds)),
