@@ -1,6 +1,6 @@
 """Seconds per epoch beside Keras 3 with TensorFlow, on the same cores, in one run.
 
-Usage: python benchmarks/training.py [--rows NAME,…] [--repeats N] [--images N] [--keras PYTHON]
+Usage: python benchmarks/training.py [--rows NAME,…] [--repeats N] [--images N] [--keras PYTHON] [--out FILE]
 
 Ours and Keras take turns, each in a process of its own, so that a slow minute of the machine meets
 both. The result is the ratio of medians; every single time is kept in results/training.json. Ours is
@@ -88,7 +88,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--keras", default=str(HERE.parent / ".venv-keras" / "bin" / "python"))
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "training.json")
     arguments = parser.parse_args()
+    if arguments.out == parser.get_default("out") and (arguments.images, arguments.rows) != (
+        parser.get_default("images"),
+        parser.get_default("rows"),
+    ):
+        parser.error("a part of the benchmark does not replace the published result: name a file with --out")
     versions = ["-c", "import keras, tensorflow; print(keras.__version__, tensorflow.__version__)"]
     found = subprocess.run([arguments.keras, *versions], check=True, capture_output=True, text=True)
     keras, tensorflow = found.stdout.split()[-2:]
@@ -109,10 +115,8 @@ def main() -> None:
             for row in arguments.rows.split(",")
         ],
     }
-    path = HERE / "results" / "training.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"Written to {path.relative_to(HERE.parent)}")
+    arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"Written to {arguments.out}; benchmarks/update_readme.py takes it into the README")
 
 
 if __name__ == "__main__":
