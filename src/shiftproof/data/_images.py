@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -64,6 +65,11 @@ class LabelledImages:
         return self.images.shape[2], self.images.shape[3]
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.images.shape[1], *self.size_px
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over shape, pixels, labels and class names."""
         header = f"{tuple(self.images.shape)}{self.class_names}".encode()

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from shiftproof.errors import ShiftproofError, Stopped, WorkerError
 
@@ -35,29 +35,25 @@ class StopSignal:
         return self._event.is_set()
 
 
-class Channel(Protocol):
-    """What a task is given to talk to whoever started it."""
+class Channel:
+    """What a task is given to talk to whoever started it, in this process or in another.
 
-    def send(self, event: Any) -> None:
-        """Tell how far things are."""
-
-    def check_stop(self) -> None:
-        """Return at once, or raise `Stopped` after a request to stop."""
-
-
-Task = Callable[[Channel], T]
-
-
-class _Channel:
-    """A channel made of a function and a flag: in this process, or connected to another."""
+    Args:
+        send: Takes an event that tells how far things are.
+        is_stopped: Whether there is a request to stop.
+    """
 
     def __init__(self, send: Callable[[Any], None], is_stopped: Callable[[], bool]) -> None:
         self.send = send
         self.is_stopped = is_stopped
 
     def check_stop(self) -> None:
+        """Return at once, or raise `Stopped` after a request to stop."""
         if self.is_stopped():
             raise Stopped("to finish", "a request to stop")
+
+
+Task = Callable[[Channel], T]
 
 
 def execute(
@@ -90,7 +86,7 @@ def execute(
     """
     stop = stop or StopSignal()
     if workers == 1:
-        channel = _Channel(on_event, stop.is_set)
+        channel = Channel(on_event, stop.is_set)
         return [_guarded(task, channel) for task in tasks]
     context = multiprocessing.get_context("spawn")
     events, halt = context.Queue(), context.Event()
@@ -137,12 +133,12 @@ def _pass_on(events: Any, on_event: Callable[[Any], None], seconds: float) -> No
 
 # --- in a worker process -------------------------------------------------------------------------
 
-_worker: _Channel | None = None
+_worker: Channel | None = None
 
 
 def _start_worker(events: Any, halt: Any) -> None:
     global _worker
-    _worker = _Channel(events.put, halt.is_set)
+    _worker = Channel(events.put, halt.is_set)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

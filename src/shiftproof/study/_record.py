@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from shiftproof._digest import Json
 from shiftproof.errors import ShiftproofError
@@ -58,8 +57,7 @@ def study_record(
 
 def _row(materials: Materials, arm: Arm, results: Sequence[Responses | ShiftproofError]) -> dict[str, Json]:
     data = materials.training
-    shape = (data.images.shape[1], *data.size_px)
-    network = build_network(arm.network, image_shape=shape, n_classes=len(data.class_names))
+    network = build_network(arm.network, image_shape=data.image_shape, n_classes=len(data.class_names))
     row: dict[str, Json] = {
         "name": arm.name,
         "network": arm.network,
@@ -91,7 +89,7 @@ def _cell(
     inside = None if published is None else accuracy.low <= published <= accuracy.high
     return {
         "protocol": protocol,
-        "metrics": {name: asdict(estimate) for name, estimate in estimates.items()},
+        "metrics": {name: estimate.to_dict() for name, estimate in estimates.items()},
         "accuracy_per_seed": [metrics.get("accuracy").estimate(seed).value for seed in seeds],
         "published": published,
         "difference": None if published is None else accuracy.value - published,

@@ -157,7 +157,7 @@ def _trained(
         arm.network,
         seed=seed,
         input_scale=INPUT_SCALES[arm.recipe.input_scale],
-        image_shape=(data.images.shape[1], *data.size_px),
+        image_shape=data.image_shape,
         n_classes=len(data.class_names),
     )
     partial_path = run.units.partial_path(unit)

@@ -1,8 +1,8 @@
 """The article's "standard" network on a CPU: two dense layers at every pixel, then one on them all.
 
 Written with ordinary layers a batch moves activations of 40 MB from layer to layer and back, and the
-elementwise steps wait for memory: 250 s an epoch on two cores, twice the time of Keras. Here the
-pixels are taken in blocks whose activations stay in the second-level cache.
+elementwise steps wait for memory. Here the pixels are taken in blocks whose activations stay in the
+second-level cache.
 
 A block is laid out (channel, pixel, image). As (channel, pixel × image) it is the operand of the dense
 layers, and the same memory, as (channel × pixel, image), is the operand of the last layer. Both are
