@@ -65,6 +65,10 @@ class CheckpointError(ShiftproofError, ValueError):
     """A checkpoint does not fit what it is loaded into, or is damaged."""
 
 
+class ModelError(ShiftproofError, ValueError):
+    """A model cannot be loaded, must not be run without trust, or answers with something that is no answer."""
+
+
 class TrainingError(ShiftproofError, ArithmeticError):
     """Training cannot go on, for example because the loss is not a number."""
 

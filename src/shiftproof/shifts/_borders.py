@@ -69,3 +69,28 @@ def source_index(position: Tensor, size_px: int, border: Border) -> Tensor:
 
 def _period(size_px: int, border: Border) -> int:
     return size_px if border == "circular" else max(1, 2 * (size_px - 1))
+
+
+def extend(images: Tensor, margin_px: tuple[int, int], border: Border) -> Tensor:
+    """Images with a margin of what lies outside of them, so that a shift by whole pixels is a slice.
+
+    Args:
+        images: (N, C, H, W), any dtype.
+        margin_px: Margin above and below, and to the left and right.
+        border: What lies outside.
+
+    Returns:
+        (N, C, H + 2·margin, W + 2·margin), same dtype and device.
+
+    Example:
+        >>> extend(torch.tensor([[[[1, 2]]]]), (0, 1), "circular")
+        tensor([[[[2, 1, 2, 1]]]])
+    """
+    my, mx = margin_px
+    if border == "zeros":
+        return torch.nn.functional.pad(images, (mx, mx, my, my))
+    for dim, margin in ((2, my), (3, mx)):
+        size_px = images.shape[dim]
+        position = torch.arange(-margin, size_px + margin)
+        images = images.index_select(dim, source_index(position, size_px, border).to(images.device))
+    return images
