@@ -1,9 +1,11 @@
-"""Labelled images in memory, with a digest that names their content."""
+"""Images to measure on: what any source of them offers, and the one that holds them in memory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -11,16 +13,74 @@ from torch import Tensor
 from shiftproof._digest import derive_seed, digest_of_bytes
 from shiftproof.errors import DataError
 
+UNKNOWN = -1
+
+
+class Skipped(NamedTuple):
+    """A file that is no image, or not one to be opened, and why."""
+
+    name: str
+    reason: str
+
+
+class Images(Protocol):
+    """Images of one shape, in memory or decoded when asked for.
+
+    Attributes:
+        name: Where they come from, for reports.
+        labels: int64 (N,); `UNKNOWN` (−1) where there is no label.
+        class_names: One name per class; empty without labels.
+        image_shape: (C, H, W).
+        digest: SHA-256 over contents, labels, class names and what was done to bring them to one shape.
+        skipped: Files that were left out.
+        not_considered: Files beside the images that do not claim to be any: hidden, or with another suffix.
+        conversions: How many images were changed in which way, for example {"transparency on black": 3}.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> Tensor: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def skipped(self) -> tuple[Skipped, ...]: ...
+    @property
+    def not_considered(self) -> tuple[str, ...]: ...
+    @property
+    def conversions(self) -> Mapping[str, int]: ...
+
+    def __len__(self) -> int: ...
+
+    def pixels(self, rows: slice) -> Tensor:
+        """uint8 (n, C, H, W) of these images."""
+
+    def name_of(self, index: int) -> str:
+        """The name of one image: its path in the set, or its number."""
+
+    def take(self, index: Tensor) -> Images:
+        """The images at these positions, in this order."""
+
+    def with_labels(self, labels: Tensor, class_names: tuple[str, ...]) -> Images:
+        """The same images under other labels, int64 (N,)."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """A set of images with one class each.
+    """A set of images in memory, with one class each.
 
     Args:
         name: Where they come from, for reports.
         images: uint8, shape (N, C, H, W), 0 to 255. Divide by 255 for the [0, 1] that models take.
-        labels: int64, shape (N,), in [0, number of classes).
+        labels: int64, shape (N,), in [0, number of classes), or `UNKNOWN` (−1).
         class_names: One name per class.
+        skipped: What was left out of the set.
+        conversions: What was done to its images: all of them, so that each count is N.
+        positions: int64 (N,); where each image was in the set that this one was taken from.
 
     Raises:
         DataError: The parts do not fit together.
@@ -30,12 +90,17 @@ class LabelledImages:
         ...                      torch.tensor([0, 1]), ("a", "b"))
         >>> len(two), two.size_px, two.digest[:8]
         (2, (3, 3), 'f2ea3058')
+        >>> two.take(torch.tensor([1])).name_of(0)
+        'two[1]'
     """
 
     name: str
     images: Tensor
     labels: Tensor
     class_names: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
+    conversions: Mapping[str, int] = field(default_factory=dict)
+    positions: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -49,7 +114,7 @@ class LabelledImages:
                 f"labels of shape {tuple(self.labels.shape)}",
             )
         if len(self.labels) and not (
-            int(self.labels.min()) >= 0 and int(self.labels.max()) < len(self.class_names)
+            int(self.labels.min()) >= UNKNOWN and int(self.labels.max()) < len(self.class_names)
         ):
             raise DataError(
                 f"labels from 0 to {len(self.class_names) - 1}",
@@ -69,6 +134,11 @@ class LabelledImages:
         """(C, H, W)."""
         return self.images.shape[1], *self.size_px
 
+    @property
+    def not_considered(self) -> tuple[str, ...]:
+        """Nothing: an array is used as a whole."""
+        return ()
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over shape, pixels, labels and class names."""
@@ -78,7 +148,28 @@ class LabelledImages:
 
     def take(self, index: Tensor) -> LabelledImages:
         """The images at these positions, in this order."""
-        return LabelledImages(self.name, self.images[index], self.labels[index], self.class_names)
+        positions = torch.arange(len(self)) if self.positions is None else self.positions
+        images = self.images[index]
+        return replace(
+            self,
+            images=images,
+            labels=self.labels[index],
+            conversions=dict.fromkeys(self.conversions, len(images)),
+            positions=positions[index],
+        )
+
+    def with_labels(self, labels: Tensor, class_names: tuple[str, ...]) -> LabelledImages:
+        """The same images under other labels, int64 (N,)."""
+        return replace(self, labels=labels, class_names=class_names)
+
+    def pixels(self, rows: slice) -> Tensor:
+        """uint8 (n, C, H, W) of these images."""
+        return self.images[rows]
+
+    def name_of(self, index: int) -> str:
+        """The number of an image in the set that it comes from, as text."""
+        position = index if self.positions is None else int(self.positions[index])
+        return f"{self.name}[{position}]"
 
     def head(self, n_images: int | None) -> LabelledImages:
         """The first `n_images`, or all for None."""

@@ -1,0 +1,51 @@
+"""What a source of image files lists before any of them is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shiftproof.data._check import Entry
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
+# These are images too, in formats that are not opened: to leave them out is worth a word for each.
+OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".apng", ".dib")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a source in their order.
+
+    Args:
+        name: Name for reports.
+        root: The folder that all files must be in, without links.
+        entries: The files that claim to be images.
+        class_names: One name per class; empty without labels.
+        not_considered: The other files.
+    """
+
+    name: str
+    root: Path
+    entries: tuple[Entry, ...]
+    class_names: tuple[str, ...] = ()
+    not_considered: tuple[str, ...] = ()
+
+
+def claims_to_be_image(path: Path) -> bool:
+    """Whether a name ends like that of an image.
+
+    Example:
+        >>> claims_to_be_image(Path("a.JPG")), claims_to_be_image(Path("labels.txt"))
+        (True, False)
+    """
+    return path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)
+
+
+def as_text(name: str) -> str:
+    r"""A file's name as valid Unicode: bytes that are no UTF-8 become `\xff`.
+
+    Example:
+        >>> as_text("caf\udce9.png")
+        'caf\\xe9.png'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

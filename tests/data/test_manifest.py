@@ -1,0 +1,98 @@
+"""CSV manifests: order and names as written, nothing outside the folder, every fault by its row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shiftproof.data import Images, load_images
+from shiftproof.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "set"
+    (root / "sub").mkdir(parents=True)
+    for row, name in enumerate(("b.png", "a.png", "sub/c, d.png", "ü\n<b>.png")):
+        Image.fromarray(np.full((3, 3), row, np.uint8)).save(root / name)
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(tmp_path / "outside.png")
+    return root
+
+
+def load(folder: Path, text: str | bytes, **options: object) -> Images:
+    path = folder / "list.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load_images(str(path), image_shape=None, **options)  # type: ignore[arg-type]
+
+
+def test_rows_in_their_order(folder: Path) -> None:
+    images = load(folder, 'path,label\nb.png,cat\n"sub/c, d.png",ant\na.png,cat\n"ü\n<b>.png",\n')
+    assert [images.name_of(row) for row in range(4)] == ["b.png", "sub/c, d.png", "a.png", "ü\n<b>.png"]
+    assert images.class_names == ("ant", "cat")
+    assert images.labels.tolist() == [1, 0, 1, -1]
+    assert images.pixels(slice(None))[:, 0, 0, 0].tolist() == [0, 2, 1, 3]
+    assert images.name == "list.csv"
+
+
+def test_numbers_are_the_labels(folder: Path) -> None:
+    images = load(folder, "label,path,split\n2,b.png,x\n-1,a.png,y\n\n0,b.png,z\n")
+    assert images.labels.tolist() == [2, -1, 0]
+    assert images.class_names == ("0", "1", "2")
+    assert load(folder, "path,label\nb.png,1\n", class_names=("no", "yes")).class_names == ("no", "yes")
+
+
+def test_without_labels(folder: Path) -> None:
+    images = load(folder, b"\xef\xbb\xbfpath\r\na.png\r\nb.png\r\n")
+    assert images.labels.tolist() == [-1, -1]
+    assert images.class_names == ()
+
+
+def test_a_row_may_come_twice(folder: Path) -> None:
+    images = load(folder, "path,label\na.png,0\na.png,1\na.png,1\n")
+    assert images.labels.tolist() == [0, 1, 1]
+    assert images.digest != load(folder, "path,label\na.png,0\na.png,1\n").digest
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "the columns `path` .* of 'list.csv', got an empty file"),
+        ("file,label\na.png,0\n", "the columns `path` .* got 'file', 'label'"),
+        ("path,path\na.png,a.png\n", "the columns `path`"),
+        ("path,label\n", "at least one image in 'list.csv', got only a header"),
+        ("path,label\na.png,0\n../outside.png,1\n", "in row 3, got '../outside.png'"),
+        ("path,label\nsub/../../outside.png,1\n", "inside the folder"),
+        ("path,label\n/etc/hostname,1\n", "inside the folder of 'list.csv' in row 2, got '/etc/hostname'"),
+        ("path,label\n,1\n", "inside the folder of 'list.csv' in row 2, got ''"),
+        ("path,label\na.png\n", "2 cells in row 2 of 'list.csv', got 1"),
+        (
+            "path,label\nsub/c, d.png,1\n",
+            "2 cells in row 2 .* got 3. A name with a comma must stand in quotes",
+        ),
+        ("path,label\na.png,-2\n", "from 0 to 999,999, or −1 for unknown, got -2"),
+        ("path,label\na.png,123456789012\n", "from 0 to 999,999, or −1 for unknown, got 123456789012"),
+        (b"path,label\n\xff\xfe.png,0\n", "to be UTF-8 text"),
+        ('path,label\n"a.png,0\n', "to be a CSV file"),
+    ],
+)
+def test_faults_are_named(folder: Path, text: str | bytes, match: str) -> None:
+    with pytest.raises(DataError, match=match):
+        load(folder, text)
+
+
+def test_links_out_of_the_folder_and_missing_files_are_skipped(folder: Path) -> None:
+    (folder / "link.png").symlink_to(folder.parent / "outside.png")
+    images = load(folder, "path\na.png\nlink.png\nnowhere.png\nnul\0.png\nsub\n", max_bad=0.9)
+    reasons = dict(images.skipped)
+    assert len(images) == 1
+    assert reasons["link.png"] == "a link that leaves the folder"
+    assert "No such file" in reasons["nowhere.png"]
+    assert "null byte" in reasons["nul\0.png"]
+    assert reasons["sub"] == "a folder, not a file"
+
+
+def test_a_path_that_stays_inside_is_fine(folder: Path) -> None:
+    assert len(load(folder, "path\nsub/../a.png\n./b.png\n")) == 2
