@@ -1,8 +1,12 @@
+from .adapters import Classifier as Classifier
+from .adapters import load_classifier as load_classifier
+from .audits import Audit as Audit
+from .audits import audit as audit
+from .audits import load_audit as load_audit
 from .data import LabelledImages as LabelledImages
 from .data import load_data as load_data
 from .errors import ShiftproofError as ShiftproofError
 from .metrics import Estimate as Estimate
-from .metrics import metrics as metrics
 from .probe import Response as Response
 from .probe import measure_response as measure_response
 from .shifts import Grid as Grid

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from shiftproof._digest import Json
 from shiftproof._threads import available_cores
 from shiftproof.errors import OptionError
 
@@ -50,6 +52,17 @@ def describe_machine(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}; {processor}"
     return processor if device.type == "cpu" else f"{device.type}; {processor}"
+
+
+def describe_environment(device: torch.device) -> dict[str, Json]:
+    """Versions and machine: on another one the last bits of a result may differ."""
+    return {
+        "shiftproof": version("shiftproof"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": device.type,
+        "machine": describe_machine(device),
+    }
 
 
 def _processor_name() -> str:

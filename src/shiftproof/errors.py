@@ -66,7 +66,7 @@ class CheckpointError(ShiftproofError, ValueError):
 
 
 class ModelError(ShiftproofError, ValueError):
-    """A model cannot be loaded, must not be run without trust, or answers with something that is no answer."""
+    """A model cannot be loaded, needs trust to be run, or answers with something that is no answer."""
 
 
 class TrainingError(ShiftproofError, ArithmeticError):
@@ -75,6 +75,10 @@ class TrainingError(ShiftproofError, ArithmeticError):
 
 class ComparisonError(ShiftproofError, ValueError):
     """Two records were put together that do not belong together."""
+
+
+class GateError(ShiftproofError, AssertionError):
+    """A demand on what was measured is not met, or cannot be decided."""
 
 
 class OutputError(ShiftproofError, OSError):

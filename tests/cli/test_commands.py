@@ -111,7 +111,7 @@ def test_a_table_always_has_accuracy(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert code == 0
     assert "dense-nn" in stdout
     record = read_study(tmp_path / "r" / "report.json")
-    assert list(record.rows[0].cells[0].metrics) == ["accuracy", "agreement"]
+    assert list(record.rows[0].cells[-1].metrics) == ["accuracy", "agreement"]
 
 
 def test_early_stopping_and_nested_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,7 +170,7 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row["name"]: row["parameters"] for row in json.loads(stdout)}
     assert rows == {"cnn1": 289_630, "cnn2": 85_670}
     assert "794,310" in run(capsys, "zoo", "ls")[1]
-    assert [row["name"] for row in json.loads(run(capsys, "data", "ls", "--json")[1])] == ["mnist", "idx"]
+    assert [row["name"] for row in json.loads(run(capsys, "data", "ls", "--json")[1])] == ["mnist", "idx", "demo", "folder", "csv", "npz", "image"]
     facts = {row["what"]: row["value"] for row in json.loads(run(capsys, "doctor", "--json")[1])}
     assert facts["torch"].startswith("2.")
     assert "cores" in facts["machine"]

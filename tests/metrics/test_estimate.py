@@ -1,4 +1,4 @@
-"""Intervals: SciPy as oracle, coverage on simulated data, degenerate cases."""
+"""Intervals: SciPy as oracle, degenerate cases. Their coverage is in test_coverage.py."""
 
 from __future__ import annotations
 
@@ -35,37 +35,6 @@ def test_copies_of_a_shift_do_not_narrow_the_interval() -> None:
     one = estimate_share(bits.astype(float))
     ten = estimate_share(np.repeat(bits[:, None], 10, 1).mean(1))
     assert (one.low, one.high) == (ten.low, ten.high)
-
-
-def correlated_shares(generator: np.random.Generator, mean: float, spread: float) -> np.ndarray:
-    """300 images with 9 shifts each; images differ in how hard they are (beta-binomial)."""
-    share = generator.beta(mean * spread, (1 - mean) * spread, 300)
-    return generator.binomial(9, share) / 9
-
-
-@pytest.mark.parametrize(("mean", "spread"), [(0.5, 1.0), (0.9, 0.5), (0.97, 2.0), (0.8, 20.0)])
-def test_coverage_over_images(mean: float, spread: float) -> None:
-    generator = np.random.default_rng(1)
-    estimates = [estimate_share(correlated_shares(generator, mean, spread)) for _ in range(3000)]
-    covered = np.mean([e.low <= mean <= e.high for e in estimates])
-    assert 0.93 <= covered <= 0.97
-
-
-@pytest.mark.parametrize(("of_seeds", "of_images"), [(0.05, 0.05), (0.02, 0.3), (0.1, 0.02)])
-def test_coverage_over_seeds_and_images(of_seeds: float, of_images: float) -> None:
-    """Both are sampled: five networks and 200 images that all of them see."""
-    generator = np.random.default_rng(2)
-    covered = []
-    for _ in range(2000):
-        p = (
-            0.5
-            + of_seeds * generator.standard_normal((5, 1))
-            + of_images * generator.uniform(-1, 1, (1, 200))
-        )
-        bits = generator.random((5, 200)) < np.clip(p, 0, 1)
-        estimate = estimate_share(bits.astype(float))
-        covered.append(estimate.low <= 0.5 <= estimate.high)
-    assert 0.93 <= np.mean(covered) <= 0.985
 
 
 def test_seeds_that_disagree_widen_the_interval() -> None:

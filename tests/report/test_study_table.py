@@ -92,6 +92,14 @@ def test_terminal_shows_markup_as_text(record: dict[str, Any]) -> None:
     assert "failed" in out.getvalue()
 
 
+def test_a_metric_without_meaning_keeps_its_reason(record: dict[str, Any]) -> None:
+    first = record["rows"][0]["cells"][0]
+    first["not_applicable"] = {"agreement": "no image was moved"}
+    cells = read_study(record).rows[0].cells
+    assert cells[0].not_applicable == {"agreement": "no image was moved"}
+    assert cells[1].not_applicable == {}, "records from before it existed can be read"
+
+
 def test_other_files_are_refused(record: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="the record of a study"):
         read_study({**record, "schema_version": 2})

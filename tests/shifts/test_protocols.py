@@ -73,13 +73,13 @@ def test_reference_engstrom_moves_by_three_pixels() -> None:
 def test_pairs_are_of_each_image_and_use_both_signs_alike() -> None:
     offsets = find_protocol("circular:3").draw(4000, (32, 32), seed=0)
     assert offsets.shape == (4000, 2, 2)
-    values, counts = offsets.unique(return_counts=True)
+    values, counts = torch.unique(offsets, return_counts=True)
     assert values.tolist() == [-3, -2, -1, 0, 1, 2, 3]
     assert (counts / counts.sum() - 1 / 7).abs().max() < 0.01
 
 
 def test_another_border_is_another_name() -> None:
-    assert find_protocol("grid:2", border="circular").name == "grid:2/circular"
+    assert find_protocol("grid:2", border="circular").name == "grid:2+circular"
     assert find_protocol("grid:2", border="zeros").name == "grid:2"
 
 

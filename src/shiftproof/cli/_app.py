@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from shiftproof.cli import _lists, _study
+from shiftproof.cli import _audit, _compare, _lists, _study
+from shiftproof.cli._config import defaults
 from shiftproof.cli._output import guarded
 
 app = typer.Typer(
@@ -17,10 +18,15 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command(help=_audit.HELP)(_audit.audit)
+app.command()(_compare.compare)
 app.command("reproduce")(_study.study)
 app.command("study", help="The same, for any study: a built-in one or a TOML file.")(_study.study)
 app.add_typer(_lists.zoo, name="zoo")
 app.add_typer(_lists.data, name="data")
+app.add_typer(_lists.models, name="models")
+app.add_typer(_lists.protocols, name="protocols")
+app.add_typer(_lists.metrics, name="metrics")
 app.command()(_lists.doctor)
 
 
@@ -50,7 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; those of the process by default.
     """
 
-    return guarded(lambda: app(args=arguments, standalone_mode=False))
+    return guarded(
+        lambda: app(
+            args=arguments,
+            standalone_mode=False,
+            default_map=defaults(sys.argv[1:] if arguments is None else arguments),
+        )
+    )
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""`shiftproof zoo ls`, `shiftproof data ls`, `shiftproof doctor`: what is there."""
+"""`shiftproof zoo ls` and its kind, and `shiftproof doctor`: what is there."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 zoo = typer.Typer(help="Networks built here.", no_args_is_help=True)
 data = typer.Typer(help="Sources of images.", no_args_is_help=True)
+models = typer.Typer(help="Sources of models.", no_args_is_help=True)
+protocols = typer.Typer(help="Named shifts.", no_args_is_help=True)
+metrics = typer.Typer(help="What is computed from a model's answers.", no_args_is_help=True)
 
 # Neighbours that are often broken beside a build of torch that is not theirs.
 OPTIONAL = ("torchvision", "timm")
@@ -53,6 +56,69 @@ def data_ls(as_json: Json = False) -> None:
         [
             {"name": source.name, "summary": source.summary, "source": source.source}
             for source in data_sources
+        ],
+        as_json,
+    )
+
+
+@models.command("ls")
+def models_ls(as_json: Json = False) -> None:
+    """List the ways to refer to a model."""
+    from shiftproof.adapters import model_sources
+
+    _show(
+        [
+            {
+                "reference": source.name,
+                "summary": source.summary,
+                "needs": " ".join(
+                    filter(
+                        None, [source.extra and f"[{source.extra}]", "--trust" if source.runs_code else ""]
+                    )
+                ),
+            }
+            for source in model_sources
+        ],
+        as_json,
+    )
+
+
+@protocols.command("ls")
+def protocols_ls(as_json: Json = False) -> None:
+    """List the protocols: what they move, what comes in from outside, where they come from."""
+    from shiftproof.shifts import protocol_families
+    from shiftproof.shifts import protocols as named
+
+    rows: list[dict[str, str | int]] = [
+        {
+            "name": family.usage,
+            "border": family.border,
+            "summary": family.summary.format(**{name: name for name in family.parameters}),
+            "source": family.source,
+        }
+        for family in protocol_families
+    ]
+    for protocol in named:
+        about = protocol.describe()
+        rows.append({key: str(about[key]) for key in ("name", "border", "summary", "source")})
+    _show(rows, as_json)
+
+
+@metrics.command("ls")
+def metrics_ls(as_json: Json = False) -> None:
+    """List the metrics: what each says, its unit, its direction, where it comes from."""
+    from shiftproof.metrics import metrics as known
+
+    _show(
+        [
+            {
+                "name": spec.name,
+                "better": "higher" if spec.higher_is_better else "lower",
+                "unit": spec.unit,
+                "summary": spec.summary,
+                "source": spec.source,
+            }
+            for spec in known
         ],
         as_json,
     )

@@ -1,9 +1,9 @@
-"""Progress of a study on stderr: bars in a terminal, plain lines elsewhere."""
+"""Progress on stderr: bars in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from shiftproof.audits import AuditProgress
     from shiftproof.study import Watcher
     from shiftproof.train import Progress as TrainingProgress
 
@@ -78,3 +79,34 @@ class Lines:
 
     def finished(self, label: str) -> None:
         self.console.print(f"{label}: trained and measured", soft_wrap=True)
+
+
+@contextmanager
+def auditing(console: Console, *, quiet: bool = False) -> Iterator[Callable[[AuditProgress], None]]:
+    """Shows how far an audit is: one bar per protocol in a terminal, a line per shard elsewhere."""
+    if quiet:
+        yield lambda progress: None
+    elif console.is_terminal:
+        with _bars(console) as bars:
+            tasks: dict[str, TaskID] = {}
+
+            def draw(progress: AuditProgress) -> None:
+                if progress.protocol not in tasks:
+                    tasks[progress.protocol] = bars.add_task(
+                        progress.protocol, total=progress.n_images_total, figures=""
+                    )
+                bars.update(tasks[progress.protocol], completed=progress.n_images, figures=_rate(progress))
+
+            yield draw
+    else:
+        yield lambda progress: console.print(
+            f"{progress.protocol}: {progress.n_images:,} of {progress.n_images_total:,} images, "
+            f"{_rate(progress)}",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def _rate(progress: AuditProgress) -> str:
+    views = progress.n_images * progress.n_shifts
+    return f"{views / max(progress.seconds, 1e-9):,.0f} views/s"

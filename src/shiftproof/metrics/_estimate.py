@@ -7,15 +7,24 @@ and the seeds are samples, and the interval has to cover the choice of both.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from shiftproof._digest import Json
 from shiftproof.errors import OptionError, ShapeError
+from shiftproof.metrics._applicable import NotApplicable
+from shiftproof.metrics._intervals import Interval, crossed_interval, share_interval, skewed_interval
+from shiftproof.metrics._scores import Scores
+from shiftproof.metrics._selection import Floats
+
+# share: a mean of numbers between two ends; mean: of numbers without an upper end; median: of numbers
+# of which some are only known to be large.
+Kind = Literal["share", "mean", "median"]
+Bounds = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +68,10 @@ def estimate_share(
         confidence: Nominal coverage, in (0, 1).
 
     Returns:
-        For one network a Wilson interval; where shares are not 0 or 1 (several shifts per image) the
-        number of images in its formula becomes the effective number p(1 − p) ÷ variance of the mean,
-        as for a clustered sample. For several networks a Student interval whose variance
-        is that of two crossed random factors, images and seeds, with Satterthwaite's degrees of freedom.
+        For one network a Wilson interval; where shares are not 0 or 1 (several shifts per image) with
+        the effective number of images, as for a clustered sample. For several networks a Student interval
+        whose variance is that of two crossed random factors, images and seeds, with Satterthwaite's
+        degrees of freedom.
 
     Raises:
         ShapeError: Not 1-D or 2-D, or without images.
@@ -82,71 +91,90 @@ def estimate_share(
         raise ShapeError("shares of shape (N,) or (K, N) with N of at least 1", shares.shape)
     if not (np.all(shares >= 0) and np.all(shares <= 1)):
         raise OptionError("shares in [0, 1]", f"{shares.min()} to {shares.max()}")
+    everyone = np.ones(shares.shape[1], dtype=np.bool_)
+    scores = [Scores(row, everyone, "") for row in shares]
+    result = estimate_scores(scores, kind="share", unit=unit, bounds=(0, 1), confidence=confidence)
+    assert isinstance(result, Estimate), "a share has an interval for any number of images"
+    return result
+
+
+def estimate_scores(
+    scores: Sequence[Scores], *, kind: Kind, unit: str, bounds: Bounds, confidence: float
+) -> Estimate | NotApplicable:
+    """The mean or median of scores of one or several networks, with its interval.
+
+    Args:
+        scores: One for each network, all of the same images; in each at least one image counts.
+        kind: Which interval; see `share_interval`, `skewed_interval` and `median_interval`.
+        unit: Unit of the result.
+        bounds: Least and largest value that the metric can have; None for no bound.
+        confidence: Nominal coverage, in (0, 1).
+    """
     if not 0 < confidence < 1:
         raise OptionError("a confidence between 0 and 1", confidence)
-    n_seeds, n_images = shares.shape
-    interval = _clustered_wilson if n_seeds == 1 else _crossed_student
-    low, high, method = interval(shares, confidence)
-    value = float(shares.mean())
+    if kind == "median":
+        found = median_interval(scores, confidence)
+    elif len(scores) > 1:
+        found = float(np.mean([s.mean for s in scores])), crossed_interval(_rows(scores), confidence)
+    elif kind == "share":
+        found = scores[0].mean, share_interval(scores[0].sample, confidence, scores[0].lowest)
+    elif len(scores[0].sample) < 2:
+        return NotApplicable("one image says nothing about how much images differ")
+    else:
+        found = scores[0].mean, skewed_interval(scores[0].sample, confidence)
+    if isinstance(found, NotApplicable):
+        return found
+    value, (low, high, method) = found
     return Estimate(
         value=value,
-        low=min(value, max(0.0, low)),
-        high=max(value, min(1.0, high)),
-        n_images=n_images,
-        n_seeds=n_seeds,
+        low=min(value, low if bounds[0] is None else max(bounds[0], low)),
+        high=max(value, high if bounds[1] is None else min(bounds[1], high)),
+        n_images=int(np.any([s.counts for s in scores], axis=0).sum()),
+        n_seeds=len(scores),
         unit=unit,
         confidence=confidence,
         method=method,
     )
 
 
-def _clustered_wilson(shares: npt.NDArray[np.float64], confidence: float) -> tuple[float, float, str]:
-    (row,) = shares
-    p = float(row.mean())
-    n = float(len(row))
-    method = "Wilson, n = images"
-    if np.any((row != 0) & (row != 1)):
-        method = "Wilson, effective number of images"
-        variance_of_mean = float(row.var(ddof=1)) / n if n > 1 else 0.0
-        n = p * (1 - p) / variance_of_mean if variance_of_mean > 0 else n
-    z = _normal_quantile(confidence)
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return centre - half, centre + half, method
+def median(values: Floats) -> float:
+    """The least value that at least half of the values do not exceed; may be infinite."""
+    return float(np.sort(values)[(len(values) - 1) // 2])
 
 
-def _crossed_student(shares: npt.NDArray[np.float64], confidence: float) -> tuple[float, float, str]:
-    """Interval for a mean over K seeds and N images that are crossed, both sampled.
+def median_interval(scores: Sequence[Scores], confidence: float) -> tuple[float, Interval] | NotApplicable:
+    """The median and its interval, where ∞ stands for: more than the largest value measured.
 
-    With x[k, i] = μ + seed[k] + image[i] + rest[k, i], the variance of the mean is
-    σ²(seed)/K + σ²(image)/N + σ²(rest)/KN. Adding the variances of the two margins counts the last
-    term twice, so it is taken away once.
+    The interval holds every value v for which one half is a plausible share of images at or below v: an
+    interval of order statistics for one network; with the crossed interval of a share for several.
+
+    Source:
+        Thompson 1936; Woodruff 1952.
     """
-    n_seeds, n_images = shares.shape
-    of_seeds = float(shares.mean(1).var(ddof=1)) / n_seeds
-    of_images = float(shares.mean(0).var(ddof=1)) / n_images if n_images > 1 else 0.0
-    rest = shares - shares.mean(1, keepdims=True) - shares.mean(0) + shares.mean()
-    degrees_of_rest = (n_seeds - 1) * max(1, n_images - 1)
-    of_rest = float((rest**2).sum()) / degrees_of_rest / (n_seeds * n_images)
-    variance = max(of_seeds + of_images - of_rest, of_seeds, of_images)
-    method = "Student, images and seeds crossed"
-    if variance == 0:
-        return float(shares.mean()), float(shares.mean()), method
-    squares = of_seeds**2 / (n_seeds - 1) + of_images**2 / max(1, n_images - 1)
-    degrees = variance**2 / squares
-    half = _student_quantile(confidence, degrees) * math.sqrt(variance)
-    return float(shares.mean()) - half, float(shares.mean()) + half, method
+    pooled = np.concatenate([s.values[s.counts] for s in scores])
+    finite = np.unique(pooled[np.isfinite(pooled)])
+    if not len(finite) or median(pooled) == np.inf:
+        return NotApplicable(
+            f"only {np.isfinite(pooled).mean():.1%} of the images have a value within what was measured, "
+            "so their median lies beyond it"
+        )
+    ends = [_share_up_to(scores, value, confidence)[:2] for value in finite]
+    above, below = ([end[side] >= 0.5 for end in ends] for side in (1, 0))
+    if not any(below):
+        return NotApplicable(
+            f"only {np.isfinite(pooled).mean():.1%} of the images have a value within what was measured, "
+            "so the interval for their median reaches beyond it"
+        )
+    low, high = finite[above.index(True)], finite[below.index(True)]
+    return median(pooled), (float(low), float(high), "order statistics, from the interval of a share")
 
 
-@cache
-def _normal_quantile(confidence: float) -> float:
-    from statistics import NormalDist
+def _share_up_to(scores: Sequence[Scores], value: float, confidence: float) -> Interval:
+    bits = [Scores((s.values <= value).astype(np.float64), s.counts, "") for s in scores]
+    if len(bits) > 1:
+        return crossed_interval(_rows(bits), confidence)
+    return share_interval(bits[0].sample, confidence)
 
-    return NormalDist().inv_cdf(0.5 + confidence / 2)
 
-
-def _student_quantile(confidence: float, degrees: float) -> float:
-    # scipy.stats takes seconds to import, scipy.special a fraction of one.
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 0.5 + confidence / 2))
+def _rows(scores: Sequence[Scores]) -> Floats:
+    return np.stack([s.influences for s in scores])

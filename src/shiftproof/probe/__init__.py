@@ -1,4 +1,7 @@
 """Running a model over images and shifts: one call, one record."""
 
-from shiftproof.probe._direct import measure_response as measure_response
+from shiftproof.probe._measure import Probe as Probe
+from shiftproof.probe._measure import measure_response as measure_response
+from shiftproof.probe._measure import probing as probing
+from shiftproof.probe._method import Method as Method
 from shiftproof.probe._response import Response as Response

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from shiftproof._digest import Json, canonical_json
 from shiftproof._files import write_atomically
 from shiftproof.errors import ComparisonError, DataError, ShapeError
 
-SCHEMA_VERSION = 1
-Ints = npt.NDArray[np.int64]
+SCHEMA_VERSION = 2
+Ints = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float32]
 
 
@@ -28,13 +29,13 @@ class Response:
     """What a model answered to N images under S shifts. Every number shown is a function of this.
 
     Args:
-        predicted: int64 (N, S); the class of the largest logit, the lowest index on a tie.
-        true_prob: float32 (N, S); softmax probability of the true class.
+        predicted: int32 (N, S); the class of the largest logit, the lowest index on a tie.
+        true_prob: float32 (N, S); softmax probability of the true class; where the label is unknown, of
+            the class that is answered to the unshifted image.
         drift: float32 (N, S); ‖z(shifted) − z(unshifted)‖₂ ÷ ‖z(unshifted)‖₂ of the logits z; ≥ 0.
         offsets_px: float64 (S, 2) shared by all images, or (N, S, 2); (dy, dx) in pixels.
-        labels: int64 (N,); the true classes.
-        unshifted_predicted: int64 (N,); the answer to the image as it is.
-        unshifted_true_prob: float32 (N,); its probability of the true class.
+        labels: int64 (N,); the true classes, −1 where unknown.
+        unshifted_logits: float32 (N, K); the answer to the image as it is.
         provenance: Model, data, protocol, versions, device and seed, as JSON.
 
     Raises:
@@ -46,8 +47,7 @@ class Response:
     drift: Floats
     offsets_px: npt.NDArray[np.float64]
     labels: Ints
-    unshifted_predicted: Ints
-    unshifted_true_prob: Floats
+    unshifted_logits: Floats
     provenance: Mapping[str, Json]
 
     def __post_init__(self) -> None:
@@ -57,8 +57,7 @@ class Response:
             "drift": [(n, s)],
             "offsets_px": [(s, 2), (n, s, 2)],
             "labels": [(n,)],
-            "unshifted_predicted": [(n,)],
-            "unshifted_true_prob": [(n,)],
+            "unshifted_logits": [(n, self.unshifted_logits.shape[-1])],
         }
         for name, shapes in expected.items():
             shape = getattr(self, name).shape
@@ -74,6 +73,23 @@ class Response:
     def n_shifts(self) -> int:
         """S."""
         return int(self.predicted.shape[1])
+
+    @property
+    def n_classes(self) -> int:
+        """K, the number of logits."""
+        return int(self.unshifted_logits.shape[1])
+
+    @cached_property
+    def unshifted_predicted(self) -> Ints:
+        """int64 (N,); the answer to the image as it is."""
+        return np.asarray(self.unshifted_logits.argmax(1))
+
+    @cached_property
+    def unshifted_true_prob(self) -> Floats:
+        """float32 (N,); the same probability as in `true_prob`, of the image as it is."""
+        shown = np.where(self.labels >= 0, self.labels, self.unshifted_predicted)
+        powers = np.exp(self.unshifted_logits - self.unshifted_logits.max(1, keepdims=True))
+        return np.asarray(powers[np.arange(self.n_images), shown] / powers.sum(1), dtype=np.float32)
 
     def save(self, path: Path) -> None:
         """Write to one safetensors file, whole or not at all."""
@@ -100,31 +116,61 @@ class Response:
         return cls(**arrays, provenance=header["provenance"])
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Response]) -> Response:
+    def concatenate(cls, parts: Sequence[Response | Path]) -> Response:
         """Put shards of one measurement together, in the given order of images.
+
+        Args:
+            parts: Responses, or files with one. A file is read when its turn comes, so that the whole is in
+                memory once and not twice.
 
         Raises:
             ComparisonError: The parts come from different models, data or protocols, or there is none.
+            DataError: A file is not a saved response.
         """
         if not parts:
             raise ComparisonError("at least one response", "none")
-        first = parts[0]
-        for part in parts[1:]:
-            if part.provenance != first.provenance or part.n_shifts != first.n_shifts:
-                raise ComparisonError(
-                    "responses of one model, data set and protocol",
-                    f"{canonical_json(part.provenance)} beside {canonical_json(first.provenance)}",
-                )
+        if len(parts) == 1:
+            return _opened(parts[0])
+        first = _opened(parts[0])
+        n_images = sum(_n_images(part) for part in parts)
         shared = first.offsets_px.ndim == 2
-        if shared and any(not np.array_equal(p.offsets_px, first.offsets_px) for p in parts):
-            raise ComparisonError("responses to the same shifts", "different offsets")
-        arrays: dict[str, Any] = {
-            name: first.offsets_px
-            if shared and name == "offsets_px"
-            else np.concatenate([getattr(part, name) for part in parts])
-            for name in _ARRAYS
-        }
+        arrays: dict[str, Any] = {"offsets_px": first.offsets_px} if shared else {}
+        start = 0
+        for index, source in enumerate(parts):
+            part = first if index == 0 else _opened(source)
+            _check_same_measurement(first, part)
+            for name in _ARRAYS:
+                if shared and name == "offsets_px":
+                    continue
+                values = getattr(part, name)
+                whole = arrays.setdefault(name, np.empty((n_images, *values.shape[1:]), values.dtype))
+                whole[start : start + part.n_images] = values
+            start += part.n_images
         return cls(**arrays, provenance=first.provenance)
+
+
+def _opened(part: Response | Path) -> Response:
+    return Response.load(part) if isinstance(part, Path) else part
+
+
+def _n_images(part: Response | Path) -> int:
+    if isinstance(part, Response):
+        return part.n_images
+    try:
+        with safe_open(part, framework="np") as file:
+            return int(file.get_slice("labels").get_shape()[0])
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{part.name} to be a saved response", error) from error
+
+
+def _check_same_measurement(first: Response, part: Response) -> None:
+    if part.provenance != first.provenance or part.n_shifts != first.n_shifts:
+        raise ComparisonError(
+            "responses of one model, data set and protocol",
+            f"{canonical_json(part.provenance)} beside {canonical_json(first.provenance)}",
+        )
+    if first.offsets_px.ndim == 2 and not np.array_equal(part.offsets_px, first.offsets_px):
+        raise ComparisonError("responses to the same shifts", "different offsets")
 
 
 _ARRAYS = tuple(f.name for f in dataclasses.fields(Response) if f.name != "provenance")

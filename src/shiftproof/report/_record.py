@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from shiftproof._text import printable
 from shiftproof.errors import DataError
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
+Record = TypeVar("Record", bound=BaseModel)
+# Half a character, as in a name that is no UTF-8, is no string to pydantic: made printable before it looks.
+Line = Annotated[str, BeforeValidator(lambda text: printable(text) if isinstance(text, str) else text)]
 
 
 class EstimateRecord(BaseModel):
@@ -24,18 +28,19 @@ class EstimateRecord(BaseModel):
     high: float
     n_images: int
     n_seeds: int
-    unit: str
+    unit: Line
     confidence: float
-    method: str
+    method: Line
 
 
 class CellRecord(BaseModel):
-    """One network under one protocol."""
+    """One network under one protocol. `not_applicable` has the reason for each metric without a number."""
 
     model_config = _STRICT
 
     protocol: str
     metrics: Mapping[str, EstimateRecord]
+    not_applicable: Mapping[str, str] = {}
     accuracy_per_seed: tuple[float, ...]
     published: float | None
     difference: float | None
@@ -104,9 +109,19 @@ def read_study(source: Path | Mapping[str, Any]) -> StudyRecord:
     Raises:
         DataError: Not such a file, or of another schema version.
     """
+    return read_record(source, StudyRecord, "the record of a study")
+
+
+def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str) -> Record:
+    """A record of a kind, or an error that says what it is not."""
     name = source.name if isinstance(source, Path) else "the record"
     try:
-        value = json.loads(source.read_text()) if isinstance(source, Path) else source
-        return StudyRecord.model_validate(value)
-    except (OSError, ValueError, ValidationError) as error:
-        raise DataError(f"{name} to be the record of a study", f"an error: {error}") from error
+        value = json.loads(source.read_text(encoding="utf-8")) if isinstance(source, Path) else source
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False)
+        place = printable(".".join(map(str, first["loc"]))) or "the whole"
+        more = f" (and {len(others)} more)" if others else ""
+        raise DataError(f"{name} to be {what}", f"{place}: {first['msg']}{more}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{name} to be {what}", f"an error: {error}") from error

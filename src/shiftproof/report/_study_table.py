@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from shiftproof.report._markdown import escaped, line
 from shiftproof.report._record import CellRecord, RowRecord, StudyRecord
 
 
@@ -73,21 +72,11 @@ def to_markdown(record: StudyRecord) -> str:
 
     Names come from files and may hold anything, so characters with a meaning are escaped.
     """
-    lines = [f"**{_escape(headline(record))}**", ""]
+    lines = [f"**{escaped(headline(record))}**", ""]
     titles = columns(record)
-    lines += [_line(titles), _line(["---"] * len(titles))]
+    lines += [line(titles), line(["---"] * len(titles))]
     lines += [
-        _line(["<br>".join(map(_escape, cell)) for cell in row_cells(row, record)]) for row in record.rows
+        line(["<br>".join(map(escaped, cell)) for cell in row_cells(row, record)]) for row in record.rows
     ]
-    lines += ["", *(f"- {_escape(note)}" for note in footnotes(record))]
+    lines += ["", *(f"- {escaped(note)}" for note in footnotes(record))]
     return "\n".join(lines) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _escape(text: str) -> str:
-    for character in "\\`*[]|":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")

@@ -26,7 +26,7 @@ def find_protocol(reference: str, *, border: ProtocolBorder | None = None) -> Sh
         >>> find_protocol("grid:2").law
         Grid(radius_px=2, step_px=1)
         >>> find_protocol("grid:2", border="edge").name
-        'grid:2/edge'
+        'grid:2+edge'
     """
     name = reference.partition(":")[0]
     if name in protocol_families:
@@ -39,7 +39,7 @@ def find_protocol(reference: str, *, border: ProtocolBorder | None = None) -> Sh
         raise unknown_name("protocol", name, [*protocols.names(), *protocol_families.names()])
     if border is None or border == protocol.border:
         return protocol
-    return replace(protocol, name=f"{protocol.name}/{border}", border=border)
+    return replace(protocol, name=f"{protocol.name}+{border}", border=border)
 
 
 def _from_file(path: Path, name: str) -> ShiftProtocol:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import torch
 
-from shiftproof._device import describe_machine
+from shiftproof._device import describe_environment
 from shiftproof._digest import Json
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.study._spec import Study
@@ -50,10 +48,4 @@ class Materials:
 
     def environment(self) -> dict[str, Json]:
         """Versions and machine: on another one the last bits may differ."""
-        return {
-            "shiftproof": version("shiftproof"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "device": self.device.type,
-            "machine": describe_machine(self.device),
-        }
+        return describe_environment(self.device)

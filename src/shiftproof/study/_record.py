@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shiftproof._digest import Json
 from shiftproof.errors import ShiftproofError
-from shiftproof.metrics import metrics
+from shiftproof.metrics import Estimate, NotApplicable, metrics
 from shiftproof.probe import Response
 from shiftproof.shifts import protocols
 from shiftproof.study._materials import Materials
@@ -84,14 +84,24 @@ def _cell(
     protocol: str, metric_names: Sequence[str], seeds: Sequence[Response], published: float | None
 ) -> dict[str, Json]:
     names = dict.fromkeys(["accuracy", *metric_names])  # a table without accuracy says nothing
-    estimates = {name: metrics.get(name).estimate(*seeds) for name in names}
-    accuracy = estimates["accuracy"]
+    found = {name: metrics.get(name).estimate(*seeds) for name in names}
+    estimates = {name: each for name, each in found.items() if isinstance(each, Estimate)}
+    accuracy = estimates["accuracy"]  # a study's data have labels
     inside = None if published is None else accuracy.low <= published <= accuracy.high
     return {
         "protocol": protocol,
         "metrics": {name: estimate.to_dict() for name, estimate in estimates.items()},
-        "accuracy_per_seed": [metrics.get("accuracy").estimate(seed).value for seed in seeds],
+        "not_applicable": {
+            name: each.reason for name, each in found.items() if isinstance(each, NotApplicable)
+        },
+        "accuracy_per_seed": [_accuracy(seed) for seed in seeds],
         "published": published,
         "difference": None if published is None else accuracy.value - published,
         "published_inside_interval": inside,
     }
+
+
+def _accuracy(response: Response) -> float:
+    scores = metrics.get("accuracy").scores(response)
+    assert not isinstance(scores, NotApplicable), "a study's data have labels"
+    return scores.mean

@@ -131,7 +131,7 @@ def _arm(
         responses = {}
         for name in materials.study.protocols:
             channel.check_stop()
-            responses[name] = _measured(materials, run, trained, name, pool)
+            responses[name] = _measured(materials, run, trained, name, threads)
     channel.send((label, None))
     return responses
 
@@ -186,7 +186,9 @@ def _trained(
     return unit
 
 
-def _measured(materials: Materials, run: Run, trained: Unit, protocol_name: str, pool: Executor) -> Response:
+def _measured(
+    materials: Materials, run: Run, trained: Unit, protocol_name: str, threads: int | None
+) -> Response:
     protocol = protocols.get(protocol_name)
     unit = Unit(
         "probe",
@@ -207,7 +209,7 @@ def _measured(materials: Materials, run: Run, trained: Unit, protocol_name: str,
             protocol,
             seed=materials.study.shift_seed,
             device=materials.device,
-            pool=pool,
+            threads=threads,
             provenance={"network": trained.key, "data": materials.test.digest},
         )
         response.save(path)

@@ -2,7 +2,6 @@
 
 from shiftproof.train._checkpoint import EpochRecord as EpochRecord
 from shiftproof.train._checkpoint import load_history as load_history
-from shiftproof.train._checkpoint import load_network as load_network
 from shiftproof.train._fast import training_forward as training_forward
 from shiftproof.train._fit import Progress as Progress
 from shiftproof.train._fit import fit as fit
@@ -10,3 +9,4 @@ from shiftproof.train._recipe import INPUT_SCALES as INPUT_SCALES
 from shiftproof.train._recipe import EarlyStopping as EarlyStopping
 from shiftproof.train._recipe import InputScale as InputScale
 from shiftproof.train._recipe import Recipe as Recipe
+from shiftproof.zoo import load_network as load_network

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from shiftproof._digest import Json, canonical_json
 from shiftproof._files import write_atomically
 from shiftproof.errors import CheckpointError
-from shiftproof.zoo import Network, build_network
-
-SCHEMA_VERSION = 1
+from shiftproof.zoo import CHECKPOINT_SCHEMA_VERSION, Network, read_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +62,7 @@ class TrainingState:
         }
         tensors |= {f"best/{name}": t for name, t in self.best.items()}
         header = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": CHECKPOINT_SCHEMA_VERSION,
             "network": {
                 "name": self.network.name,
                 "input_scale": self.network.input_scale,
@@ -86,80 +81,29 @@ class TrainingState:
         Raises:
             CheckpointError: Damaged, or of another network, recipe, seed or data set.
         """
-        header, tensors = _read(path)
-        if header["about"] != about:
+        checkpoint = read_checkpoint(path)
+        if checkpoint.header["about"] != about:
             raise CheckpointError(
                 f"a checkpoint of this training in {path.name}",
                 "one with another recipe, seed or data set",
                 fix="Use another file.",
             )
-        _load_weights(self.network, tensors, path)
+        checkpoint.put_into(self.network)
         names = [name for name, _ in self.network.named_parameters()]
         state = self.optimizer.state_dict()
         state["state"] = {
             index: {
                 key.rpartition("/")[2]: value
-                for key, value in tensors.items()
+                for key, value in checkpoint.tensors.items()
                 if key.startswith(f"optimizer/{name}/")
             }
             for index, name in enumerate(names)
         }
         self.optimizer.load_state_dict(state)
-        self.history = [EpochRecord(**record) for record in header["history"]]
-        self.best = _under("best/", tensors)
-
-
-def load_network(path: Path) -> Network:
-    """The trained network in a checkpoint, in evaluation mode, on the CPU.
-
-    Where training kept the best weights of a held-out set, it is those.
-
-    Raises:
-        CheckpointError: Damaged, or not a checkpoint.
-    """
-    header, tensors = _read(path)
-    about = header["network"]
-    network = build_network(
-        about["name"],
-        input_scale=about["input_scale"],
-        image_shape=tuple(about["image_shape"]),
-        n_classes=about["n_classes"],
-    )
-    best = _under("best/", tensors)
-    _load_weights(network, {f"network/{k}": v for k, v in best.items()} or tensors, path)
-    return network.eval()
+        self.history = [EpochRecord(**record) for record in checkpoint.header["history"]]
+        self.best = checkpoint.under("best/")
 
 
 def load_history(path: Path) -> list[EpochRecord]:
     """What each epoch measured, from a checkpoint."""
-    return [EpochRecord(**record) for record in _read(path)[0]["history"]]
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("shiftproof", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path.name} to be a checkpoint", error, cause="The file is missing or damaged."
-        ) from error
-    if header.get("schema_version") != SCHEMA_VERSION:
-        raise CheckpointError(
-            f"a checkpoint of schema version {SCHEMA_VERSION} in {path.name}",
-            header.get("schema_version"),
-        )
-    return header, tensors
-
-
-def _load_weights(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        network.load_state_dict(_under("network/", tensors))
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the weights of {network.name!r} in {path.name}", "others", cause=str(error)
-        ) from error
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    return [EpochRecord(**record) for record in read_checkpoint(path).header["history"]]

@@ -1,0 +1,235 @@
+"""Any model as one `Classifier`: images in [0, 1] in, checked logits out."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shiftproof._digest import Json, digest_of_bytes
+from shiftproof.adapters._preprocess import Framing, Preprocess
+from shiftproof.errors import ModelError, ShapeError
+from shiftproof.zoo import Network
+
+Model = nn.Module | Callable[[Tensor], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A model, and everything that is needed to show it images.
+
+    Args:
+        name: How it was referred to, for reports.
+        model: Preprocessed images to logits. A module is called as it is: put it in evaluation mode with
+            `evaluating`.
+        preprocess: What happens to an image in [0, 1] before the model sees it, and after it was shifted.
+        framing: Size of the images, and how files are brought to it, before they are shifted.
+        logits: Where the logits are in an answer that is a tuple, a list or a mapping.
+        class_names: One name per logit, where the source of the model knows them.
+        digest: SHA-256 that names the weights and the code, or empty where nothing can be said.
+        notes: What a reader has to know: source of the preprocessing, untrained weights.
+        thread_safe: Whether several threads may call a model that is no module.
+
+    Raises:
+        OptionError: A mean or std for another number of channels than the framing has.
+
+    Example:
+        >>> mean = Classifier("mean", lambda images: images.mean((2, 3)))
+        >>> mean(torch.ones(1, 3, 4, 4))
+        tensor([[1., 1., 1.]])
+    """
+
+    name: str
+    model: Model
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    framing: Framing = field(default_factory=Framing)
+    logits: int | str | None = None
+    class_names: tuple[str, ...] | None = None
+    digest: str = ""
+    notes: tuple[str, ...] = ()
+    thread_safe: bool = False
+
+    def __post_init__(self) -> None:
+        if self.framing.image_shape is not None:
+            self.preprocess.check_channels(self.framing.image_shape[0])
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits, float32 (N, K), of images (N, C, H, W), float32 in [0, 1].
+
+        Raises:
+            OptionError: A mean or std for another number of channels.
+            ShapeError: The answer is not (N, K), or K is not the number of class names.
+            ModelError: The answer is no tensor, or holds NaN.
+        """
+        self.preprocess.check_channels(images.shape[1])
+        return self.checked(self.model(self.preprocess(images)), len(images))
+
+    @cached_property
+    def pipeline(self) -> nn.Module | None:
+        """Preprocessing and model as one module, if the model is one that answers with logits alone."""
+        if not isinstance(self.model, nn.Module) or self.logits is not None:
+            return None
+        return self.model if self.preprocess.is_identity else nn.Sequential(self.preprocess, self.model)
+
+    def to(self, device: torch.device) -> Classifier:
+        """The same on a device; a model that is no module stays where it is."""
+        if not isinstance(self.model, nn.Module):
+            return self
+        return replace(self, model=self.model.to(device), preprocess=self.preprocess.to(device))
+
+    def replicas(self, n_workers: int) -> list[Classifier]:
+        """Up to so many copies for threads of their own, which share the weights.
+
+        A module may keep what it computed in attributes of its own, so two threads never call one
+        module. Where it cannot be copied, or is a function, there is this one alone.
+        """
+        if n_workers == 1:
+            return [self]
+        if not isinstance(self.model, nn.Module):
+            return [self] * n_workers if self.thread_safe else [self]
+        try:
+            copies = [_copy_beside_weights(self.model) for _ in range(n_workers)]
+        except Exception:  # whatever a model does in __deepcopy__, it can still be asked as it is
+            return [self]
+        return [replace(self, model=model) for model in copies]
+
+    def checked(self, answer: Any, n_images: int) -> Tensor:
+        """An answer of the model as float32 (N, K), or an error that says what is wrong with it."""
+        logits = _as_tensor(_picked(answer, self.logits, self.name), self.name)
+        if logits.ndim != 2 or len(logits) != n_images or logits.shape[1] == 0:
+            raise ShapeError(
+                f"{self.name} to answer {n_images} images with logits of shape ({n_images}, K)",
+                tuple(logits.shape),
+                cause="Each image needs one number per class.",
+            )
+        if self.class_names is not None and logits.shape[1] != len(self.class_names):
+            raise ShapeError(
+                f"one logit for each of the {len(self.class_names)} class names of {self.name}",
+                logits.shape[1],
+                cause="The names belong to another model.",
+                fix="Give as many names as there are logits.",
+            )
+        logits = logits.float()
+        if bool(torch.isnan(logits).any()):
+            raise ModelError(
+                f"numbers as the answer of {self.name}",
+                "NaN",
+                cause="The weights are damaged, or the images are not scaled as in training.",
+                fix="Check --mean, --std and --scale, and the model itself.",
+            )
+        return logits
+
+
+def as_classifier(model: Model | Classifier, *, name: str = "model") -> Classifier:
+    """A classifier for a module or function that takes images in [0, 1] and returns logits (N, K).
+
+    Example:
+        >>> as_classifier(nn.Flatten()).name
+        'Flatten'
+    """
+    if isinstance(model, Classifier):
+        return model
+    if isinstance(model, nn.Module):
+        framing = Framing(model.image_shape) if isinstance(model, Network) else Framing()
+        return Classifier(type(model).__name__, model, framing=framing, digest=digest_of_module(model))
+    return Classifier(getattr(model, "__name__", name), model)
+
+
+def digest_of_module(module: nn.Module) -> str:
+    """SHA-256 over the structure of a module as printed, and every tensor that it computes with.
+
+    That includes buffers that are not saved, such as the kernel of a blur.
+    """
+
+    def parts() -> Iterator[bytes]:
+        yield repr(module).encode()
+        state = module.state_dict()
+        for name, value in (state | {k: v for k, v in module.named_buffers() if k not in state}).items():
+            yield name.encode()
+            if isinstance(value, Tensor):
+                yield f"{value.dtype}{tuple(value.shape)}".encode()
+                yield value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+    return digest_of_bytes(parts())
+
+
+@contextmanager
+def evaluating(model: object) -> Iterator[None]:
+    """Have a module answer as in use, and put each of its parts back as it was.
+
+    Warns if dropout or batch normalisation was in training mode: it would have answered at random.
+
+    Example:
+        >>> layer = nn.Sequential(nn.ReLU())
+        >>> with evaluating(layer):
+        ...     layer.training
+        False
+        >>> layer.training
+        True
+    """
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    training = [module for module in modules if module.training]
+    if any(isinstance(module, _RANDOM_IN_TRAINING) for module in training):
+        warnings.warn(
+            "The model was in training mode; it is measured in evaluation mode and put back after that.",
+            stacklevel=3,
+        )
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+_RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+
+
+def _copy_beside_weights(module: nn.Module) -> nn.Module:
+    """A deep copy whose parameters and buffers are those of the original."""
+    shared = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
+    return copy.deepcopy(module, dict(shared))
+
+
+def _picked(answer: Any, logits: int | str | None, name: str) -> Any:
+    if isinstance(answer, Mapping):
+        known: Sequence[Any] = list(answer)
+    elif isinstance(answer, tuple | list):
+        known = range(len(answer))
+    else:
+        return answer
+    if logits is None or logits not in known:
+        raise ModelError(
+            f"{name} to answer with one tensor",
+            f"a {type(answer).__name__} with {', '.join(map(repr, known)) or 'nothing'}",
+            fix="Say which of them are the logits with --logits, or `logits=` in Python.",
+        )
+    return answer[logits]
+
+
+def _as_tensor(logits: Any, name: str) -> Tensor:
+    try:
+        return logits if isinstance(logits, Tensor) else torch.as_tensor(logits)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{name} to answer with a tensor", f"a value of type {type(logits).__name__}"
+        ) from error
+
+
+def describe(classifier: Classifier) -> dict[str, Json]:
+    """What a report says about a model."""
+    return {
+        "name": classifier.name,
+        "digest": classifier.digest,
+        "preprocessing": classifier.preprocess.describe(),
+        "framing": classifier.framing.describe(),
+        "notes": list(classifier.notes),
+    }

@@ -1,0 +1,150 @@
+"""`hf:ORG/NAME[@REV]` and `hf:./folder`: image classifiers of transformers, with their own preprocessing."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from shiftproof._optional import require
+from shiftproof.adapters._classifier import Classifier, digest_of_module
+from shiftproof.adapters._failures import explained
+from shiftproof.adapters._processor import ReadProcessor, read_processor
+from shiftproof.adapters._sources import ModelRequest, ModelSource
+from shiftproof.adapters._weights import put_weights
+from shiftproof.errors import ModelError
+
+
+class _Place(NamedTuple):
+    """Where a model lies: a folder, or a repository at a revision."""
+
+    name: str
+    path: str
+    revision: str | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"revision": self.revision, "trust_remote_code": False}
+
+
+class _LogitsOf(nn.Module):
+    """A model of transformers that answers with its logits alone.
+
+    Args:
+        model: Takes `pixel_values`, and answers with an object that has `logits`.
+        blue_first: Whether it takes the channels in the order blue, green, red.
+    """
+
+    def __init__(self, model: nn.Module, *, blue_first: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.blue_first = blue_first
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(pixel_values=images.flip(1) if self.blue_first else images).logits
+        return logits
+
+
+def _load(rest: str, request: ModelRequest) -> Classifier:
+    transformers: Any = require("transformers", extra="hf", purpose=f"hf:{rest}")
+    if importlib.util.find_spec("torchvision"):  # transformers imports it then, and hides why that fails
+        require("torchvision", extra="torchvision", purpose=f"transformers, for hf:{rest},")
+    place = _place(rest)
+    with _quiet(transformers):
+        model, notes = _model(transformers, place, request)
+        read = _preprocessing(transformers, place, request)
+    module = _LogitsOf(model, blue_first=read.blue_first).eval()
+    return Classifier(
+        place.name,
+        module,
+        read.preprocess,
+        read.framing,
+        class_names=_class_names(model.config.id2label) if not request.untrained else None,
+        digest=digest_of_module(module),
+        notes=(*notes, *read.notes),
+    )
+
+
+def _place(rest: str) -> _Place:
+    folder = Path(rest)
+    if folder.is_dir():
+        return _Place(f"hf:{folder.name}", rest, None)
+    if rest.startswith((".", "/", "~")):
+        raise ModelError("a folder with a model of transformers", f"{rest!r}, which is not there")
+    path, _, revision = rest.partition("@")
+    return _Place(f"hf:{rest}", path, revision or None)
+
+
+def _model(transformers: Any, place: _Place, request: ModelRequest) -> tuple[Any, list[str]]:
+    auto = transformers.AutoModelForImageClassification
+    with explained(
+        f"{place.name} to be an image classifier that transformers can load",
+        cause="It is not there, cannot be downloaded, needs code of its own, or has no safetensors file.",
+        fix="Check its name and the network.",
+    ):
+        if request.untrained or request.weights:
+            config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
+            model = auto.from_config(config, trust_remote_code=False)
+            if request.weights:
+                put_weights(model, request.weights)
+                return model, []
+            return model, ["untrained: its weights are as they were initialised"]
+        only_safetensors = {} if request.trust else {"use_safetensors": True}
+        model, loading = auto.from_pretrained(
+            place.path, output_loading_info=True, **only_safetensors, **place.options
+        )
+    absent = sorted({*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])})
+    if absent:
+        raise ModelError(
+            f"all weights of {place.name}",
+            f"none for {', '.join(absent[:3])}",
+            cause="It is a backbone without a trained classifier, so it would answer at random.",
+            fix="Choose a model that was fine-tuned for image classification, or use --untrained.",
+        )
+    return model, []
+
+
+def _preprocessing(transformers: Any, place: _Place, request: ModelRequest) -> ReadProcessor:
+    with explained(
+        f"{place.name} to come with an image processor that transformers can load",
+        fix="Choose a model that has a preprocessor_config.json.",
+    ):
+        # The images were resized by Pillow when the model was trained, or by something that follows it.
+        processor = transformers.AutoImageProcessor.from_pretrained(
+            place.path, backend="pil", **place.options
+        )
+    said_otherwise = (request.mean, request.std, request.scale, request.size_px, request.resize_px)
+    return read_processor(place.name, processor, check=all(value is None for value in said_otherwise))
+
+
+def _class_names(names: Mapping[int, str]) -> tuple[str, ...] | None:
+    """Names by index, unless they are the placeholders of transformers."""
+    ordered = tuple(names[index] for index in sorted(names))
+    return None if all(name == f"LABEL_{index}" for index, name in enumerate(ordered)) else ordered
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Without the progress bars of transformers, which come in between those of the caller."""
+    logging = transformers.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+HUGGINGFACE = ModelSource(
+    "hf",
+    _load,
+    "an image classifier of transformers, from a repository or a folder",
+    "hf:microsoft/resnet-50@main",
+    takes=frozenset({"untrained", "weights"}),
+    extra="hf",
+)

@@ -1,0 +1,117 @@
+"""`model.keras` through Keras 3 on the torch backend."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from shiftproof._digest import digest_of_bytes
+from shiftproof._optional import require
+from shiftproof.adapters._batches import in_batches_of
+from shiftproof.adapters._classifier import Classifier
+from shiftproof.adapters._failures import explained
+from shiftproof.adapters._layout import read_layout
+from shiftproof.adapters._preprocess import Framing, Preprocess
+from shiftproof.adapters._sources import ModelRequest, ModelSource
+from shiftproof.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class _KerasModel:
+    """A Keras model as a function of images.
+
+    It chooses its device itself, and keeps state while it computes, so one thread calls it at a time.
+    """
+
+    model: Any
+    batch: int | None
+
+    def __call__(self, images: Tensor) -> Any:
+        return self._ask(images) if self.batch is None else in_batches_of(self.batch, self._ask, images)
+
+    def _ask(self, images: Tensor) -> Any:
+        answer = self.model(images, training=False)
+        return answer.to(images.device) if isinstance(answer, Tensor) else answer
+
+
+def _load(file: str, request: ModelRequest) -> Classifier:
+    path = Path(file)
+    with explained(f"{path.name} to be a file that can be read"):
+        content = path.read_bytes()
+    keras = _keras_on_torch(path.name)
+    with explained(f"{path.name} to be a model that Keras {keras.__version__} can load"):
+        model = keras.saving.load_model(path, compile=False, safe_mode=False)
+        shape = model.input_shape
+    if not isinstance(shape, tuple) or not all(size is None or isinstance(size, int) for size in shape):
+        raise ModelError(f"{path.name} to have one input, the images", shape)
+    layout = read_layout(path.name, shape, request, usual=True)
+    return Classifier(
+        path.name,
+        _KerasModel(model, layout.batch),
+        Preprocess(channels_last=layout.channels_last),
+        Framing(layout.image_shape),
+        digest=digest_of_bytes([content]),
+        notes=("answers are probabilities, not logits: it ends in a softmax",) * _ends_in_softmax(model),
+    )
+
+
+def _keras_on_torch(name: str) -> Any:
+    with _backend_in_environment():
+        keras: Any = require("keras", extra="keras", purpose=name)
+    backend = keras.config.backend()
+    if backend != "torch":
+        raise ModelError(
+            "Keras on its torch backend",
+            f"Keras on {backend}",
+            cause="It was imported before, and keeps its backend.",
+            fix="Set the environment variable KERAS_BACKEND=torch before it is imported.",
+        )
+    return keras
+
+
+@contextmanager
+def _backend_in_environment() -> Iterator[None]:
+    """Keras reads its backend from the environment when it is imported, and only then."""
+    before = os.environ.get("KERAS_BACKEND")
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "torch"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("KERAS_BACKEND", None)
+        else:
+            os.environ["KERAS_BACKEND"] = before
+
+
+def _ends_in_softmax(model: Any) -> bool:
+    last = model.layers[-1] if getattr(model, "layers", None) else None
+    is_softmax = type(last).__name__ == "Softmax"
+    return is_softmax or getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+
+
+def _refuse(file: str, request: ModelRequest) -> Classifier:
+    raise ModelError(
+        "a model in Keras' own format",
+        Path(file).name,
+        cause="HDF5 files of Keras run code even in its safe mode.",
+        fix="Load it where you trust it, and save it as .keras or export it to ONNX.",
+    )
+
+
+KERAS = ModelSource(
+    ".keras",
+    _load,
+    "a model of Keras 3, on its torch backend",
+    "model.keras",
+    runs_code="the layers that the file describes",
+    extra="keras",
+)
+H5 = ModelSource(".h5", _refuse, "refused: save it as .keras", "model.h5")

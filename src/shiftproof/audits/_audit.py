@@ -1,0 +1,192 @@
+"""One call: how does a model's answer change when the image moves?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shiftproof._digest import Json
+from shiftproof.adapters import Classifier, Model
+from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_worse, outcome
+from shiftproof.audits._measure import AuditProgress, measure
+from shiftproof.audits._question import DEFAULT_PROTOCOL, AuditOptions, AuditQuestion, ImagesLike, ask
+from shiftproof.audits._record import audit_record
+from shiftproof.audits._verdict import verdict
+from shiftproof.engine import Run, open_run
+from shiftproof.errors import DataError, GateError
+from shiftproof.metrics import Estimate, Gate, NotApplicable, metrics, parse_gate
+from shiftproof.probe import Response
+from shiftproof.shifts import ShiftProtocol
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was measured, and what it means.
+
+    Args:
+        record: Everything that a report shows, as JSON; `report.json` of a run.
+        responses: What the model answered, by the name of the protocol.
+    """
+
+    record: Mapping[str, Any]
+    responses: Mapping[str, Response]
+
+    def __str__(self) -> str:
+        return str(self.record["verdict"])
+
+    def estimate(self, metric: str, *, protocol: str | None = None) -> Estimate | NotApplicable:
+        """A metric with its interval, for a protocol; the first by default.
+
+        Raises:
+            UnknownNameError: No such metric.
+            KeyError: No such protocol.
+        """
+        response = self.responses[protocol or next(iter(self.responses))]
+        return metrics.get(metric).estimate(response, confidence=self.record["config"]["confidence"])
+
+    @property
+    def outcome(self) -> str:
+        """`pass`, `fail` or `inconclusive`: the gates together; `pass` without any."""
+        return str(self.record["outcome"])
+
+    def passed(self) -> bool:
+        """Whether every gate passed."""
+        return self.outcome == "pass"
+
+    def raise_if_failed(self) -> None:
+        """Nothing where every gate passed.
+
+        Raises:
+            GateError: A gate failed or could not be decided; says which, and what was measured.
+        """
+        for gate in self.record["gates"]:
+            if gate["verdict"] != "pass":
+                found = gate["measured"]
+                raise GateError(
+                    f"{gate['demand']} under {gate['protocol']}",
+                    found.get("not_applicable")
+                    or f"{found['value']:.4g} ({found['low']:.4g} to {found['high']:.4g}, "
+                    f"n = {found['n_images']:,} images): {gate['verdict']}",
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record."""
+        return dict(self.record)
+
+    def to_json(self) -> str:
+        """The record as text: sorted keys, so equal results are equal bytes."""
+        return json.dumps(self.record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def audit(
+    model: str | Model | Classifier,
+    images: ImagesLike,
+    *,
+    protocols: Sequence[str | ShiftProtocol] = (DEFAULT_PROTOCOL,),
+    gates: Sequence[str | Gate] = (),
+    baseline: Path | str | None = None,
+    margin: float = DEFAULT_MARGIN,
+    out: Path | str | None = None,
+    **options: Any,
+) -> Audit:
+    """Measure how a model's answer changes when the image moves.
+
+    Args:
+        model: A module or function of images (N, C, H, W) in [0, 1] to logits (N, K); a reference such as
+            `timm:resnet18` or `model.onnx`; or a `Classifier`.
+        images: A folder or another reference; bytes or numbers in [0, 1] of shape (N, C, H, W), alone or in a
+            tuple with labels; or `LabelledImages`.
+        protocols: Which shifts; the first one is that of the headline.
+        gates: Demands such as `agreement@4>=0.98`, judged on the interval.
+        baseline: Run directory that this one must not be worse than.
+        margin: By how much it may be worse.
+        out: Run directory, so that an interrupted audit goes on; by default nothing is written.
+        options: The fields of `AuditOptions`: seed, method, precision, limit, device, …
+
+    Returns:
+        The record, and the responses behind it.
+
+    Raises:
+        ShiftproofError: Whatever is wrong with the model, the images, or both together.
+
+    Example:
+        >>> from shiftproof.zoo import build_network
+        >>> result = audit(build_network("cnn1"), "demo:mnist", protocols=["grid:1"], limit=50)
+        >>> result.responses["grid:1"].n_shifts, result.passed()
+        (9, True)
+    """
+    parsed = [parse_gate(gate) if isinstance(gate, str) else gate for gate in gates]
+    earlier = load_audit(Path(baseline)) if baseline is not None else None
+    question = ask(model, images, AuditOptions(protocols=tuple(protocols), **options))
+    demands: dict[str, Any] = {"gates": parsed, "baseline": earlier, "margin": margin}
+    if out is None:
+        return run_audit(question, **demands)
+    with open_run("audit", question.config(), out=Path(out)) as run:
+        return run_audit(question, run=run, **demands)
+
+
+def run_audit(
+    question: AuditQuestion,
+    *,
+    run: Run | None = None,
+    gates: Sequence[Gate] = (),
+    baseline: Audit | None = None,
+    margin: float = DEFAULT_MARGIN,
+    on_progress: Callable[[AuditProgress], None] = lambda progress: None,
+    check_stop: Callable[[], None] = lambda: None,
+) -> Audit:
+    """Measure what was asked, judge it, and write `report.json` where there is a run.
+
+    Args:
+        question: Model, images and settings.
+        run: Where finished shards are kept and found again.
+        gates: Demands.
+        baseline: What it must not be worse than.
+        margin: By how much it may be worse.
+        on_progress: Called after each shard.
+        check_stop: Called between batches; may raise `Stopped`.
+    """
+    check_gates(gates, [protocol.name for protocol, _ in question.parts])
+    measured = [
+        measure(question, protocol, images, run=run, on_progress=on_progress, check_stop=check_stop)
+        for protocol, images in question.parts
+    ]
+    responses = {part.protocol.name: part.response for part in measured}
+    confidence = question.options.confidence
+    results = judged(gates, responses, confidence)
+    if baseline is not None:
+        results += no_worse(responses, baseline.responses, margin=margin, confidence=confidence)
+    record = audit_record(question, measured)
+    record |= {"gates": results, "outcome": outcome(results)}
+    record["verdict"] = verdict(record)
+    if run is not None:
+        run.write_report(record)
+    return Audit(record, responses)
+
+
+def load_audit(folder: Path) -> Audit:
+    """The audit in a run directory.
+
+    Raises:
+        DataError: Not the directory of a finished audit.
+    """
+    try:
+        record: dict[str, Json] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"the directory of a finished audit, with report.json, in {str(folder)!r}",
+            getattr(error, "strerror", None) or error,
+        ) from error
+    if not isinstance(record, dict) or record.get("kind") != "audit":
+        raise DataError(f"the record of an audit in {str(folder / 'report.json')!r}", "another one")
+    responses = {}
+    try:
+        for part in record["protocols"]:  # type: ignore[union-attr]
+            files = [folder / "units" / Path(name).name for name in part["files"]]  # type: ignore
+            responses[part["name"]] = Response.concatenate(files)  # type: ignore
+    except (KeyError, TypeError) as error:
+        raise DataError(f"the record of an audit in {str(folder)!r}", f"one without {error}") from error
+    return Audit(record, responses)

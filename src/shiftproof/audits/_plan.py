@@ -1,0 +1,48 @@
+"""What an audit would compute, and about how long it would take."""
+
+from __future__ import annotations
+
+import time
+
+from shiftproof._digest import Json
+from shiftproof.audits._question import AuditQuestion
+from shiftproof.probe import probing
+
+
+def plan(question: AuditQuestion) -> list[dict[str, Json]]:
+    """For each protocol: views, method, and the time for all images, judged by that for a few.
+
+    Returns:
+        Rows with protocol, n_images, n_shifts, forwards, method, method_reason and expected_s.
+    """
+    rows: list[dict[str, Json]] = []
+    options = question.options
+    for protocol, images in question.parts:
+        with probing(
+            question.classifier,
+            images,
+            protocol,
+            seed=options.seed,
+            method=options.method,
+            batch_size=options.batch_size,
+            device=question.device,
+            threads=options.threads,
+        ) as probe:
+            batches = probe.batches
+            few = min(len(images), batches.batch_size * len(batches.askers))
+            probe.measure(slice(0, min(few, 2)))  # what is only done once should not be multiplied
+            start = time.perf_counter()
+            probe.measure(slice(0, few))
+            seconds = time.perf_counter() - start
+            rows.append(
+                {
+                    "protocol": protocol.name,
+                    "n_images": len(images),
+                    "n_shifts": batches.views.n_shifts,
+                    "forwards": len(images) * (1 + batches.views.n_shifts),
+                    "method": probe.choice.name,
+                    "method_reason": probe.choice.reason,
+                    "expected_s": seconds * len(images) / few,
+                }
+            )
+    return rows

@@ -1,0 +1,260 @@
+"""What an audit asks: one model, images for each protocol, and every setting the answer depends on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shiftproof._device import choose_device, describe_environment
+from shiftproof._digest import Json, derive_seed
+from shiftproof.adapters import (
+    Classifier,
+    Model,
+    ModelRequest,
+    as_classifier,
+    describe,
+    evaluating,
+    load_classifier,
+)
+from shiftproof.data import UNKNOWN, Images, LabelledImages, load_images, match_labels
+from shiftproof.errors import DataError, OptionError, ShapeError
+from shiftproof.probe import Method
+from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
+
+DEFAULT_PROTOCOL = "grid:4"
+ImagesLike = str | Images | Tensor | np.ndarray[Any, Any] | tuple[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOptions:
+    """Settings of an audit, as a user gives them.
+
+    Args:
+        protocols: References or protocols; the first one is that of the headline and of plain gates.
+        border: Another border for all of them.
+        seed: Source of offsets and of the choice of images.
+        method: `auto`, `direct` or `dense`.
+        precision: Stop as soon as the interval of the agreement is this wide on each side, or None.
+        limit: Use so many images, drawn at random.
+        max_bad: Largest share of files that may be skipped.
+        confidence: Nominal coverage of every interval.
+        device: auto, cpu, cuda, cuda:N or mps.
+        batch_size: Images at a time; by default by their size.
+        threads: Batches at a time on a CPU; all cores by default.
+
+    Raises:
+        OptionError: A value outside its range.
+    """
+
+    protocols: Sequence[str | ShiftProtocol] = (DEFAULT_PROTOCOL,)
+    border: ProtocolBorder | None = None
+    seed: int = 0
+    method: Method = "auto"
+    precision: float | None = None
+    limit: int | None = None
+    max_bad: float = 0.01
+    confidence: float = 0.95
+    device: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.protocols:
+            raise OptionError("at least one protocol", "none")
+        if self.precision is not None and not 0 < self.precision < 0.5:
+            raise OptionError("a precision between 0 and 0.5", self.precision)
+        if not 0 < self.confidence < 1:
+            raise OptionError("a confidence between 0 and 1", self.confidence)
+        for name in ("limit", "batch_size", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError(f"{name} of at least 1", value)
+
+
+@dataclass(frozen=True, eq=False)
+class AuditQuestion:
+    """One model, and for each protocol the images that it needs.
+
+    Args:
+        classifier: The model, on its device.
+        parts: Protocol and images; a protocol of moving crops has larger ones.
+        options: Every setting.
+        device: Where to compute.
+        n_classes: Number of logits.
+    """
+
+    classifier: Classifier
+    parts: tuple[tuple[ShiftProtocol, Images], ...]
+    options: AuditOptions
+    device: torch.device
+    n_classes: int
+
+    @property
+    def images(self) -> Images:
+        """The images of the first protocol."""
+        return self.parts[0][1]
+
+    def shown_px(self, images: Images, protocol: ShiftProtocol) -> tuple[int, int]:
+        """(height, width) of what the model is shown of these images."""
+        takes = self.classifier.framing.image_shape
+        if takes is not None:
+            return takes[1:]
+        my, mx = protocol.margin_px(images.image_shape[1:])
+        return images.image_shape[1] - 2 * my, images.image_shape[2] - 2 * mx
+
+    def config(self) -> dict[str, Json]:
+        """Everything that the result depends on, and by which a run is known."""
+        return {
+            "model": {**describe(self.classifier), "digest": self.classifier.digest or uuid.uuid4().hex},
+            "parts": [
+                {"protocol": protocol.describe(), "data": images.digest} for protocol, images in self.parts
+            ],
+            "seed": self.options.seed,
+            "method": self.options.method,
+            "precision": self.options.precision,
+            "confidence": self.options.confidence,
+            "environment": describe_environment(self.device),
+        }
+
+
+def ask(
+    model: str | Model | Classifier,
+    images: ImagesLike,
+    options: AuditOptions | None = None,
+    *,
+    request: ModelRequest | None = None,
+) -> AuditQuestion:
+    """Load the model and the images of an audit, and check that they fit together.
+
+    Args:
+        model: A reference such as `timm:resnet18`, a module, a function of images, or a classifier.
+        images: A reference such as a folder, images, an array (N, C, H, W) of bytes or of numbers in
+            [0, 1], or such an array with labels.
+        options: Settings.
+        request: What a reference to a model cannot say.
+
+    Raises:
+        ShiftproofError: Whatever is wrong with either, or with both together.
+    """
+    options = options or AuditOptions()
+    device = choose_device(options.device)
+    found = [_protocol(reference, options.border) for reference in options.protocols]
+    names = [protocol.name for protocol in found]
+    if len(set(names)) < len(names):
+        raise OptionError("each protocol once", ", ".join(names))
+    classifier = (
+        load_classifier(model, request or ModelRequest()) if isinstance(model, str) else as_classifier(model)
+    ).to(device)
+    loaded: dict[tuple[int, int], Images] = {}
+    parts = []
+    n_classes = 0
+    for protocol in found:
+        shape = classifier.framing.image_shape
+        margin = protocol.margin_px(shape[1:]) if shape else (0, 0)
+        if margin not in loaded:
+            raw = _load(images, classifier, margin, options)
+            n_classes = _count_classes(classifier, raw, margin, device)
+            loaded[margin] = _in_random_order(match_labels(raw, classifier.class_names, n_classes), options)
+        parts.append((protocol, loaded[margin]))
+    return AuditQuestion(classifier, tuple(parts), options, device, n_classes)
+
+
+def _protocol(reference: str | ShiftProtocol, border: ProtocolBorder | None) -> ShiftProtocol:
+    if isinstance(reference, str):
+        return find_protocol(reference, border=border)
+    if border is None or border == reference.border:
+        return reference
+    return replace(reference, name=f"{reference.name}+{border}", border=border)
+
+
+def _load(
+    images: ImagesLike, classifier: Classifier, margin_px: tuple[int, int], options: AuditOptions
+) -> Images:
+    if isinstance(images, str):
+        framing = classifier.framing
+        return load_images(
+            images,
+            image_shape=framing.image_shape,
+            resize_px=framing.resize_px,
+            resampling=framing.resampling,
+            margin_px=margin_px,
+            limit=options.limit,
+            seed=options.seed,
+            max_bad=options.max_bad,
+        )
+    given = images_from(images)
+    if not len(given):
+        raise DataError("at least one image", "none")
+    return given.take(_shuffled(len(given), options.seed)[: options.limit]) if options.limit else given
+
+
+def images_from(images: Images | Tensor | np.ndarray[Any, Any] | tuple[Any, Any]) -> Images:
+    """Images, an array of them, or an array with labels, as `Images`.
+
+    Raises:
+        DataError: Not (N, C, H, W), or numbers outside [0, 1].
+
+    Example:
+        >>> images_from(torch.ones(2, 1, 4, 4)).image_shape
+        (1, 4, 4)
+    """
+    if not isinstance(images, Tensor | np.ndarray | tuple):
+        return images
+    array, labels = images if isinstance(images, tuple) else (images, None)
+    pixels = torch.as_tensor(array)
+    if pixels.ndim != 4:
+        raise DataError("images of shape (N, C, H, W)", tuple(pixels.shape))
+    conversions = {}
+    if pixels.dtype != torch.uint8:
+        pixels, conversions = _as_bytes(pixels), {"rounded to 256 levels": len(pixels)}
+    if labels is None:
+        unknown = torch.full((len(pixels),), UNKNOWN)
+        return LabelledImages("images", pixels, unknown, (), conversions=conversions)
+    known = torch.as_tensor(labels).long()
+    names = tuple(str(label) for label in range(int(known.max()) + 1)) if len(known) else ()
+    return LabelledImages("images", pixels, known, names, conversions=conversions)
+
+
+def _as_bytes(pixels: Tensor) -> Tensor:
+    low, high = (float(pixels.min()), float(pixels.max())) if pixels.numel() else (0.0, 0.0)
+    if not (low >= 0 and high <= 1):
+        raise DataError(
+            "images in [0, 1]",
+            f"numbers from {low:g} to {high:g}",
+            cause="Normalisation belongs to the model, after the shift.",
+            fix="Pass images before it, and the normalisation as part of the model.",
+        )
+    return pixels.mul(255).round().to(torch.uint8)
+
+
+def _in_random_order(images: Images, options: AuditOptions) -> Images:
+    """Stopping early needs every beginning of the set to be a fair sample of it."""
+    if options.precision is None:
+        return images
+    return images.take(_shuffled(len(images), options.seed))
+
+
+def _shuffled(n_images: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(derive_seed(seed, "order of images"))
+    return torch.randperm(n_images, generator=generator)
+
+
+def _count_classes(
+    classifier: Classifier, images: Images, margin_px: tuple[int, int], device: torch.device
+) -> int:
+    """Ask about one image: does the model take it, and with how many numbers does it answer?"""
+    first = images.pixels(slice(0, 1))
+    (my, mx), takes = margin_px, classifier.framing.image_shape
+    if takes is not None and (my or mx):
+        my, mx = (first.shape[2] - takes[1]) // 2, (first.shape[3] - takes[2]) // 2
+    first = first[:, :, my : first.shape[2] - my, mx : first.shape[3] - mx].to(device).float() / 255
+    if takes is not None and tuple(first.shape[1:]) != takes:
+        raise ShapeError(f"images of shape {takes} for {classifier.name}", tuple(first.shape[1:]))
+    with evaluating(classifier.model), torch.inference_mode():
+        return int(classifier(first).shape[1])

@@ -1,0 +1,177 @@
+"""From the responses of an audit to its record: every number that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from shiftproof._device import describe_environment
+from shiftproof._digest import Json
+from shiftproof.adapters import describe
+from shiftproof.audits._measure import Measured
+from shiftproof.audits._question import AuditQuestion
+from shiftproof.data import Images
+from shiftproof.metrics import (
+    Estimate,
+    NotApplicable,
+    by_class,
+    by_phase,
+    by_radius,
+    by_shift,
+    chance_accuracy,
+    chance_agreement,
+    metrics,
+    smallest_flip_px,
+)
+from shiftproof.probe import Response
+
+SCHEMA_VERSION = 1
+HEADLINE = ("clean-accuracy", "agreement", "worst-case-agreement", "kept-when-right")
+HEADLINE_WITHOUT_LABELS = ("agreement", "worst-case-agreement", "wobble", "drift")
+# Maps and curves are drawn for these; the others are numbers.
+DRAWN = ("agreement", "accuracy", "drift")
+STRIDES_PX = (2, 4)
+OF_CLASSES = ("clean-accuracy", "agreement", "worst-case-agreement")
+N_WORST = 10
+Parts = Mapping[Any, Estimate | NotApplicable] | NotApplicable
+
+
+def audit_record(question: AuditQuestion, measured: Sequence[Measured]) -> dict[str, Json]:
+    """The record of an audit, but for gates and comparisons, which are no part of what was measured.
+
+    Returns:
+        JSON that `shiftproof.report.read_audit` accepts.
+    """
+    images = question.images
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "audit",
+        "model": describe(question.classifier),
+        "data": _data(images),
+        "headline": list(headline(measured[0].response)),
+        "metrics": {
+            spec.name: {
+                "summary": spec.summary,
+                "unit": spec.unit,
+                "bounds": list(spec.bounds),
+                "higher_is_better": spec.higher_is_better,
+                "source": spec.source,
+            }
+            for spec in metrics
+        },
+        "protocols": [_protocol(question, part) for part in measured],
+        "environment": describe_environment(question.device),
+        "config": question.config(),
+    }
+
+
+def headline(response: Response) -> tuple[str, ...]:
+    """The four metrics that say most, with or without labels."""
+    return HEADLINE if (response.labels >= 0).any() else HEADLINE_WITHOUT_LABELS
+
+
+def _data(images: Images) -> dict[str, Json]:
+    return {
+        "name": images.name,
+        "n_images": len(images),
+        "image_shape": list(images.image_shape),
+        "labelled": bool((images.labels >= 0).any()),
+        "class_names": list(images.class_names),
+        "digest": images.digest,
+        "skipped": [{"name": skipped.name, "reason": skipped.reason} for skipped in images.skipped],
+        "conversions": dict(images.conversions),
+    }
+
+
+def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
+    response = part.response
+    confidence = question.options.confidence
+
+    def view(look: Callable[..., Parts], names: Sequence[str] = DRAWN) -> dict[str, Json]:
+        return {name: _points(look(metrics.get(name), response, confidence=confidence)) for name in names}
+
+    return {
+        **part.protocol.describe(),
+        "n_images": response.n_images,
+        "n_shifts": response.n_shifts,
+        "n_classes": question.n_classes,
+        "reach_px": list(part.protocol.law.reach_px(question.shown_px(part.images, part.protocol))),
+        "method": part.method,
+        "method_reason": part.method_reason,
+        "stopped_early": part.stopped_early,
+        "files": list(part.files),
+        "chance": {
+            "accuracy": _number(chance_accuracy(response)),
+            "agreement": _number(chance_agreement(response)),
+        },
+        "estimates": {
+            spec.name: estimate_json(spec.estimate(response, confidence=confidence)) for spec in metrics
+        },
+        "by_shift": view(by_shift),
+        "by_radius": view(by_radius),
+        "by_phase": {str(stride): view(partial(by_phase, stride_px=stride)) for stride in STRIDES_PX},
+        "by_class": view(by_class, OF_CLASSES),
+        "worst": worst_images(response, part.images),
+    }
+
+
+def estimate_json(estimate: Estimate | NotApplicable) -> dict[str, Json]:
+    """An estimate, or why there is none."""
+    if isinstance(estimate, NotApplicable):
+        return {"not_applicable": estimate.reason}
+    return estimate.to_dict()
+
+
+def _number(value: float | NotApplicable) -> Json:
+    return {"not_applicable": value.reason} if isinstance(value, NotApplicable) else value
+
+
+def _points(parts: Parts) -> dict[str, Json]:
+    """A curve or map: where it has a value, the value, its interval, and the images behind it."""
+    if isinstance(parts, NotApplicable):
+        return {"not_applicable": parts.reason, "points": []}
+    points: list[Json] = [
+        {
+            "at": list(at) if isinstance(at, tuple) else at,
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "n_images": estimate.n_images,
+        }
+        for at, estimate in parts.items()
+        if isinstance(estimate, Estimate)
+    ]
+    reasons = [part.reason for part in parts.values() if isinstance(part, NotApplicable)]
+    return {"not_applicable": reasons[0] if reasons and not points else None, "points": points}
+
+
+def worst_images(response: Response, images: Images) -> list[Json]:
+    """The images whose answer changes most often, and at the smallest shift that changes it, to what."""
+    offsets = np.broadcast_to(response.offsets_px, (response.n_images, response.n_shifts, 2))
+    moved = np.abs(response.offsets_px).max(-1) > 0
+    changes = (response.predicted != response.unshifted_predicted[:, None]) & moved
+    share = changes.sum(1) / np.maximum(1, np.broadcast_to(moved, changes.shape).sum(1))
+    nearest = smallest_flip_px(response)
+    order = np.lexsort((np.arange(response.n_images), nearest, -share))[:N_WORST]
+    return [_worst(response, images, int(i), changes[i], offsets[i]) for i in order if changes[i].any()]
+
+
+def _worst(
+    response: Response, images: Images, index: int, changes: np.ndarray, offsets_px: np.ndarray
+) -> dict[str, Json]:
+    distance = np.where(changes, np.abs(offsets_px).max(1), np.inf)
+    flip = int(distance.argmin())
+    moved = np.abs(offsets_px).max(1) > 0
+    return {
+        "index": index,
+        "name": images.name_of(index),
+        "label": int(response.labels[index]),
+        "unshifted": int(response.unshifted_predicted[index]),
+        "share_of_shifts_that_change_it": float(changes.sum() / moved.sum()),
+        "smallest_flip_px": float(distance[flip]),
+        "flip_offset_px": [float(d) for d in offsets_px[flip]],
+        "flips_to": int(response.predicted[index, flip]),
+    }

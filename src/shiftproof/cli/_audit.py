@@ -1,0 +1,257 @@
+"""`shiftproof audit`: how the answers of any model change when the image moves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from shiftproof.cli import _audit_options as o
+from shiftproof.cli._output import Exit, messages, on_interrupt, print_json, results
+
+if TYPE_CHECKING:
+    from shiftproof.audits import Audit, AuditQuestion
+    from shiftproof.engine import Run
+    from shiftproof.metrics import Gate
+
+# Typer keeps the line breaks of a docstring, so what is longer than a line is said here.
+HELP = (
+    "Measure how a model's answers change when the image moves, and judge it by gates.\n\n"
+    "Stop it at any time: the same command goes on where it was. Every option can also stand in "
+    "\\[tool.shiftproof] of pyproject.toml.\n\n"
+    "Exit codes: 0 every gate passed, 1 one failed, 2 a mistake in what was asked, 3 one is undecided."
+)
+
+
+def audit(
+    model: o.Model,
+    data: o.Data,
+    protocol: o.Protocols = None,
+    border: o.Border = None,
+    limit: o.Limit = None,
+    precision: o.Precision = None,
+    seed: o.Seed = 0,
+    max_bad: o.MaxBad = 0.01,
+    confidence: o.Confidence = 0.95,
+    method: o.Method = "auto",
+    mean: o.Mean = None,
+    std: o.Std = None,
+    scale: o.Scale = None,
+    size: o.Size = None,
+    resize: o.Resize = None,
+    channels: o.Channels = None,
+    channels_last: o.ChannelsLast = None,
+    logits: o.Logits = None,
+    class_names: o.ClassNames = None,
+    weights: o.Weights = None,
+    model_arg: o.Arguments = None,
+    untrained: o.Untrained = False,
+    trust: o.Trust = False,
+    gate: o.Gates = None,
+    baseline: o.Baseline = None,
+    margin: o.Margin = 0.005,
+    inconclusive: o.Inconclusive = "undecided",
+    out: o.Out = None,
+    fresh: o.Fresh = False,
+    device: o.Device = "auto",
+    batch_size: o.BatchSize = None,
+    threads: o.Threads = None,
+    dry_run: o.DryRun = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Measure how a model's answers change when the image moves, and judge it by gates."""
+    from shiftproof.adapters import ModelRequest
+    from shiftproof.audits import AuditOptions, ask, load_audit
+    from shiftproof.metrics import parse_gate
+
+    exits = _exits(inconclusive)
+    gates = [parse_gate(text) for text in gate or ()]
+    earlier = load_audit(baseline) if baseline else None
+    options = AuditOptions(
+        protocols=tuple(protocol or ("grid:4",)),
+        border=_border(border),
+        seed=seed,
+        method=_method(method),
+        precision=precision,
+        limit=limit,
+        max_bad=max_bad,
+        confidence=confidence,
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+    )
+    request = ModelRequest(
+        trust=trust,
+        weights=weights,
+        arguments=dict(map(_argument, model_arg or ())),
+        mean=_numbers(mean, "--mean"),
+        std=_numbers(std, "--std"),
+        scale=scale,
+        size_px=_size(size),
+        resize_px=resize,
+        channels=channels,
+        channels_last=channels_last,
+        logits=int(logits) if logits and re.fullmatch(r"-?\d+", logits) else logits,
+        class_names=_lines(class_names),
+        untrained=untrained,
+    )
+    question = ask(model, data, options, request=request)
+    if dry_run:
+        _show_plan(question, as_json)
+        return
+    done, folder = _run(question, gates, earlier, margin, out, fresh, quiet)
+    _show(done, folder, as_json)
+    raise typer.Exit(exits[done.outcome])
+
+
+def _run(
+    question: AuditQuestion,
+    gates: list[Gate],
+    baseline: Audit | None,
+    margin: float,
+    out: Path | None,
+    fresh: bool,
+    quiet: bool,
+) -> tuple[Audit, Path]:
+    from shiftproof.audits import run_audit
+    from shiftproof.cli._progress import auditing
+    from shiftproof.engine import Channel, StopSignal, open_run
+    from shiftproof.errors import Stopped
+
+    stop = StopSignal()
+    about: dict[str, Any] = {"command": shlex.join(["shiftproof", *sys.argv[1:]])}
+    with open_run("audit", question.config(), out=out, fresh=fresh, about=about) as run:
+        messages.print(f"Run directory: {run.folder}", soft_wrap=True)
+        try:
+            with on_interrupt(stop.set), auditing(messages, quiet=quiet) as show:
+                done = run_audit(
+                    question,
+                    run=run,
+                    gates=gates,
+                    baseline=baseline,
+                    margin=margin,
+                    on_progress=show,
+                    check_stop=Channel(show, stop.is_set).check_stop,
+                )
+        except Stopped:
+            again = shlex.join(["shiftproof", *(a for a in sys.argv[1:] if a != "--fresh")])
+            messages.print(f"Stopped; everything finished is kept. To go on: {again}", soft_wrap=True)
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        _write_renderings(done, run)
+    return done, run.folder
+
+
+def _write_renderings(done: Audit, run: Run) -> None:
+    from shiftproof._files import write_atomically
+    from shiftproof.report import audit_junit, audit_markdown, read_audit
+
+    record = read_audit(done.record)
+    summary = audit_markdown(record)
+    write_atomically(run.folder / "report.md", summary)
+    write_atomically(run.folder / "junit.xml", audit_junit(record))
+    github = os.environ.get("GITHUB_STEP_SUMMARY")
+    if github:
+        try:
+            with Path(github).open("a", encoding="utf-8") as file:
+                file.write(summary)
+        except OSError as error:
+            messages.print(f"The step summary could not be written: {error}", markup=False)
+
+
+def _show(done: Audit, folder: Path, as_json: bool) -> None:
+    from shiftproof.report import print_audit, read_audit
+
+    if as_json:
+        print_json(done.to_json())
+        return
+    print_audit(read_audit(done.record), results)
+    results.print(f"Record: {folder / 'report.json'}", soft_wrap=True, markup=False)
+
+
+def _show_plan(question: AuditQuestion, as_json: bool) -> None:
+    from shiftproof.audits import plan
+
+    plans = plan(question)
+    if as_json:
+        print_json(json.dumps(plans, indent=1, ensure_ascii=False))
+        return
+    for part in plans:
+        results.print(
+            f"{part['protocol']}: {part['n_images']:,} images × {part['n_shifts']:,} shifts = "
+            f"{part['forwards']:,} views, {part['method']} ({part['method_reason']}), about "
+            f"{part['expected_s']:,.0f} s",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def _exits(inconclusive: str) -> Mapping[str, Exit]:
+    codes = {"undecided": Exit.INCOMPLETE, "pass": Exit.OK, "fail": Exit.GATE_FAILED}
+    if inconclusive not in codes:
+        raise typer.BadParameter("one of undecided, pass, fail", param_hint="--inconclusive")
+    return {"pass": Exit.OK, "fail": Exit.GATE_FAILED, "inconclusive": codes[inconclusive]}
+
+
+def _border(text: str | None) -> Any:
+    from shiftproof.shifts import check_border
+
+    return text if text in (None, "scene") else check_border(text)
+
+
+def _method(text: str) -> Any:
+    from shiftproof._registry import unknown_name
+
+    known = ("auto", "direct", "dense")
+    if text not in known:
+        raise unknown_name("method", text, known)
+    return text
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    """KEY=VALUE, a value as in TOML or else a plain word."""
+    import tomllib
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"KEY=VALUE, not {text!r}", param_hint="--model-arg")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:
+    return None if text is None else tuple(_parsed(float, part, name) for part in text.split(","))
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, _, width = text.lower().partition("x")
+    return _parsed(int, height, "--size"), _parsed(int, width or height, "--size")
+
+
+def _parsed(kind: Callable[[str], Any], text: str, name: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number", param_hint=name) from None
+
+
+def _lines(path: Path | None) -> tuple[str, ...] | None:
+    from shiftproof.errors import DataError
+
+    if path is None:
+        return None
+    try:
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"a text file with class names in {path.name!r}", error) from error

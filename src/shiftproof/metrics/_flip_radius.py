@@ -1,0 +1,45 @@
+"""How far an image must move until the answer changes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shiftproof.metrics._agreement import agrees
+from shiftproof.metrics._applicable import NotApplicable
+from shiftproof.metrics._scores import MOVED, Scores
+from shiftproof.metrics._selection import Floats, Selection, select
+from shiftproof.metrics._spec import MetricSpec, metrics
+from shiftproof.probe import Response
+
+
+def smallest_flip_px(answers: Response | Selection) -> Floats:
+    """For each image the smallest radius at which a measured shift changes the answer.
+
+    Returns:
+        float64 (N,), max(|dy|, |dx|) in pixels; ∞ where no measured shift does.
+    """
+    selection = select(answers)
+    flips = selection.moved & ~agrees(selection)
+    return np.asarray(np.where(flips, selection.radius_px, np.inf).min(1, initial=np.inf))
+
+
+def _smallest_flip(answers: Selection) -> Scores | NotApplicable:
+    if not answers.shares_offsets:
+        return NotApplicable("each image was moved by other distances, so that they cannot be compared")
+    return Scores(smallest_flip_px(answers), answers.is_moved, MOVED)
+
+
+metrics.register(
+    "smallest-flip",
+    MetricSpec(
+        "smallest-flip",
+        _smallest_flip,
+        "how far the median image must move, in either axis, until its answer changes",
+        True,
+        "the translation part of Engstrom et al. 2019, arXiv:1712.02779, as a distance; over the shifts "
+        "measured, in the maximum norm; images that never change count as beyond the largest",
+        unit="px",
+        bounds=(0.0, None),
+        kind="median",
+    ),
+)

@@ -1,0 +1,106 @@
+"""What a metric is: a function of a response, with everything that a reader of its number must know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from shiftproof._registry import Registry
+from shiftproof.errors import ComparisonError
+from shiftproof.metrics._applicable import NotApplicable
+from shiftproof.metrics._estimate import Bounds, Estimate, Kind, estimate_scores
+from shiftproof.metrics._scores import Scores
+from shiftproof.metrics._selection import Selection, select
+from shiftproof.probe import Response
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """A number about a response that every image contributes to, and what it means.
+
+    Args:
+        name: Unique name; says what rises.
+        per_image: A response, or a part of it, to one number per image, or why there is none.
+        summary: One sentence for a reader.
+        higher_is_better: Direction.
+        source: Where it comes from, and how ours differs.
+        unit: Unit of its estimate.
+        bounds: Least and largest value it can have; None for no bound.
+        kind: How images are put together: the mean of a `share` between its bounds, the `mean` of
+            numbers without an upper bound, or the `median`.
+        needs_labels: Whether it only has a meaning for images whose true class is known.
+    """
+
+    name: str
+    per_image: Callable[[Selection], Scores | NotApplicable]
+    summary: str
+    higher_is_better: bool
+    source: str
+    unit: str = "share of images"
+    bounds: Bounds = (0.0, 1.0)
+    kind: Kind = "share"
+    needs_labels: bool = False
+
+    def scores(self, answers: Response | Selection) -> Scores | NotApplicable:
+        """One number per image, and which of them count; at least one does.
+
+        Args:
+            answers: A response, or a part of it such as `within(response, 4)`.
+        """
+        selection = select(answers)
+        if not selection.n_images:
+            return NotApplicable("there are no images")
+        if self.needs_labels and not selection.labelled.any():
+            return NotApplicable("no image has a known true class")
+        scores = self.per_image(selection)
+        if isinstance(scores, NotApplicable):
+            return scores
+        if self.needs_labels:
+            scores = scores.only(selection.labelled)
+        return scores if scores.counts.any() else NotApplicable(scores.reason)
+
+    def estimate(self, *answers: Response | Selection, confidence: float = 0.95) -> Estimate | NotApplicable:
+        """The metric with its interval, over one response or over several seeds.
+
+        Args:
+            answers: One response (or part of one) per trained network; all to the same images under
+                the same shifts.
+            confidence: Nominal coverage.
+
+        Returns:
+            The estimate, or why there is none: for example agreement where nothing was moved.
+
+        Raises:
+            ComparisonError: The responses are not to the same images under the same shifts.
+        """
+        selections = [select(each) for each in answers]
+        _check_same_question(selections)
+        found = [self.scores(selection) for selection in selections]
+        scores = [each for each in found if isinstance(each, Scores)]
+        for each in found:
+            if isinstance(each, NotApplicable):
+                return each
+        return estimate_scores(
+            scores, kind=self.kind, unit=self.unit, bounds=self.bounds, confidence=confidence
+        )
+
+
+metrics: Registry[MetricSpec] = Registry("metric")
+
+
+def _check_same_question(selections: Sequence[Selection]) -> None:
+    if not selections:
+        raise ComparisonError("at least one response", "none")
+    first = selections[0]
+    for other in selections[1:]:
+        if not (
+            np.array_equal(first.labels, other.labels) and np.array_equal(first.offsets_px, other.offsets_px)
+        ):
+            raise ComparisonError(
+                "responses to the same images under the same shifts",
+                f"{first.n_images} images, {first.predicted.shape[1]} shifts beside "
+                f"{other.n_images} images, {other.predicted.shape[1]} shifts with other labels or offsets",
+                fix="Measure all of them with the same data, protocol and seed.",
+            )

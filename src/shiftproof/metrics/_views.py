@@ -1,0 +1,115 @@
+"""One metric over parts of a response: per shift, against radius, against phase, per class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import TypeVar
+
+import numpy as np
+
+from shiftproof.errors import OptionError
+from shiftproof.metrics._applicable import NotApplicable
+from shiftproof.metrics._estimate import Estimate
+from shiftproof.metrics._selection import Selection, select
+from shiftproof.metrics._spec import MetricSpec
+from shiftproof.probe import Response
+
+Key = TypeVar("Key")
+Parts = dict[Key, Estimate | NotApplicable]
+
+
+def by_shift(
+    metric: MetricSpec, *answers: Response | Selection, confidence: float = 0.95
+) -> Parts[tuple[float, float]] | NotApplicable:
+    """The map: a metric at each offset (dy, dx) in pixels, in the order of measurement.
+
+    Args:
+        metric: Any metric.
+        answers: One response, or several of one question (seeds).
+        confidence: Nominal coverage of each interval by itself.
+
+    Returns:
+        One entry for each different offset; not applicable where each image has its own offsets.
+    """
+    selections = [select(each) for each in answers]
+    if not all(each.shares_offsets for each in selections):
+        return NotApplicable("each image was moved by its own offsets, so that no shift is shared")
+    offsets = dict.fromkeys((float(dy), float(dx)) for dy, dx in selections[0].offsets_px + 0.0)
+
+    def at(offset: tuple[float, float]) -> Callable[[Selection], Selection]:
+        return lambda part: part.with_shifts((part.offsets_px == offset).all(-1))
+
+    return _parts({offset: at(offset) for offset in offsets}, metric, selections, confidence)
+
+
+def by_radius(metric: MetricSpec, *answers: Response | Selection, confidence: float = 0.95) -> Parts[int]:
+    """A metric against max(|dy|, |dx|) in pixels, fractions rounded up, from the smallest.
+
+    Where shifts were drawn for each image, an entry is over the images with a draw of that radius; its
+    `n_images` says how many.
+    """
+    selections = [select(each) for each in answers]
+    radii = np.unique(np.ceil(selections[0].radius_px)).astype(int).tolist()
+
+    def at(radius: int) -> Callable[[Selection], Selection]:
+        return lambda part: part.with_shifts(np.ceil(part.radius_px) == radius)
+
+    return _parts({radius: at(radius) for radius in radii}, metric, selections, confidence)
+
+
+def by_phase(
+    metric: MetricSpec, *answers: Response | Selection, stride_px: int, confidence: float = 0.95
+) -> Parts[tuple[int, int]] | NotApplicable:
+    """A metric against (dy mod stride, dx mod stride): the signature of aliasing.
+
+    A network that samples every `stride_px` pixels sees offsets of one phase on the same grid.
+
+    Args:
+        metric: Any metric.
+        answers: One response, or several of one question (seeds).
+        stride_px: At least 1.
+        confidence: Nominal coverage of each interval by itself.
+
+    Raises:
+        OptionError: A stride below 1.
+    """
+    if stride_px < 1:
+        raise OptionError("a stride of at least 1 px", stride_px)
+    selections = [select(each) for each in answers]
+    offsets = selections[0].offsets_px
+    if not np.array_equal(offsets, np.round(offsets)):
+        return NotApplicable("a phase is that of a whole number of pixels, and some shifts are not")
+
+    def at(phase: tuple[int, int]) -> Callable[[Selection], Selection]:
+        return lambda part: part.with_shifts((np.mod(part.offsets_px, stride_px) == phase).all(-1))
+
+    phases = list(product(range(stride_px), repeat=2))
+    return _parts({(dy, dx): at((dy, dx)) for dy, dx in phases}, metric, selections, confidence)
+
+
+def by_class(
+    metric: MetricSpec, *answers: Response | Selection, confidence: float = 0.95
+) -> Parts[int] | NotApplicable:
+    """A metric for the images of each true class, by its number; images without a label are left out."""
+    selections = [select(each) for each in answers]
+    classes = np.unique(selections[0].labels[selections[0].labelled]).tolist()
+    if not classes:
+        return NotApplicable("no image has a known true class")
+
+    def at(label: int) -> Callable[[Selection], Selection]:
+        return lambda part: part.with_images(part.labels == label)
+
+    return _parts({label: at(label) for label in classes}, metric, selections, confidence)
+
+
+def _parts(
+    choices: dict[Key, Callable[[Selection], Selection]],
+    metric: MetricSpec,
+    selections: list[Selection],
+    confidence: float,
+) -> Parts[Key]:
+    return {
+        key: metric.estimate(*map(choose, selections), confidence=confidence)
+        for key, choose in choices.items()
+    }

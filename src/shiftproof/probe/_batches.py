@@ -1,0 +1,141 @@
+"""Batches of a size that fits, on workers of their own, written into one record."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shiftproof.data import Images
+from shiftproof.errors import ModelError
+from shiftproof.probe._direct import Answers
+from shiftproof.probe._views import BatchViews, Views
+
+# Numbers in a batch of images at which small networks stay in the cache of a core.
+NUMBERS_PER_BATCH = 200_000
+BATCH_LIMITS = {"cpu": (8, 250), "cuda": (64, 4096), "mps": (32, 1024)}
+
+
+class Asker(Protocol):
+    """A way to get a model's answers to all views of a batch."""
+
+    def ask(self, views: BatchViews, labels: Tensor) -> Answers:
+        """The answers to n images; labels int64 (n,)."""
+
+
+def automatic_batch_size(image_shape: Sequence[int], device: torch.device) -> int:
+    """Images at a time: enough to be fast, few enough to stay small.
+
+    Example:
+        >>> automatic_batch_size((1, 28, 28), torch.device("cpu"))
+        250
+        >>> automatic_batch_size((3, 224, 224), torch.device("cpu"))
+        8
+    """
+    low, high = BATCH_LIMITS.get(device.type, BATCH_LIMITS["cuda"])
+    per_batch = NUMBERS_PER_BATCH * (high // BATCH_LIMITS["cpu"][1])
+    return max(low, min(high, per_batch // max(1, int(np.prod(image_shape)))))
+
+
+@dataclass
+class Batches:
+    """The batches of one measurement.
+
+    Args:
+        askers: One for each worker.
+        images: The images.
+        views: Their views.
+        device: Where to compute.
+        batch_size: Images at a time; halved for good when memory runs out.
+    """
+
+    askers: Sequence[Asker]
+    images: Images
+    views: Views
+    device: torch.device
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        self.free: queue.SimpleQueue[Asker] = queue.SimpleQueue()
+        for asker in self.askers:
+            self.free.put(asker)
+
+    def run(
+        self,
+        rows: slice,
+        fill: Callable[[slice, Answers], None],
+        *,
+        pool: Executor | None,
+        check_stop: Callable[[], None],
+    ) -> None:
+        """Ask about these rows and hand the answers to `fill`, in no particular order."""
+        starts = range(rows.start, rows.stop, self.batch_size)
+        parts = [slice(start, min(start + self.batch_size, rows.stop)) for start in starts]
+
+        def task(part: slice) -> None:
+            check_stop()
+            self._ask(part, fill)
+
+        if pool is None:
+            for part in parts:
+                task(part)
+            return
+        futures = [pool.submit(task, part) for part in parts]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _ask(self, rows: slice, fill: Callable[[slice, Answers], None]) -> None:
+        n_images = rows.stop - rows.start
+        if n_images > self.batch_size:
+            middle = rows.start + n_images // 2
+            self._ask(slice(rows.start, middle), fill)
+            self._ask(slice(middle, rows.stop), fill)
+            return
+        asker = self.free.get()
+        try:
+            fill(rows, self._answers(asker, rows))
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if n_images == 1:
+                raise ModelError(
+                    "memory for one image at a time",
+                    "too little",
+                    fix="Use a smaller model or image, or another device.",
+                ) from error
+            self.batch_size = min(self.batch_size, n_images // 2)
+        finally:
+            self.free.put(asker)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._ask(rows, fill)
+
+    @torch.inference_mode()
+    def _answers(self, asker: Asker, rows: slice) -> Answers:
+        images = self.images.pixels(rows).to(self.device).float().div_(255)
+        labels = self.images.labels[rows].to(self.device)
+        return asker.ask(self.views.batch(images, rows), labels)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on any device.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
+        True
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("allocate memory" in text or "out of memory" in text)

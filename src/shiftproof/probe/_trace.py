@@ -1,0 +1,231 @@
+"""What a network computes, as a list of steps: torch.fx, with every doubt turned into a reason."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from shiftproof.zoo import ImageShape
+
+BATCH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class NotPlanned:
+    """Why shifts of a network cannot share work: the layer that stands in the way, and what it does.
+
+    Args:
+        layer: Its path in the network, such as `body.conv1`; the class of the network for what
+            happens outside its layers.
+        reason: A sentence in plain words.
+    """
+
+    layer: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """The steps of a network in evaluation mode, in the order in which they run.
+
+    Args:
+        module: Holds the layers and tensors that the nodes name.
+        nodes: All steps that the answer depends on, the answer last.
+        shapes: Of each step that gives a tensor, for a batch of `BATCH` images.
+        constants: Tensors that do not depend on the images.
+        name: Of the network's class.
+        input_dtype: Of the images it expects.
+    """
+
+    module: fx.GraphModule
+    nodes: tuple[fx.Node, ...]
+    shapes: Mapping[fx.Node, tuple[int, ...]]
+    constants: Mapping[fx.Node, Tensor]
+    name: str
+    input_dtype: torch.dtype
+
+    def layer_of(self, node: fx.Node) -> str:
+        """The path of the innermost layer that a step belongs to."""
+        if node.op == "call_module":
+            return str(node.target)
+        return next(reversed(node.meta.get("nn_module_stack") or {}), "") or self.name
+
+
+def trace(module: nn.Module, image_shape: ImageShape) -> Trace | NotPlanned:
+    """Write down what a network does to a batch of images.
+
+    The steps are then run beside the network itself: what escapes torch.fx, such as a random number
+    drawn in `forward`, shows in the answer.
+    """
+    name = type(module).__name__
+    objection = _objection_to_state(module, name)
+    if objection is not None:
+        return objection
+    tracer = _Tracer()
+    own = set(vars(module))
+    try:
+        with torch.no_grad():
+            graph_module = fx.GraphModule(module, tracer.trace(module), name)
+    except Exception as error:  # Anything can happen in the forward of others.
+        first_line = str(error).partition("\n")[0] or type(error).__name__
+        return NotPlanned(tracer.innermost or name, f"torch.fx cannot follow its forward ({first_line}).")
+    finally:
+        for added in set(vars(module)) - own:  # Constants that the tracer has put there.
+            delattr(module, added)
+    return _checked(module, graph_module, image_shape)
+
+
+class _Tracer(fx.Tracer):
+    """Remembers the path of the layer that was entered last, for the error message."""
+
+    innermost = ""
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        before, self.innermost = self.innermost, self.path_of_module(m)
+        answer = super().call_module(m, forward, args, kwargs)
+        self.innermost = before
+        return answer
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        # A parametrised layer of torch computes its weight anew, which is not in its forward.
+        return super().is_leaf_module(m, module_qualified_name) or "parametrizations" in m._modules
+
+
+def _objection_to_state(module: nn.Module, name: str) -> NotPlanned | None:
+    for path, layer in module.named_modules():
+        if layer.training:
+            return NotPlanned(path or name, "It is in training mode; call `.eval()`.")
+        if layer._forward_hooks or layer._forward_pre_hooks:
+            return NotPlanned(path or name, "A forward hook may change its input or answer.")
+    return None
+
+
+def _checked(module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape) -> Trace | NotPlanned:
+    name = type(module).__name__
+    inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
+    if len(inputs) != 1:
+        return NotPlanned(name, f"It takes {len(inputs)} inputs rather than one batch of images.")
+    first = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
+    images = torch.rand(BATCH, *image_shape, generator=torch.Generator().manual_seed(0))
+    images = images.to(first.device, first.dtype)
+    interpreter = fx.Interpreter(traced, garbage_collect_values=False)
+    try:
+        with torch.no_grad():
+            expected, answer = module(images.clone()), interpreter.run(images.clone())
+    except Exception as error:
+        first_line = str(error).partition("\n")[0]
+        return NotPlanned(name, f"It does not take images of shape {tuple(image_shape)} ({first_line}).")
+    if not (isinstance(answer, Tensor) and answer.ndim == 2 and len(answer) == BATCH):
+        return NotPlanned(name, "Its answer is not one row of logits for each image.")
+    if not (isinstance(expected, Tensor) and _agree(expected, answer)):
+        return NotPlanned(name, "Its forward does something that torch.fx does not see.")
+    results = {node: value for node, value in interpreter.env.items() if isinstance(value, Tensor)}
+    varying = _depending_on(inputs[0])
+    facts = Trace(
+        traced,
+        tuple(_needed(traced.graph)),
+        {node: tuple(value.shape) for node, value in results.items()},
+        {node: value.detach() for node, value in results.items() if node not in varying},
+        name,
+        first.dtype,
+    )
+    return _objection_to_nodes(facts, results) or facts
+
+
+def _agree(expected: Tensor, answer: Tensor) -> bool:
+    """Up to the order of sums, which may differ from one call to the next on some devices."""
+    scale = float(expected.abs().max().nan_to_num())
+    return torch.allclose(expected, answer, rtol=1e-3, atol=1e-4 * scale, equal_nan=True)
+
+
+def _depending_on(source: fx.Node) -> set[fx.Node]:
+    found = {source}
+    for node in source.graph.nodes:
+        if any(before in found for before in node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def _needed(graph: fx.Graph) -> list[fx.Node]:
+    """The nodes that the answer depends on, in order."""
+    needed: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        if node.op == "output" or any(user in needed for user in node.users):
+            needed.add(node)
+    return [node for node in graph.nodes if node in needed]
+
+
+def _objection_to_nodes(facts: Trace, results: Mapping[fx.Node, Tensor]) -> NotPlanned | None:
+    own = {tensor.untyped_storage().data_ptr() for tensor in facts.module.state_dict(keep_vars=True).values()}
+    own |= {_memory(t) for m in facts.module.modules() for t in m._buffers.values() if t is not None}
+    for node in facts.module.graph.nodes:
+        if node.op == "get_attr" and node in results and _memory(results[node]) not in own:
+            return NotPlanned(
+                facts.layer_of(node),
+                f"`{node.target}` is a tensor that is neither a parameter nor a buffer, "
+                "so that another call may see another one.",
+            )
+        if _overwrites(node, facts.module) and _is_shared(node, results):
+            return NotPlanned(facts.layer_of(node), "It overwrites a value that another layer reads.")
+    return None
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _overwrites(node: fx.Node, module: fx.GraphModule) -> bool:
+    """Whether a step changes its first input in place."""
+    if node.op == "call_module":
+        return bool(getattr(module.get_submodule(str(node.target)), "inplace", False))
+    if node.op == "call_method":
+        return str(node.target).endswith("_")
+    if node.op != "call_function":
+        return False
+    return node.target is operator.setitem or "out" in node.kwargs or _says_in_place(node)
+
+
+def _says_in_place(node: fx.Node) -> bool:
+    function = node.target
+    assert callable(function)
+    if getattr(function, "__name__", "").endswith("_"):
+        return True
+    try:
+        bound = inspect.signature(function).bind(*node.args, **node.kwargs)
+    except (TypeError, ValueError):  # Builtins without a signature; none of them has the argument.
+        return False
+    return bool(bound.arguments.get("inplace", False))
+
+
+def _is_shared(node: fx.Node, results: Mapping[fx.Node, Tensor]) -> bool:
+    """Whether anything but this step reads the memory that it changes."""
+    source = node.args[0] if node.args else None
+    if not isinstance(source, fx.Node) or source not in results or node.kwargs.get("out") is not None:
+        return True
+    memory = _memory(results[source])
+    for other, value in results.items():
+        if other is node:
+            break
+        readers = [user for user in other.users if not _asks_size(user)]
+        if _memory(value) == memory and (len(readers) > 1 or other.op == "get_attr"):
+            return True
+    return False
+
+
+def _asks_size(node: fx.Node) -> bool:
+    return node.target == "size" or (node.target is getattr and node.args[1] == "shape")

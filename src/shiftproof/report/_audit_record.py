@@ -1,0 +1,289 @@
+"""The records of an audit and of a comparison, checked against their schema.
+
+Names in them come from files and models. They are made printable here, once for every rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from shiftproof.report._record import EstimateRecord, Line, read_record
+
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+At = TypeVar("At")
+
+
+class NotApplicableRecord(BaseModel):
+    """There is no number, and why."""
+
+    model_config = _STRICT
+
+    not_applicable: Line
+
+
+class DifferenceRecord(BaseModel):
+    """A number of one model minus that of another; see `shiftproof.metrics.Difference`."""
+
+    model_config = _STRICT
+
+    value: float
+    low: float
+    high: float
+    n_images: int
+    p_value: float
+    unit: Line
+    confidence: float
+    method: Line
+
+
+def _kind_of_number(value: Any) -> str:
+    """Which of the records it is; so that an error is about that one alone."""
+    has = value.__contains__ if isinstance(value, Mapping) else lambda name: hasattr(value, name)
+    if has("not_applicable"):
+        return "not applicable"
+    return "difference" if has("p_value") else "estimate"
+
+
+_Estimate = Annotated[EstimateRecord, Tag("estimate")]
+_Difference = Annotated[DifferenceRecord, Tag("difference")]
+_NotApplicable = Annotated[NotApplicableRecord, Tag("not applicable")]
+_Kind = Discriminator(_kind_of_number)
+
+Estimated = Annotated[_Estimate | _NotApplicable, _Kind]
+Compared = Annotated[_Difference | _NotApplicable, _Kind]
+Measured = Annotated[_Estimate | _Difference | _NotApplicable, _Kind]
+
+
+class PointRecord(BaseModel, Generic[At]):
+    """One place of a map or curve: drawn, so always a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    at: At
+    value: float
+    low: float
+    high: float
+    n_images: int
+
+
+class ViewRecord(BaseModel, Generic[At]):
+    """A map or a curve: points, or why there are none."""
+
+    model_config = _STRICT
+
+    not_applicable: Line | None
+    points: tuple[PointRecord[At], ...]
+
+
+Offset = tuple[float, float]
+Maps = Mapping[str, ViewRecord[Offset]]
+Curves = Mapping[str, ViewRecord[int]]
+
+
+class ChanceRecord(BaseModel):
+    """What guessing would reach."""
+
+    model_config = _STRICT
+
+    accuracy: float | NotApplicableRecord
+    agreement: float | NotApplicableRecord
+
+
+class WorstRecord(BaseModel):
+    """An image whose answer changes often; a label of −1 is not known."""
+
+    model_config = _STRICT
+
+    index: int
+    name: Line
+    label: int
+    unshifted: int
+    share_of_shifts_that_change_it: float
+    smallest_flip_px: float
+    flip_offset_px: Offset
+    flips_to: int
+
+
+class MeasuredProtocolRecord(BaseModel):
+    """Everything measured under one protocol."""
+
+    model_config = _STRICT
+
+    name: Line
+    law: Line
+    border: Line
+    interpolation: Line
+    summary: Line
+    source: Line
+    n_images: int
+    n_shifts: int
+    n_classes: int
+    reach_px: tuple[int, int]
+    method: Line
+    method_reason: Line
+    stopped_early: bool
+    files: tuple[Line, ...]
+    chance: ChanceRecord
+    estimates: Mapping[Line, Estimated]
+    by_shift: Maps
+    by_radius: Curves
+    by_phase: Mapping[str, Maps]
+    by_class: Curves
+    worst: tuple[WorstRecord, ...]
+
+
+class ModelRecord(BaseModel):
+    """What was asked."""
+
+    model_config = _STRICT
+
+    name: Line
+    digest: Line
+    preprocessing: Line
+    framing: Line
+    notes: tuple[Line, ...]
+
+
+class SkippedRecord(BaseModel):
+    """A file that could not be used, and why."""
+
+    model_config = _STRICT
+
+    name: Line
+    reason: Line
+
+
+class DataRecord(BaseModel):
+    """The images."""
+
+    model_config = _STRICT
+
+    name: Line
+    n_images: int
+    image_shape: tuple[int, int, int]
+    labelled: bool
+    class_names: tuple[Line, ...]
+    digest: Line
+    skipped: tuple[SkippedRecord, ...]
+    conversions: Mapping[Line, int]
+
+    def class_name(self, number: int) -> str:
+        """The name of a class, its number where it has none, and `unknown` below 0."""
+        if number < 0:
+            return "unknown"
+        return self.class_names[number] if number < len(self.class_names) else str(number)
+
+
+class MetricRecord(BaseModel):
+    """What a number means."""
+
+    model_config = _STRICT
+
+    summary: Line
+    unit: Line
+    bounds: tuple[float | None, float | None]
+    higher_is_better: bool
+    source: Line
+
+
+class GateRecord(BaseModel):
+    """A demand, and what became of it."""
+
+    model_config = _STRICT
+
+    demand: Line
+    protocol: Line
+    verdict: Literal["pass", "fail", "inconclusive", "not applicable"]
+    measured: Measured
+
+
+class AuditRecord(BaseModel):
+    """A whole audit: one model, images, every protocol, and the verdict."""
+
+    model_config = _STRICT
+
+    schema_version: Literal[1]
+    kind: Literal["audit"]
+    verdict: Line
+    outcome: Literal["pass", "fail", "inconclusive"]
+    model: ModelRecord
+    data: DataRecord
+    headline: tuple[Line, ...]
+    metrics: Mapping[Line, MetricRecord]
+    protocols: Annotated[tuple[MeasuredProtocolRecord, ...], Field(min_length=1)]
+    gates: tuple[GateRecord, ...]
+    environment: Mapping[str, Line]
+    config: Mapping[str, Any]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> AuditRecord:
+        for part in self.protocols:
+            for name in {*self.headline, *part.estimates}:
+                if name not in self.metrics or name not in part.estimates:
+                    raise ValueError(f"{name!r} is not described, or not measured under {part.name!r}")
+        return self
+
+
+class ComparedModelRecord(BaseModel):
+    """One of two models."""
+
+    model_config = _STRICT
+
+    name: Line
+    digest: Line
+
+
+class ComparedMetricRecord(BaseModel):
+    """One metric of both models, and the second minus the first."""
+
+    model_config = _STRICT
+
+    metric: Line
+    higher_is_better: bool
+    first: Estimated
+    second: Estimated
+    difference: Compared
+
+
+class ComparedProtocolRecord(BaseModel):
+    """Both models under one protocol."""
+
+    model_config = _STRICT
+
+    name: Line
+    rows: tuple[ComparedMetricRecord, ...]
+
+
+class ComparisonRecord(BaseModel):
+    """Two models on the same images under the same shifts."""
+
+    model_config = _STRICT
+
+    schema_version: Literal[1]
+    kind: Literal["comparison"]
+    models: tuple[ComparedModelRecord, ComparedModelRecord]
+    data: DataRecord
+    confidence: float
+    protocols: tuple[ComparedProtocolRecord, ...]
+
+
+def read_audit(source: Path | Mapping[str, Any]) -> AuditRecord:
+    """An audit's record from `report.json` or from the same as a mapping.
+
+    Raises:
+        DataError: Not such a file, or of another schema version.
+    """
+    return read_record(source, AuditRecord, "the record of an audit")
+
+
+def read_comparison(source: Path | Mapping[str, Any]) -> ComparisonRecord:
+    """A comparison's record from its JSON file or from the same as a mapping.
+
+    Raises:
+        DataError: Not such a file, or of another schema version.
+    """
+    return read_record(source, ComparisonRecord, "the record of a comparison")

@@ -1,0 +1,162 @@
+"""An audit in the terminal. Every name is printed as `Text`: square brackets in it are no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from shiftproof.report._audit_map import draw_bars, draw_map
+from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
+from shiftproof.report._audit_text import (
+    GATE_COLUMNS,
+    WORST_COLUMNS,
+    about_rows,
+    by_severity,
+    chance_note,
+    footnotes,
+    gate_row,
+    headline_columns,
+    headline_rows,
+    no_worst,
+    not_measured,
+    phase_line,
+    radius_columns,
+    radius_remark,
+    radius_rows,
+    shares_by_radius,
+    worst_rows,
+)
+
+# Colour repeats what the word says.
+VERDICT_STYLES = {"pass": "green", "FAIL": "bold red", "INCONCLUSIVE": "bold yellow", "not applicable": "dim"}
+
+
+def print_audit(record: AuditRecord, console: Console) -> None:
+    """Print verdict, headline numbers, map, worst images, gates, and what was not measured.
+
+    Args:
+        record: From `read_audit`.
+        console: Where to; everything fits 80 columns, and nothing needs colour to be read.
+    """
+    first, *others = record.protocols
+    console.print(Text(record.verdict, style="bold"))
+    _print_pairs(about_rows(record), console)
+    _print_headline(record, first, console)
+    _print_shifts(first, console)
+    _print_worst(record, first, console)
+    if others:
+        _print_others(record, others, console)
+    if record.gates:
+        _print_gates(record, console)
+    _print_remarks("Not measured", not_measured(record), console)
+    for note in footnotes(record):
+        console.print(Text(note, style="dim"))
+
+
+def new_table(columns: Sequence[str], *, left: int = 1) -> Table:
+    """A table without lines around it, the columns after the first ones to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index, name in enumerate(columns):
+        table.add_column(Text(name), justify="left" if index < left else "right")
+    return table
+
+
+def print_heading(text: str, console: Console) -> None:
+    """An empty line, and the name of what follows."""
+    console.print()
+    console.print(Text(text, style="bold"))
+
+
+def _print_pairs(rows: Sequence[Sequence[str]], console: Console) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        table.add_row(Text(name, style="dim"), Text(value))
+    console.print(table)
+
+
+def _print_headline(record: AuditRecord, part: MeasuredProtocolRecord, console: Console) -> None:
+    print_heading(f"Under {part.name}: {part.summary}", console)
+    table = new_table(headline_columns(record))
+    for metric, value, *rest in headline_rows(record, part):
+        table.add_row(Text(metric), Text(value, style="bold"), *map(Text, rest))
+    console.print(table)
+    console.print(Text(chance_note(part), style="bold" if "say nothing" in chance_note(part) else "dim"))
+
+
+def _print_shifts(part: MeasuredProtocolRecord, console: Console) -> None:
+    view = part.by_shift.get("agreement")
+    drawn = draw_map(view.points, width=console.width) if view else []
+    curve = shares_by_radius(part)
+    if drawn:
+        print_heading("Agreement by shift: rows dy, columns dx, in px; + is down and right", console)
+        for line in drawn:
+            console.print(Text(line), no_wrap=True, crop=False)
+    rows = radius_rows(part)
+    if not rows:
+        return
+    print_heading("Against the radius max(|dy|, |dx|)", console)
+    if not drawn and len(curve) > 1:
+        ends = f"{min(curve)} to {max(curve)} px: "
+        bars = draw_bars(list(curve.values()), width=console.width - len(ends) - 26)
+        console.print(Text(f"{ends}{bars}  (agreement, 0 to 100 %)"))
+    table = new_table(radius_columns(part), left=0)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    for remark in filter(None, (radius_remark(part), phase_line(part))):
+        console.print(Text(remark))
+
+
+def _print_worst(record: AuditRecord, part: MeasuredProtocolRecord, console: Console) -> None:
+    rows = worst_rows(record, part)
+    if not rows:
+        print_heading(no_worst(part), console)
+        return
+    print_heading("Images whose answer changes most often", console)
+    table = new_table(WORST_COLUMNS, left=3)
+    for name, label, answer, *rest, to in rows:
+        cells = [_short(name, 28), _short(label, 14), _short(answer, 14), *rest, _short(to, 14)]
+        table.add_row(*map(Text, cells))
+    table.columns[-1].justify = "left"
+    console.print(table)
+
+
+def _short(name: str, most: int) -> str:
+    """A name without its middle: paths differ at the end, and their kinds at the beginning."""
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 3
+    return f"{name[:head]}…{name[head - most + 1 :]}"
+
+
+def _print_others(record: AuditRecord, parts: Sequence[MeasuredProtocolRecord], console: Console) -> None:
+    print_heading("Other protocols", console)
+    table = new_table(["protocol", *headline_columns(record)[:4]], left=2)
+    for part in parts:
+        for index, row in enumerate(headline_rows(record, part)):
+            table.add_row(Text("" if index else part.name), *map(Text, row[:4]))
+        table.add_section()
+    console.print(table)
+
+
+def _print_gates(record: AuditRecord, console: Console) -> None:
+    print_heading(f"Gates: {record.outcome}", console)
+    table = new_table(GATE_COLUMNS, left=len(GATE_COLUMNS))
+    for gate in by_severity(record.gates):
+        verdict, *cells = gate_row(gate)
+        table.add_row(Text(verdict, style=VERDICT_STYLES[verdict]), *map(Text, cells))
+    console.print(table)
+
+
+def _print_remarks(title: str, remarks: Sequence[str], console: Console) -> None:
+    if remarks:
+        print_heading(title, console)
+    for remark in remarks:
+        # The second line of a remark is indented, so that its beginning is easy to find.
+        console.print(Padding(Text(remark), (0, 0, 0, 2)))
+    console.print()

@@ -1,0 +1,315 @@
+"""What every rendering of an audit says: the cells of its tables, and its remarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shiftproof._text import counted, percent
+from shiftproof.report._audit_record import (
+    AuditRecord,
+    Estimated,
+    GateRecord,
+    MeasuredProtocolRecord,
+    NotApplicableRecord,
+    WorstRecord,
+)
+from shiftproof.report._numbers import NO_NUMBER, amount, in_full, interval, title
+from shiftproof.report._record import EstimateRecord
+
+Rows = list[list[str]]
+# Which chance level stands beside a metric. A constant answer has the same accuracy at every shift.
+CHANCE = {
+    "clean-accuracy": "accuracy",
+    "accuracy": "accuracy",
+    "worst-case-accuracy": "accuracy",
+    "agreement": "agreement",
+}
+# What a constant classifier is perfect at.
+OF_CONSTANT = ("agreement", "worst-case-agreement", "kept-when-right", "pairwise-consistency")
+MAX_RADII = 8
+# Below this, in shares, a difference between phases is not worth a line.
+NOTICEABLE = 0.01
+SEVERITY = ("fail", "inconclusive", "not applicable", "pass")
+MAX_SKIPPED = 5
+
+
+def confidence(record: AuditRecord) -> str:
+    """Of the intervals, as a title."""
+    found = [e for part in record.protocols for e in part.estimates.values()]
+    levels = sorted({e.confidence for e in found if isinstance(e, EstimateRecord)})
+    return " and ".join(f"{100 * level:g} %" for level in levels)
+
+
+def headline_columns(record: AuditRecord) -> list[str]:
+    """Titles of the headline table."""
+    return ["metric", "value", f"{confidence(record)} interval".strip(), "n", "chance", "better"]
+
+
+def headline_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
+    """The headline metrics of a protocol, and clean accuracy beside them in any case."""
+    # A dictionary, since clean accuracy usually is one of them.
+    names = dict.fromkeys([*record.headline, *({"clean-accuracy"} & set(record.metrics))])
+    return [_headline_row(record, part, name) for name in names]
+
+
+def _headline_row(record: AuditRecord, part: MeasuredProtocolRecord, name: str) -> list[str]:
+    about = record.metrics[name]
+    better = "higher" if about.higher_is_better else "lower"
+    return [title(name, about.unit), *number_cells(part.estimates[name]), chance(part, name), better]
+
+
+def number_cells(found: Estimated) -> list[str]:
+    """Value, interval and n."""
+    if isinstance(found, NotApplicableRecord):
+        return [NO_NUMBER, "", ""]
+    return [amount(found.value, found.unit), interval(found), f"{found.n_images:,}"]
+
+
+def chance(part: MeasuredProtocolRecord, metric: str) -> str:
+    """What guessing reaches at a metric, where it is known."""
+    if is_constant(part) and metric in OF_CONSTANT:
+        return percent(1)
+    level = getattr(part.chance, CHANCE.get(metric, ""), None)
+    return percent(level) if isinstance(level, float) else ""
+
+
+def is_constant(part: MeasuredProtocolRecord) -> bool:
+    """Whether the answer to every unshifted image is the same."""
+    return part.chance.agreement == 1
+
+
+def chance_note(part: MeasuredProtocolRecord) -> str:
+    """What the chance levels are, and a warning where agreement says nothing."""
+    if is_constant(part):
+        return (
+            f"Every image has the same answer, so {', '.join(OF_CONSTANT[:3])} of 100 % say nothing; "
+            "a constant classifier is right as often as its accuracy by chance."
+        )
+    accuracy = "for accuracy that of the best constant answer; " if _known(part.chance.accuracy) else ""
+    return f"Chance is {accuracy}for agreement that of two independent answers of this model."
+
+
+def _known(level: float | NotApplicableRecord) -> bool:
+    return isinstance(level, float)
+
+
+def about_rows(record: AuditRecord) -> Rows:
+    """Model, preprocessing, notes and data: a name and a line each."""
+    model, data = record.model, record.data
+    digest = f" (digest {model.digest[:12]})" if model.digest else ""
+    rows = [
+        ["model", f"{model.name}{digest}"],
+        ["preprocessing", f"{model.framing}; {model.preprocessing}"],
+        *(["note", note] for note in model.notes),
+        ["data", f"{data.name}: {_size(record)}"],
+    ]
+    if data.skipped:
+        rows.append(["", f"{counted(len(data.skipped), 'file')} skipped"])
+    if data.conversions:
+        done = (f"{name}: {number:,}" for name, number in sorted(data.conversions.items()))
+        rows.append(["", f"converted: {'; '.join(done)}"])
+    return rows
+
+
+def _size(record: AuditRecord) -> str:
+    data, n_classes = record.data, record.protocols[0].n_classes
+    channels, *size = data.image_shape
+    labels = "labelled" if data.labelled else "without labels"
+    return (
+        f"{counted(data.n_images, 'image')} of {' × '.join(map(str, size))} px, "
+        f"{counted(channels, 'channel')}, {labels}; {n_classes:,} classes"
+    )
+
+
+def radius_columns(part: MeasuredProtocolRecord) -> list[str]:
+    """Titles of the table against the radius."""
+    accuracy = ["accuracy", "interval"] if _by_radius(part, "accuracy") else []
+    return ["radius", "agreement", "interval", *accuracy, "n"]
+
+
+def radius_rows(part: MeasuredProtocolRecord) -> Rows:
+    """Agreement, and accuracy where there are labels, against the radius: a few rows."""
+    agreement, accuracy = (_by_radius(part, name) for name in ("agreement", "accuracy"))
+    rows: Rows = []
+    for radius in few(sorted({*agreement, *accuracy}), MAX_RADII):
+        cells = [f"{radius} px"]
+        for curve in (agreement, accuracy) if accuracy else (agreement,):
+            cells += curve.get(radius, ("", "", ""))[:2]
+        rows.append([*cells, (agreement.get(radius) or accuracy[radius])[2]])
+    return rows
+
+
+def _by_radius(part: MeasuredProtocolRecord, metric: str) -> dict[int, tuple[str, str, str]]:
+    view = part.by_radius.get(metric)
+    return {
+        point.at: (
+            percent(point.value),
+            f"{percent(point.low)} to {percent(point.high)}",
+            f"{point.n_images:,}",
+        )
+        for point in (view.points if view else ())
+    }
+
+
+def few(values: Sequence[int], most: int) -> list[int]:
+    """At most so many of the values, evenly, with the first and the last.
+
+    Example:
+        >>> few(range(9), 3)
+        [0, 4, 8]
+    """
+    if len(values) <= most:
+        return list(values)
+    return [values[round(place * (len(values) - 1) / (most - 1))] for place in range(most)]
+
+
+def phase_line(part: MeasuredProtocolRecord) -> str:
+    """Agreement against the phase modulo 2 px, if phases differ by more than their intervals allow."""
+    view = part.by_phase.get("2", {}).get("agreement")
+    points = sorted(view.points, key=lambda point: point.at) if view else []
+    if len(points) < 2:
+        return ""
+    best, worst = (choose(points, key=lambda point: point.value) for choose in (max, min))
+    if best.value - worst.value < NOTICEABLE or best.low <= worst.high:
+        return ""
+    shares = ", ".join(f"{percent(point.value)} at ({_offset(point.at)})" for point in points)
+    return (
+        f"Agreement by (dy, dx) modulo 2: {shares}. The largest gap is "
+        f"{100 * (best.value - worst.value):.1f} points: the signature of aliasing."
+    )
+
+
+def _offset(at: tuple[float, float]) -> str:
+    return ", ".join(f"{end:g}" for end in at)
+
+
+WORST_COLUMNS = ["image", "label", "answer", "changed by", "smallest shift that flips it", "to"]
+
+
+def worst_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
+    """The images whose answer changes most often."""
+    return [_worst_row(record, worst) for worst in part.worst]
+
+
+def _worst_row(record: AuditRecord, worst: WorstRecord) -> list[str]:
+    class_name = record.data.class_name
+    dy, dx = worst.flip_offset_px
+    return [
+        worst.name,
+        class_name(worst.label),
+        class_name(worst.unshifted),
+        percent(worst.share_of_shifts_that_change_it),
+        f"{amount(worst.smallest_flip_px, 'px')} (dy {_signed(dy)}, dx {_signed(dx)})",
+        class_name(worst.flips_to),
+    ]
+
+
+def _signed(offset: float) -> str:
+    # Three digits, of which a drawn offset of 1.2345678 px has more.
+    return f"{offset:+.3g}".replace("-", "−") if offset else "0"
+
+
+def no_worst(part: MeasuredProtocolRecord) -> str:
+    """Why there are no worst images."""
+    agreement = part.estimates.get("agreement")
+    if isinstance(agreement, EstimateRecord):
+        return "No shift measured changes the answer to any image."
+    return "No image was moved, so there are no worst ones."
+
+
+GATE_COLUMNS = ["verdict", "gate", "protocol", "measured"]
+
+
+def by_severity(gates: Sequence[GateRecord]) -> list[GateRecord]:
+    """Failures first."""
+    return sorted(gates, key=lambda gate: SEVERITY.index(gate.verdict))
+
+
+def gate_row(gate: GateRecord) -> list[str]:
+    """Cells of one gate."""
+    return [verdict_text(gate), gate.demand, gate.protocol, in_full(gate.measured)]
+
+
+def verdict_text(gate: GateRecord) -> str:
+    """In capitals where something has to be done."""
+    return gate.verdict if gate.verdict in ("pass", "not applicable") else gate.verdict.upper()
+
+
+def not_measured(record: AuditRecord) -> list[str]:
+    """What has no number and why, what was left out, and what was not done in the fast way."""
+    lines = []
+    for (reason, names), protocols in _reasons(record).items():
+        where = "" if len(protocols) == len(record.protocols) else f" under {', '.join(protocols)}"
+        lines.append(f"{', '.join(names)}{where}: {reason}.")
+    for part in record.protocols:
+        if part.stopped_early:
+            lines.append(
+                f"{part.name} stopped after {part.n_images:,} of {counted(record.data.n_images, 'image')}, "
+                "where the interval was as narrow as asked for."
+            )
+        if part.method != "dense" and part.method_reason:
+            lines.append(f"{part.name} was measured shift by shift: {part.method_reason.rstrip('.')}.")
+    return lines + _skipped(record)
+
+
+def _reasons(record: AuditRecord) -> dict[tuple[str, tuple[str, ...]], list[str]]:
+    """From a reason, and the names that it holds for, to protocols."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for part in record.protocols:
+        names: dict[str, list[str]] = {}
+        for name, estimate in sorted(part.estimates.items()):
+            if isinstance(estimate, NotApplicableRecord):
+                names.setdefault(estimate.not_applicable, []).append(name)
+        for name, reason in _views_without(part).items():
+            names.setdefault(reason, []).append(name)
+        for reason, members in names.items():
+            found.setdefault((reason, tuple(members)), []).append(part.name)
+    return found
+
+
+def _views_without(part: MeasuredProtocolRecord) -> dict[str, str]:
+    """Why agreement has no map, curve or phases, where it has none."""
+    reasons = {
+        "the map": part.by_shift["agreement"].not_applicable if "agreement" in part.by_shift else None,
+        "the curve": part.by_radius["agreement"].not_applicable if "agreement" in part.by_radius else None,
+    }
+    phases = part.by_phase.get("2", {})
+    reasons["phases"] = phases["agreement"].not_applicable if "agreement" in phases else None
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _skipped(record: AuditRecord) -> list[str]:
+    skipped = record.data.skipped
+    lines = [f"skipped {file.name}: {file.reason.rstrip('.')}." for file in skipped[:MAX_SKIPPED]]
+    if len(skipped) > MAX_SKIPPED:
+        lines.append(f"skipped {counted(len(skipped) - MAX_SKIPPED, 'more file')}.")
+    return lines
+
+
+def footnotes(record: AuditRecord) -> list[str]:
+    """What was measured, exactly, and how intervals were computed."""
+    lines = [
+        f"{part.name}: {part.summary}; {counted(part.n_shifts, 'shift')}, law {part.law}, "
+        f"border {part.border}, interpolation {part.interpolation}; method {part.method}; "
+        f"source: {part.source}."
+        for part in record.protocols
+    ]
+    found = [part.estimates[name] for part in record.protocols for name in record.headline]
+    methods = sorted({e.method for e in found if isinstance(e, EstimateRecord)})
+    if methods:
+        lines.append(f"Intervals of {confidence(record)}, each by itself: {'; '.join(methods)}.")
+    about = ", ".join(f"{name} {value}" for name, value in sorted(record.environment.items()))
+    return [*lines, f"{about}."] if about else lines
+
+
+def radius_remark(part: MeasuredProtocolRecord) -> str:
+    """Which radii the table leaves out."""
+    view = part.by_radius.get("agreement")
+    n = len(view.points) if view else 0
+    return f"{MAX_RADII} of {n} radii." if n > MAX_RADII else ""
+
+
+def shares_by_radius(part: MeasuredProtocolRecord) -> dict[int, float]:
+    """Agreement at each radius, for a curve."""
+    view = part.by_radius.get("agreement")
+    return {point.at: point.value for point in sorted(view.points, key=lambda p: p.at)} if view else {}

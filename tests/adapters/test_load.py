@@ -1,0 +1,175 @@
+"""References, trust, what a request replaces, and our own checkpoints."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from shiftproof.adapters import Framing, ModelRequest, load_classifier, model_sources
+from shiftproof.data import LabelledImages
+from shiftproof.errors import CheckpointError, ModelError, OptionError, UnknownNameError
+from shiftproof.train import Recipe, fit
+from shiftproof.zoo import build_network
+
+TRUST = ModelRequest(trust=True)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, digits: LabelledImages) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "c.safetensors"
+    fit(build_network("cnn2"), digits.head(32), Recipe(epochs=1, input_scale="unit"), checkpoint=path)
+    return path
+
+
+def test_every_source_has_an_example_that_leads_to_it() -> None:
+    for source in model_sources:
+        assert source.summary
+        assert source.name.strip(".") in source.example or source.name == "module", source.name
+    assert [source.name for source in model_sources if source.runs_code] == [
+        ".keras", ".pt", ".pth", ".pt2", ".py", "module",
+    ]  # fmt: skip
+
+
+class Harmful:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pt2", ".keras"])
+def test_nothing_runs_without_trust(suffix: str, tmp_path: Path) -> None:
+    path, trace = tmp_path / f"model{suffix}", tmp_path / "it ran"
+    path.write_bytes(pickle.dumps(Harmful(trace)))
+    with pytest.raises(ModelError, match=r"Expected trust in .*, got none\. Loading it runs .*--trust"):
+        load_classifier(str(path))
+    assert not trace.exists()
+
+
+def test_weights_do_not_run_even_if_they_could(tmp_path: Path) -> None:
+    path, trace = tmp_path / "weights.pth", tmp_path / "it ran"
+    torch.save({"weight": Harmful(trace)}, path)
+    with pytest.raises(ModelError, match="weights.pth to be a state dict"):
+        load_classifier("zoo:cnn2", ModelRequest(weights=path, trust=True))
+    assert not trace.exists()
+    with pytest.raises(ModelError, match="to hold a module, got a dict"):
+        load_classifier(str(path), TRUST)
+    assert trace.exists(), "the file is as harmful as this test supposes"
+
+
+def test_python_does_not_run_without_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = tmp_path / "harmful_code.py"
+    code.write_text("import pathlib\npathlib.Path('it ran').touch()\nmodel = 1\n")
+    for reference in (f"{code}:model", "harmful_code:model", "harmful_code.part:model"):
+        with pytest.raises(ModelError, match="Loading it runs"):
+            load_classifier(reference)
+    assert not (tmp_path / "it ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("tim:resnet18", r"Expected a model, got 'tim:resnet18'. Did you mean 'timm'.*zoo:cnn2"),
+        ("model.onx", r"Did you mean '.onnx'"),
+        ("model.py", r"Did you mean 'file.py:callable'"),
+        ("resnet18", r"Known are: zoo:cnn2@checkpoint.safetensors, torchvision:"),
+        ("", r"Expected a model, got ''"),
+        ("no_such_package_at_all:model", r"Known are:"),
+        ("zoo:cnn3", r"Expected the name of a network, got 'cnn3'. Did you mean 'cnn2'"),
+    ],
+)
+def test_unknown_references(reference: str, message: str) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        load_classifier(reference)
+
+
+def test_a_network_of_the_zoo() -> None:
+    classifier = load_classifier("zoo:cnn2")
+    assert classifier.framing == Framing((1, 28, 28))
+    assert classifier.notes == ("untrained: its weights are as they were initialised",)
+    images = torch.rand(3, 1, 28, 28)
+    assert torch.equal(classifier(images), build_network("cnn2").eval()(images))
+    small = load_classifier(
+        "zoo:dense-nn", ModelRequest(arguments={"image_shape": (3, 8, 8), "n_classes": 2})
+    )
+    assert small(torch.rand(1, 3, 8, 8)).shape == (1, 2)
+    with pytest.raises(ModelError, match=r"arguments that build 'cnn2', got TypeError: .*'depth'"):
+        load_classifier("zoo:cnn2", ModelRequest(arguments={"depth": 3}))
+
+
+def test_a_checkpoint(checkpoint: Path, digits: LabelledImages) -> None:
+    named, alone = load_classifier(f"zoo:cnn2@{checkpoint}"), load_classifier(str(checkpoint))
+    images = digits.images[:4].float() / 255
+    assert torch.equal(named(images), alone(images))
+    assert (named.name, alone.name) == ("zoo:cnn2@c.safetensors", "c.safetensors"), "no folders in reports"
+    assert named.digest == alone.digest != load_classifier("zoo:cnn2").digest
+    assert named.notes == ()
+    with pytest.raises(CheckpointError, match="a checkpoint of 'cnn1' in c.safetensors, got one of 'cnn2'"):
+        load_classifier(f"zoo:cnn1@{checkpoint}")
+    with pytest.raises(CheckpointError, match="missing or damaged"):
+        load_classifier(f"zoo:cnn2@{checkpoint}x")
+    with pytest.raises(ModelError, match="weights from one place"):
+        load_classifier(f"zoo:cnn2@{checkpoint}", ModelRequest(untrained=True))
+    with pytest.raises(ModelError, match="no --weights for"):
+        load_classifier(str(checkpoint), ModelRequest(weights=checkpoint))
+    with pytest.raises(ModelError, match=r"weights alone, got c.safetensors, a checkpoint.*zoo:NAME@"):
+        load_classifier("zoo:cnn2", ModelRequest(weights=checkpoint))
+
+
+def test_foreign_safetensors_need_an_architecture(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    with pytest.raises(ModelError, match=r"Name the architecture, .*--weights foreign.safetensors"):
+        load_classifier(str(path))
+    path.write_bytes(b"no such thing")
+    with pytest.raises(ModelError, match="foreign.safetensors to be a safetensors file"):
+        load_classifier(str(path))
+    with pytest.raises(CheckpointError, match="does not describe a network"):
+        save_file({"weight": torch.zeros(2)}, path, {"shiftproof": "[]"})
+        load_classifier(str(path))
+
+
+def test_what_has_no_meaning_is_refused_not_ignored() -> None:
+    with pytest.raises(ModelError, match=r"no --model-arg for model.onnx, got it\. It is an ONNX model"):
+        load_classifier("model.onnx", ModelRequest(arguments={"depth": 3}))
+    with pytest.raises(ModelError, match="either --untrained or --weights, got both"):
+        load_classifier("zoo:cnn2", ModelRequest(untrained=True, weights=Path("w.safetensors")))
+
+
+def test_a_request_replaces_what_the_source_says() -> None:
+    request = ModelRequest(
+        mean=(0.5,), std=(0.25,), scale=2, size_px=(28, 28), channels=1, resize_px=30,
+        class_names=tuple("0123456789"), logits="unused",
+    )  # fmt: skip
+    classifier = load_classifier("zoo:cnn2", request)
+    images = torch.rand(2, 1, 28, 28)
+    expected = build_network("cnn2").eval()((images * 2 - 0.5) / 0.25)
+    torch.testing.assert_close(classifier(images), expected)
+    assert classifier.framing == Framing((1, 28, 28), 30)
+    assert classifier.class_names == tuple("0123456789")
+    assert "framing as requested, instead of: centre 28 × 28, 1 channel" in classifier.notes
+    with pytest.raises(OptionError, match="a std of 1 number or of 1"):
+        load_classifier("zoo:cnn2", ModelRequest(std=(1, 1, 1)))
+
+
+def test_a_size_needs_channels(tmp_path: Path) -> None:
+    code = tmp_path / "m.py"
+    code.write_text("def model(images): return images.mean((2, 3))\n")
+    with pytest.raises(ModelError, match=r"got a size alone.*Give both --size and --channels"):
+        load_classifier(f"{code}:model", ModelRequest(trust=True, size_px=(8, 8)))
+    with pytest.raises(ModelError, match="got channels alone"):
+        load_classifier(f"{code}:model", ModelRequest(trust=True, channels=3))
+    both = load_classifier(f"{code}:model", ModelRequest(trust=True, channels=3, size_px=(8, 9)))
+    assert both.framing.image_shape == (3, 8, 9)
+    assert both(torch.ones(2, 3, 8, 9)).tolist() == [[1, 1, 1]] * 2
