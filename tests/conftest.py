@@ -32,9 +32,11 @@ def torchvision_beside_torch_for_cpus() -> torch.library.Library | None:
         return None
     if "+cpu" not in torch.__version__ or "+cpu" in version:
         return None
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define(  # type: ignore[no-untyped-call]
+            f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        )
     return library
 
 

@@ -75,9 +75,14 @@ def test_evaluating_restores_each_part_and_warns_of_chance() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.9), nn.BatchNorm1d(4))
     model[2].eval()
     images = torch.ones(8, 4)
-    with pytest.warns(UserWarning, match="was in training mode"), evaluating(model):
-        assert torch.equal(model(images), model(images))
-        assert not any(module.training for module in model.modules())
+
+    def answers_twice() -> bool:
+        with evaluating(model):
+            assert not any(module.training for module in model.modules())
+            return torch.equal(model(images), model(images))
+
+    with pytest.warns(UserWarning, match="was in training mode"):
+        assert answers_twice()
     assert [module.training for module in model.modules()] == [True, True, True, False]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

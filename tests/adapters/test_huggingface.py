@@ -71,7 +71,7 @@ def test_names_notes_and_digest(folder: Path) -> None:
     assert classifier.class_names == ("cat", "dog", "owl")
     assert classifier.name == f"hf:{folder.name}"
     assert classifier.framing == Framing((3, 16, 16), 16, "bilinear")
-    assert classifier.notes[0] == "preprocessing of its ViTImageProcessorPil"
+    assert classifier.notes[0] == "preprocessing of its ViTImageProcessor"
     assert classifier.notes[1].endswith("which is the same for square images only")
     assert classifier.digest == load_classifier(f"hf:{folder}").digest
     untrained = load_classifier(f"hf:{folder}", ModelRequest(untrained=True))

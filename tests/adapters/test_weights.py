@@ -70,7 +70,7 @@ def test_files_that_hold_no_weights(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=name.replace(".", r"\.")):
             load_classifier("zoo:cnn2", ModelRequest(weights=tmp_path / name))
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(ModelError, match="list.pt to be a state dict, got a list"):
+    with pytest.raises(ModelError, match=r"list\.pt to be a state dict, got a list"):
         load_classifier("zoo:cnn2", ModelRequest(weights=tmp_path / "list.pt"))
     with pytest.raises(ModelError, match="missing"):
         load_classifier("zoo:cnn2", ModelRequest(weights=tmp_path / "nothing.pt"))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from shiftproof.errors import OptionError
+from shiftproof.errors import ComparisonError, OptionError
 from shiftproof.metrics import Estimate, NotApplicable, by_class, by_phase, by_radius, by_shift, metrics
 from shiftproof.probe import Response
 
@@ -73,6 +73,13 @@ def test_by_class(response: Response) -> None:
     assert by_class(AGREEMENT, dataclasses.replace(response, labels=np.array([1, -1, -1]))).keys() == {1}  # type: ignore[union-attr]
     nobody = dataclasses.replace(response, labels=np.array([-1, -1, -1]))
     assert isinstance(by_class(AGREEMENT, nobody), NotApplicable)
+
+
+def test_there_must_be_something_to_look_at(simulate: Make) -> None:
+    with pytest.raises(ComparisonError, match="at least one response"):
+        by_radius(AGREEMENT)
+    with pytest.raises(ComparisonError, match="same images under the same shifts"):
+        by_shift(AGREEMENT, simulate(0), simulate(1))
 
 
 def test_no_map_without_shared_offsets(simulate: Make) -> None:

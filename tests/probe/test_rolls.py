@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.testing import assert_close
 
 from shiftproof.errors import OptionError, ShapeError
 from shiftproof.probe._rolls import RollPlan, plan_rolls
@@ -44,7 +45,7 @@ def assert_exact(network: nn.Module, shape: ImageShape = SHAPE, offsets: Tensor 
     answer = plan.answer(images, offsets)
     with torch.no_grad():
         one_by_one = [network(torch.roll(images, offset, (2, 3))) for offset in offsets.tolist()]
-    torch.testing.assert_close(answer, torch.stack(one_by_one, 1), atol=1e-9, rtol=1e-9)
+    assert_close(answer, torch.stack(one_by_one, 1), atol=1e-9, rtol=1e-9)
     assert torch.equal(images, before)
     return plan
 

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -46,7 +46,7 @@ def _load_file(reference: str, request: ModelRequest) -> Classifier:
     path = Path(file)
     with explained(f"{path.name} to be a file that can be read"):
         source = path.read_bytes()
-    with _importable_from(path.parent), explained(f"{path.name} to run without an error"):
+    with importable_from(path.parent), explained(f"{path.name} to run without an error"):
         module = _run(path, source)
     name = f"{path.name}:{attribute}"
     return _classifier(_Found(name, _attribute(module, attribute, path.name), source), request, path.parent)
@@ -54,7 +54,7 @@ def _load_file(reference: str, request: ModelRequest) -> Classifier:
 
 def _load_module(reference: str, request: ModelRequest) -> Classifier:
     dotted, _, attribute = reference.partition(":")
-    with _importable_from(Path.cwd()), explained(f"{dotted} to be a module that can be imported"):
+    with importable_from(Path.cwd()), explained(f"{dotted} to be a module that can be imported"):
         module = importlib.import_module(dotted)
     file = getattr(module, "__file__", None)
     source = Path(file).read_bytes() if file else b""
@@ -75,14 +75,15 @@ def _run(path: Path, source: bytes) -> ModuleType:
 
 
 @contextmanager
-def _importable_from(folder: Path) -> Iterator[None]:
-    """As for a script: modules beside it can be imported while it loads."""
+def importable_from(folder: Path) -> Iterator[None]:
+    """As for a script: modules in its folder can be imported while it loads."""
     entry = str(folder.resolve())
     sys.path.insert(0, entry)
     try:
         yield
     finally:
-        sys.path.remove(entry)
+        with suppress(ValueError):  # what was loaded may have changed the path as well
+            sys.path.remove(entry)
 
 
 def _attribute(module: ModuleType, dotted: str, place: str) -> Any:
@@ -96,7 +97,7 @@ def _attribute(module: ModuleType, dotted: str, place: str) -> Any:
 
 
 def _classifier(found: _Found, request: ModelRequest, folder: Path) -> Classifier:
-    with _importable_from(folder):
+    with importable_from(folder):
         model, notes = _model(found, request.arguments)
     if request.weights is not None:
         module = model.model if isinstance(model, Classifier) else model
@@ -106,7 +107,9 @@ def _classifier(found: _Found, request: ModelRequest, folder: Path) -> Classifie
     classifier = as_classifier(model)
     state = ""
     if isinstance(classifier.model, nn.Module):
-        state = digest_of_module(classifier.model.eval())
+        for part in classifier.model.modules():
+            part.training = False  # exported modules refuse `eval()`
+        state = digest_of_module(classifier.model)
     return replace(
         classifier,
         name=found.name,

@@ -9,7 +9,7 @@ from shiftproof.adapters._sources import ModelRequest
 from shiftproof.errors import ModelError
 from shiftproof.zoo import ImageShape
 
-_USUAL_CHANNELS = frozenset({1, 3, 4})
+_USUAL_CHANNELS = frozenset({1, 3})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def read_layout(
 ) -> Layout:
     """Find the channels among the sizes of an input.
 
-    The request decides; otherwise the axis whose size is 1, 3 or 4 where the other one's is not.
+    The request decides; otherwise the axis whose size is 1 or 3 where the other one's is not.
 
     Args:
         name: The model, for error messages.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _TYPES = {
     "tensor(double)": torch.float64,
     "tensor(uint8)": torch.uint8,
 }
+_TOO_NEW = re.compile(r"Opset \d+ is under development|Unsupported model IR version: \d+[^.\n]*")
 _ERRORS_ONLY_AS_EXCEPTIONS = 4  # onnxruntime's log level "fatal"
 
 
@@ -102,12 +104,16 @@ def _session(runtime: Any, path: Path) -> Any:
     options.intra_op_num_threads = 1  # the caller's threads each hold a part of the images
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY_AS_EXCEPTIONS
-    with explained(
-        f"{path.name} to be a model that onnxruntime {runtime.__version__} can run",
-        cause="It is damaged, or newer than onnxruntime.",
-        fix="Export it again with an older opset, or install a newer onnxruntime.",
-    ):
+    try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        too_new = _TOO_NEW.search(str(error))
+        raise ModelError(
+            f"{path.name} to be a model that onnxruntime {runtime.__version__} can run",
+            too_new[0] if too_new else in_one_line(error).replace(str(path), path.name),
+            cause="It is newer than onnxruntime." if too_new else "It is damaged, or has unknown operators.",
+            fix="Export it with an older opset, or install a newer onnxruntime." if too_new else "",
+        ) from error
 
 
 def _only_input(session: Any, name: str) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from shiftproof.adapters._classifier import Classifier, digest_of_module
+from shiftproof.adapters._code import importable_from
 from shiftproof.adapters._failures import explained
 from shiftproof.adapters._sources import ModelRequest, ModelSource
 from shiftproof.adapters._weights import put_weights
@@ -26,6 +27,7 @@ def _load(file: str, request: ModelRequest) -> Classifier:
             cause="It is missing or damaged, or its class cannot be imported here.",
             fix="Use file.py:callable with --weights, which needs no class from a pickle.",
         ),
+        importable_from(Path.cwd()),  # where the class of a module often is
         warnings.catch_warnings(),
     ):
         # TorchScript files are deprecated and still around: torch says so twice for each.

@@ -71,10 +71,10 @@ def read_processor(name: str, processor: Any, *, check: bool) -> ReadProcessor:
 
 
 def _preprocess(says: dict[str, Any]) -> Preprocess:
-    """Bytes · factor, less mean, by deviation; ours starts at bytes ÷ 255."""
-    scale = 255 * says.get("rescale_factor", 1 / 255) if says.get("do_rescale", True) else 255.0
+    """Bytes · factor, less mean, by deviation; ours starts at bytes ÷ 255. What is not said is not done."""
+    scale = 255 * says.get("rescale_factor", 1 / 255) if says.get("do_rescale") else 255.0
     scale = 1.0 if math.isclose(scale, 1) else scale
-    if not says.get("do_normalize", True):
+    if not says.get("do_normalize"):
         return Preprocess(scale=scale)
     return Preprocess(scale=scale, mean=_numbers(says["image_mean"]), std=_numbers(says["image_std"]))
 

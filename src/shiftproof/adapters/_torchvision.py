@@ -1,4 +1,7 @@
-"""`torchvision:NAME[@WEIGHTS]`, with the preprocessing that torchvision publishes with the weights."""
+"""`torchvision:NAME[@WEIGHTS]`, with the preprocessing that torchvision publishes with the weights.
+
+torchvision itself knows the addresses of its weights, and compares a hash of what it downloads.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def _load(rest: str, request: ModelRequest) -> Classifier:
     if published is None:
         notes.append("no preprocessing is published: images go in as they are")
         return Classifier(f"torchvision:{rest}", model, digest=digest_of_module(model), notes=tuple(notes))
-    preprocess, framing = _read(published.transforms())
+    preprocess, framing = read_transforms(published.transforms())
     notes.append(f"preprocessing published with {published}")
     return Classifier(
         f"torchvision:{rest}",
@@ -71,7 +74,8 @@ def _explicit_start(name: str) -> dict[str, bool]:
     return {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
 
 
-def _read(transforms: Any) -> tuple[Preprocess, Framing]:
+def read_transforms(transforms: Any) -> tuple[Preprocess, Framing]:
+    """Preprocessing and framing of a transform that torchvision publishes with weights."""
     crop_px, resize_px = transforms.crop_size[0], transforms.resize_size[0]
     return (
         Preprocess(mean=transforms.mean, std=transforms.std),

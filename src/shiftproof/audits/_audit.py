@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shiftproof._digest import Json
 from shiftproof.adapters import Classifier, Model
 from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_worse, outcome
 from shiftproof.audits._measure import AuditProgress, measure
@@ -173,20 +172,22 @@ def load_audit(folder: Path) -> Audit:
     Raises:
         DataError: Not the directory of a finished audit.
     """
+    path = folder / "report.json"
     try:
-        record: dict[str, Json] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
             f"the directory of a finished audit, with report.json, in {str(folder)!r}",
             getattr(error, "strerror", None) or error,
         ) from error
     if not isinstance(record, dict) or record.get("kind") != "audit":
-        raise DataError(f"the record of an audit in {str(folder / 'report.json')!r}", "another one")
-    responses = {}
+        raise DataError(f"the record of an audit in {str(path)!r}", "another one")
+    responses: dict[str, Response] = {}
     try:
-        for part in record["protocols"]:  # type: ignore[union-attr]
-            files = [folder / "units" / Path(name).name for name in part["files"]]  # type: ignore
-            responses[part["name"]] = Response.concatenate(files)  # type: ignore
+        for part in record["protocols"]:
+            # Only the last part of a name is used: a record from elsewhere must not point anywhere else.
+            files = [folder / "units" / Path(name).name for name in part["files"]]
+            responses[part["name"]] = Response.concatenate(files)
     except (KeyError, TypeError) as error:
-        raise DataError(f"the record of an audit in {str(folder)!r}", f"one without {error}") from error
+        raise DataError(f"the record of an audit in {str(path)!r}", f"one without {error}") from error
     return Audit(record, responses)

@@ -66,8 +66,8 @@ def compare_responses(
     Returns:
         For one bit per image the exact McNemar test, with the interval of Bonett and Price; for a mean of
         other numbers the mean of the differences, with Student's interval and test corrected for skewness
-        (which covers better here than a bootstrap: tests/metrics/test_coverage.py); for a median the
-        paired bootstrap over images. Test and interval of one bit are different methods, and can
+        (closer to the nominal coverage than a bootstrap: tests/metrics/test_coverage.py); for a median
+        the paired bootstrap over images. Test and interval of one bit are different methods, and can
         disagree when p is close to 1 − `confidence`. Not applicable where the metric is for either.
         Equal responses differ by exactly 0.
 

@@ -104,7 +104,7 @@ def _hall_inverse(u: float, skewness: float, n: int) -> float:
 
 def _skewness(sample: Floats) -> float:
     centred = sample - sample.mean()
-    return float((centred**3).mean()) / float(sample.std(ddof=1)) ** 3
+    return float((centred * centred * centred).mean()) / float(sample.std(ddof=1)) ** 3
 
 
 def _degrees_of_variance(sample: Floats) -> float:
@@ -112,8 +112,8 @@ def _degrees_of_variance(sample: Floats) -> float:
 
     A variance that rests on a few images is uncertain; a normal quantile would not say so.
     """
-    centred = sample - sample.mean()
-    kurtosis = float((centred**4).mean()) / float((centred**2).mean()) ** 2
+    squares = np.square(sample - sample.mean())
+    kurtosis = float(np.square(squares).mean()) / float(squares.mean()) ** 2
     n = len(sample)
     return max(1.0, min(n - 1.0, 2 * n / max(kurtosis - 1, 1e-9)))
 

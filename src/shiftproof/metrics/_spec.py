@@ -75,9 +75,7 @@ class MetricSpec:
         Raises:
             ComparisonError: The responses are not to the same images under the same shifts.
         """
-        selections = [select(each) for each in answers]
-        _check_same_question(selections)
-        found = [self.scores(selection) for selection in selections]
+        found = [self.scores(selection) for selection in one_question(answers)]
         scores = [each for each in found if isinstance(each, Scores)]
         for each in found:
             if isinstance(each, NotApplicable):
@@ -90,7 +88,9 @@ class MetricSpec:
 metrics: Registry[MetricSpec] = Registry("metric")
 
 
-def _check_same_question(selections: Sequence[Selection]) -> None:
+def one_question(answers: Sequence[Response | Selection]) -> list[Selection]:
+    """Everything of each; `ComparisonError` where they are not to the same images and shifts, or none."""
+    selections = [select(each) for each in answers]
     if not selections:
         raise ComparisonError("at least one response", "none")
     first = selections[0]
@@ -104,3 +104,4 @@ def _check_same_question(selections: Sequence[Selection]) -> None:
                 f"{other.n_images} images, {other.predicted.shape[1]} shifts with other labels or offsets",
                 fix="Measure all of them with the same data, protocol and seed.",
             )
+    return selections

@@ -11,8 +11,8 @@ import numpy as np
 from shiftproof.errors import OptionError
 from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._estimate import Estimate
-from shiftproof.metrics._selection import Selection, select
-from shiftproof.metrics._spec import MetricSpec
+from shiftproof.metrics._selection import Selection
+from shiftproof.metrics._spec import MetricSpec, one_question
 from shiftproof.probe import Response
 
 Key = TypeVar("Key")
@@ -32,8 +32,8 @@ def by_shift(
     Returns:
         One entry for each different offset; not applicable where each image has its own offsets.
     """
-    selections = [select(each) for each in answers]
-    if not all(each.shares_offsets for each in selections):
+    selections = one_question(answers)
+    if not selections[0].shares_offsets:
         return NotApplicable("each image was moved by its own offsets, so that no shift is shared")
     offsets = dict.fromkeys((float(dy), float(dx)) for dy, dx in selections[0].offsets_px + 0.0)
 
@@ -49,7 +49,7 @@ def by_radius(metric: MetricSpec, *answers: Response | Selection, confidence: fl
     Where shifts were drawn for each image, an entry is over the images with a draw of that radius; its
     `n_images` says how many.
     """
-    selections = [select(each) for each in answers]
+    selections = one_question(answers)
     radii = np.unique(np.ceil(selections[0].radius_px)).astype(int).tolist()
 
     def at(radius: int) -> Callable[[Selection], Selection]:
@@ -76,7 +76,7 @@ def by_phase(
     """
     if stride_px < 1:
         raise OptionError("a stride of at least 1 px", stride_px)
-    selections = [select(each) for each in answers]
+    selections = one_question(answers)
     offsets = selections[0].offsets_px
     if not np.array_equal(offsets, np.round(offsets)):
         return NotApplicable("a phase is that of a whole number of pixels, and some shifts are not")
@@ -92,7 +92,7 @@ def by_class(
     metric: MetricSpec, *answers: Response | Selection, confidence: float = 0.95
 ) -> Parts[int] | NotApplicable:
     """A metric for the images of each true class, by its number; images without a label are left out."""
-    selections = [select(each) for each in answers]
+    selections = one_question(answers)
     classes = np.unique(selections[0].labels[selections[0].labelled]).tolist()
     if not classes:
         return NotApplicable("no image has a known true class")

@@ -112,19 +112,16 @@ def _transpose(arguments: Arguments, value: Maps | Rows, shape: tuple[int, ...])
 
 def _linear(arguments: Arguments, value: Maps | Rows, shape: tuple[int, ...]) -> Reading | None:
     weight, bias = arguments["weight"], arguments.get("bias")
-    if not isinstance(weight, Tensor) or not isinstance(bias, Tensor | None):
+    if not isinstance(weight, Tensor) or not isinstance(bias, Tensor | None) or weight.ndim != 2:
         return None
     if isinstance(value, Rows):
         return Dense(weight.detach(), None if bias is None else bias.detach()), Rows(shape[1])
     if not value.axes.endswith("c"):
         return Unknown("Its weights mix positions."), None
-    slide = read_slide("conv2d", {"weight": weight[:, :, None, None], "bias": bias}, _nchw(value), None)
+    as_conv = {"weight": weight[:, :, None, None], "bias": bias}
+    slide = read_slide("conv2d", as_conv, replace(value, axes="nchw"), None)
     assert slide is not None
     return slide[0], replace(value, channels=len(weight))
-
-
-def _nchw(value: Maps) -> Maps:
-    return replace(value, axes="nchw")
 
 
 def _softmax(function: Callable[..., Tensor]) -> Callable[..., Reading | None]:

@@ -1,8 +1,8 @@
-"""Which way to ask: every view, or all views at once where that is exact."""
+"""Which way to ask: every view by itself, or all at once where that is exact and cheaper."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,33 +10,111 @@ import torch
 
 from shiftproof.adapters import Classifier
 from shiftproof.data import Images
+from shiftproof.errors import OptionError
 from shiftproof.probe._batches import Asker
+from shiftproof.probe._dense import AllAtOnce, Dense, Rolls, Windows
 from shiftproof.probe._direct import Direct
+from shiftproof.probe._rolls import plan_rolls
+from shiftproof.probe._trace import NotPlanned
 from shiftproof.probe._views import Views
+from shiftproof.probe._windows import plan_windows
 
 Method = Literal["auto", "direct", "dense"]
+# What `dense` is compared with `direct` on before it is used: images, and shifts of each.
+CHECKED_IMAGES, CHECKED_SHIFTS = 4, 25
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The way that was chosen, and why.
+    """The way that was chosen.
 
     Args:
         name: `direct` or `dense`.
-        reason: One sentence.
+        reason: Why, for a reader.
+        askers: From the copies of the model to one asker for each.
         batch_size: Images at a time, or None for what fits the images.
     """
 
     name: str
     reason: str
+    askers: Callable[[Sequence[Classifier]], list[Asker]]
     batch_size: int | None = None
-
-    def askers(self, replicas: Sequence[Classifier]) -> list[Asker]:
-        """One for each worker."""
-        return [Direct(replica) for replica in replicas]
 
 
 def choose_method(
-    method: Method, classifier: Classifier, views: Views, data: Images, device: torch.device
+    method: Method, classifier: Classifier, views: Views, images: Images, device: torch.device
 ) -> Choice:
-    return Choice("direct", "")
+    """The cheapest exact way, or the one that was asked for.
+
+    Raises:
+        OptionError: `dense` was asked for where it is not exact; says which layer prevents it.
+    """
+    if method == "direct":
+        return _directly("asked for")
+    plan = _all_at_once(classifier, views, images.image_shape[0])
+    objection = plan if isinstance(plan, str) else ""
+    if not isinstance(plan, str):
+        dearer = plan.multiply_adds >= views.n_shifts * plan.direct_multiply_adds
+        if method == "auto" and dearer:
+            objection = "sharing the work between the shifts would cost more than it saves"
+        elif not _agrees(plan, classifier, views, images, device):
+            objection = "all shifts at once gave other answers than one after the other"
+        else:
+            dense = Dense(plan)
+            return Choice(
+                "dense", plan.reason, lambda replicas: [dense] * len(replicas), plan.images_per_batch
+            )
+    if method == "dense":
+        raise OptionError(
+            "a model and shifts for which `dense` is exact",
+            objection,
+            fix="Use the method `auto` or `direct`.",
+        )
+    return _directly(objection)
+
+
+def _directly(reason: str) -> Choice:
+    return Choice("direct", reason, lambda replicas: [Direct(replica) for replica in replicas])
+
+
+def _all_at_once(classifier: Classifier, views: Views, n_channels: int) -> AllAtOnce | str:
+    """A plan for all shifts at once, or why there is none."""
+    if not views.shared:
+        return "each image has shifts of its own"
+    if not views.whole:
+        return "some shifts are by fractions of a pixel"
+    if views.n_shifts == 1:
+        return "there is one shift"
+    module = classifier.pipeline
+    if module is None:
+        return "the model is not a module that answers with logits alone"
+    shape = (n_channels, *views.size_px)
+    reasons = []
+    if views.protocol.border == "circular":
+        rolls = plan_rolls(module, shape)
+        if not isinstance(rolls, NotPlanned):
+            return Rolls(views, rolls)
+        reasons.append(str(rolls))
+    windows = plan_windows(module, shape)
+    if not isinstance(windows, NotPlanned):
+        return Windows(views, windows)
+    return "; ".join(dict.fromkeys([*reasons, str(windows)])).rstrip(".")
+
+
+@torch.inference_mode()
+def _agrees(
+    plan: AllAtOnce, classifier: Classifier, views: Views, images: Images, device: torch.device
+) -> bool:
+    """Whether a plan answers as the model does, on a few images and shifts."""
+    rows = slice(0, min(CHECKED_IMAGES, len(images)))
+    batch = views.batch(images.pixels(rows).to(device).float().div_(255), rows)
+    logits = plan.logits(batch)[:, 1:]
+    n_checked = min(CHECKED_SHIFTS, views.n_shifts)
+    for shift in torch.linspace(0, views.n_shifts - 1, n_checked).long().tolist():
+        moved = batch.shifted(shift)
+        expected = classifier(batch.unshifted() if moved is None else moved)
+        largest = expected.abs().amax().clamp(min=1e-6)
+        if not bool(((logits[:, shift] - expected).abs() <= TOLERANCE * largest).all()):
+            return False
+    return True

@@ -110,7 +110,7 @@ class _Compiler:
         self._program: list[Instruction] = []
         self._place: dict[fx.Node, int] = {}
         self._values: dict[fx.Node, Value] = {}
-        self._flat: dict[int, int] = {}
+        self._flat: dict[tuple[int, Maps], int] = {}  # By place and the order of axes.
 
     def add(self, step: Step) -> None:
         self._values[step.node] = step.value
@@ -121,10 +121,11 @@ class _Compiler:
         value, place = self._values[node], self._place[node]
         if not isinstance(value, Rows) or value.source is None:
             return place
-        if place not in self._flat:
+        key = (place, value.source)
+        if key not in self._flat:
             run = partial(_flatten, value.source)
-            self._flat[place] = self._emit(Instruction(run, (place,), Rows(value.features)))
-        return self._flat[place]
+            self._flat[key] = self._emit(Instruction(run, (place,), Rows(value.features)))
+        return self._flat[key]
 
     def finished(self) -> tuple[Instruction, ...]:
         last_read = {place: i for i, instruction in enumerate(self._program) for place in instruction.inputs}

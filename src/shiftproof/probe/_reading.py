@@ -99,7 +99,7 @@ class _Reader:
         if None in values or not values:
             return Unknown("It follows a step that is not understood."), None
         shape = self._trace.shapes.get(node)
-        if shape is None:
+        if shape is None or len(shape) < 2:
             return unknown(call.name), None
         arguments = {name: self._constant(value) for name, value in call.arguments.items()}
         if call.function is not None:

@@ -6,6 +6,7 @@ import inspect
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -43,7 +44,6 @@ class Trace:
         shapes: Of each step that gives a tensor, for a batch of `BATCH` images.
         constants: Tensors that do not depend on the images.
         name: Of the network's class.
-        input_dtype: Of the images it expects.
     """
 
     module: fx.GraphModule
@@ -51,7 +51,6 @@ class Trace:
     shapes: Mapping[fx.Node, tuple[int, ...]]
     constants: Mapping[fx.Node, Tensor]
     name: str
-    input_dtype: torch.dtype
 
     def layer_of(self, node: fx.Node) -> str:
         """The path of the innermost layer that a step belongs to."""
@@ -101,10 +100,6 @@ class _Tracer(fx.Tracer):
         self.innermost = before
         return answer
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        # A parametrised layer of torch computes its weight anew, which is not in its forward.
-        return super().is_leaf_module(m, module_qualified_name) or "parametrizations" in m._modules
-
 
 def _objection_to_state(module: nn.Module, name: str) -> NotPlanned | None:
     for path, layer in module.named_modules():
@@ -112,6 +107,8 @@ def _objection_to_state(module: nn.Module, name: str) -> NotPlanned | None:
             return NotPlanned(path or name, "It is in training mode; call `.eval()`.")
         if layer._forward_hooks or layer._forward_pre_hooks:
             return NotPlanned(path or name, "A forward hook may change its input or answer.")
+        if "forward" in vars(layer):
+            return NotPlanned(path or name, "Its forward was replaced by another function.")
     return None
 
 
@@ -120,7 +117,8 @@ def _checked(module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape)
     inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
         return NotPlanned(name, f"It takes {len(inputs)} inputs rather than one batch of images.")
-    first = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
+    tensors = chain(module.parameters(), module.buffers())
+    first = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
     images = torch.rand(BATCH, *image_shape, generator=torch.Generator().manual_seed(0))
     images = images.to(first.device, first.dtype)
     interpreter = fx.Interpreter(traced, garbage_collect_values=False)
@@ -133,7 +131,7 @@ def _checked(module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape)
     if not (isinstance(answer, Tensor) and answer.ndim == 2 and len(answer) == BATCH):
         return NotPlanned(name, "Its answer is not one row of logits for each image.")
     if not (isinstance(expected, Tensor) and _agree(expected, answer)):
-        return NotPlanned(name, "Its forward does something that torch.fx does not see.")
+        return NotPlanned(name, "Its forward draws at random, or does something that torch.fx does not see.")
     results = {node: value for node, value in interpreter.env.items() if isinstance(value, Tensor)}
     varying = _depending_on(inputs[0])
     facts = Trace(
@@ -142,9 +140,8 @@ def _checked(module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape)
         {node: tuple(value.shape) for node, value in results.items()},
         {node: value.detach() for node, value in results.items() if node not in varying},
         name,
-        first.dtype,
     )
-    return _objection_to_nodes(facts, results) or facts
+    return _objection_to_nodes(module, facts, results) or facts
 
 
 def _agree(expected: Tensor, answer: Tensor) -> bool:
@@ -170,9 +167,10 @@ def _needed(graph: fx.Graph) -> list[fx.Node]:
     return [node for node in graph.nodes if node in needed]
 
 
-def _objection_to_nodes(facts: Trace, results: Mapping[fx.Node, Tensor]) -> NotPlanned | None:
-    own = {tensor.untyped_storage().data_ptr() for tensor in facts.module.state_dict(keep_vars=True).values()}
-    own |= {_memory(t) for m in facts.module.modules() for t in m._buffers.values() if t is not None}
+def _objection_to_nodes(
+    module: nn.Module, facts: Trace, results: Mapping[fx.Node, Tensor]
+) -> NotPlanned | None:
+    own = {_memory(tensor) for tensor in chain(module.parameters(), module.buffers())}
     for node in facts.module.graph.nodes:
         if node.op == "get_attr" and node in results and _memory(results[node]) not in own:
             return NotPlanned(

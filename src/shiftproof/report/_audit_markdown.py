@@ -8,6 +8,7 @@ from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
     GATE_COLUMNS,
     WORST_COLUMNS,
+    WORST_NOTE,
     about_rows,
     by_severity,
     chance_note,
@@ -78,6 +79,7 @@ def _first_protocol(record: AuditRecord, part: MeasuredProtocolRecord) -> Iterab
     if part.worst:
         title = "Images whose answer changes most often"
         yield from _section(title, WORST_COLUMNS, worst_rows(record, part), left=3)
+        yield from ("", escaped(WORST_NOTE))
     else:
         yield from ("", escaped(no_worst(part)))
 

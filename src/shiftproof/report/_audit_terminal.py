@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from shiftproof.report._audit_map import draw_bars, draw_map
 from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
-    GATE_COLUMNS,
     WORST_COLUMNS,
+    WORST_NOTE,
     about_rows,
     by_severity,
     chance_note,
@@ -32,6 +31,12 @@ from shiftproof.report._audit_text import (
     worst_rows,
 )
 
+# Where everything fits. On less, long words are broken.
+WIDTH = 80
+# No name of ours is longer.
+LONGEST_METRIC = 22
+# Names of classes wrap from here on.
+MAX_CLASS = 10
 # Colour repeats what the word says.
 VERDICT_STYLES = {"pass": "green", "FAIL": "bold red", "INCONCLUSIVE": "bold yellow", "not applicable": "dim"}
 
@@ -60,9 +65,9 @@ def print_audit(record: AuditRecord, console: Console) -> None:
 
 def new_table(columns: Sequence[str], *, left: int = 1) -> Table:
     """A table without lines around it, the columns after the first ones to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for index, name in enumerate(columns):
-        table.add_column(Text(name), justify="left" if index < left else "right")
+        table.add_column(Text(name), justify="left" if index < left else "right", overflow="fold")
     return table
 
 
@@ -75,13 +80,15 @@ def print_heading(text: str, console: Console) -> None:
 def _print_pairs(rows: Sequence[Sequence[str]], console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
-        table.add_row(Text(name, style="dim"), Text(value))
+        table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
     console.print(table)
 
 
 def _print_headline(record: AuditRecord, part: MeasuredProtocolRecord, console: Console) -> None:
     print_heading(f"Under {part.name}: {part.summary}", console)
     table = new_table(headline_columns(record))
+    if console.width >= WIDTH:
+        table.columns[0].min_width = LONGEST_METRIC
     for metric, value, *rest in headline_rows(record, part):
         table.add_row(Text(metric), Text(value, style="bold"), *map(Text, rest))
     console.print(table)
@@ -95,7 +102,7 @@ def _print_shifts(part: MeasuredProtocolRecord, console: Console) -> None:
     if drawn:
         print_heading("Agreement by shift: rows dy, columns dx, in px; + is down and right", console)
         for line in drawn:
-            console.print(Text(line), no_wrap=True, crop=False)
+            console.print(Text(line))
     rows = radius_rows(part)
     if not rows:
         return
@@ -120,10 +127,14 @@ def _print_worst(record: AuditRecord, part: MeasuredProtocolRecord, console: Con
     print_heading("Images whose answer changes most often", console)
     table = new_table(WORST_COLUMNS, left=3)
     for name, label, answer, *rest, to in rows:
-        cells = [_short(name, 28), _short(label, 14), _short(answer, 14), *rest, _short(to, 14)]
-        table.add_row(*map(Text, cells))
+        table.add_row(
+            Text(_short(name, 60)), *(Text(_short(cell, 30)) for cell in (label, answer, *rest, to))
+        )
     table.columns[-1].justify = "left"
+    for index in (1, 2, 5):
+        table.columns[index].max_width = MAX_CLASS
     console.print(table)
+    console.print(Text(WORST_NOTE, style="dim"))
 
 
 def _short(name: str, most: int) -> str:
@@ -146,17 +157,19 @@ def _print_others(record: AuditRecord, parts: Sequence[MeasuredProtocolRecord], 
 
 def _print_gates(record: AuditRecord, console: Console) -> None:
     print_heading(f"Gates: {record.outcome}", console)
-    table = new_table(GATE_COLUMNS, left=len(GATE_COLUMNS))
+    table = Table.grid(padding=(0, 2))
     for gate in by_severity(record.gates):
-        verdict, *cells = gate_row(gate)
-        table.add_row(Text(verdict, style=VERDICT_STYLES[verdict]), *map(Text, cells))
+        verdict, demand, protocol, measured = gate_row(gate)
+        text = Text(f"{demand} under {protocol}\n{measured}", overflow="fold")
+        table.add_row(Text(verdict, style=VERDICT_STYLES[verdict]), text)
     console.print(table)
 
 
 def _print_remarks(title: str, remarks: Sequence[str], console: Console) -> None:
     if remarks:
         print_heading(title, console)
+    table = Table.grid(padding=(0, 1))
     for remark in remarks:
-        # The second line of a remark is indented, so that its beginning is easy to find.
-        console.print(Padding(Text(remark), (0, 0, 0, 2)))
+        table.add_row(Text("-"), Text(remark, overflow="fold"))
+    console.print(table)
     console.print()

@@ -85,12 +85,9 @@ def chance_note(part: MeasuredProtocolRecord) -> str:
             f"Every image has the same answer, so {', '.join(OF_CONSTANT[:3])} of 100 % say nothing; "
             "a constant classifier is right as often as its accuracy by chance."
         )
-    accuracy = "for accuracy that of the best constant answer; " if _known(part.chance.accuracy) else ""
-    return f"Chance is {accuracy}for agreement that of two independent answers of this model."
-
-
-def _known(level: float | NotApplicableRecord) -> bool:
-    return isinstance(level, float)
+    known = isinstance(part.chance.accuracy, float)
+    accuracy = "for accuracy that of the best constant answer; " if known else ""
+    return f"Chance: {accuracy}for agreement that of two independent answers of this model."
 
 
 def about_rows(record: AuditRecord) -> Rows:
@@ -164,13 +161,16 @@ def few(values: Sequence[int], most: int) -> list[int]:
 
 
 def phase_line(part: MeasuredProtocolRecord) -> str:
-    """Agreement against the phase modulo 2 px, if phases differ by more than their intervals allow."""
+    """Agreement against the phase modulo 2 px, if it shows the signature of aliasing.
+
+    That is: shifts by a multiple of the stride change less than others, by more than intervals allow.
+    """
     view = part.by_phase.get("2", {}).get("agreement")
     points = sorted(view.points, key=lambda point: point.at) if view else []
     if len(points) < 2:
         return ""
     best, worst = (choose(points, key=lambda point: point.value) for choose in (max, min))
-    if best.value - worst.value < NOTICEABLE or best.low <= worst.high:
+    if best.at != (0, 0) or best.value - worst.value < NOTICEABLE or best.low <= worst.high:
         return ""
     shares = ", ".join(f"{percent(point.value)} at ({_offset(point.at)})" for point in points)
     return (
@@ -183,11 +183,15 @@ def _offset(at: tuple[float, float]) -> str:
     return ", ".join(f"{end:g}" for end in at)
 
 
-WORST_COLUMNS = ["image", "label", "answer", "changed by", "smallest shift that flips it", "to"]
+WORST_COLUMNS = ["image", "label", "answer", "changed", "first at", "to"]
+WORST_NOTE = (
+    "Changed: at this share of the shifts. First at: the smallest shift (dy, dx) that changes the answer; "
+    "to: what it is there."
+)
 
 
 def worst_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
-    """The images whose answer changes most often."""
+    """The images whose answer changes most often: at which share of shifts, and at the smallest to what."""
     return [_worst_row(record, worst) for worst in part.worst]
 
 
@@ -199,7 +203,7 @@ def _worst_row(record: AuditRecord, worst: WorstRecord) -> list[str]:
         class_name(worst.label),
         class_name(worst.unshifted),
         percent(worst.share_of_shifts_that_change_it),
-        f"{amount(worst.smallest_flip_px, 'px')} (dy {_signed(dy)}, dx {_signed(dx)})",
+        f"{amount(worst.smallest_flip_px, 'px')} ({_signed(dy)}, {_signed(dx)})",
         class_name(worst.flips_to),
     ]
 
@@ -227,12 +231,9 @@ def by_severity(gates: Sequence[GateRecord]) -> list[GateRecord]:
 
 def gate_row(gate: GateRecord) -> list[str]:
     """Cells of one gate."""
-    return [verdict_text(gate), gate.demand, gate.protocol, in_full(gate.measured)]
-
-
-def verdict_text(gate: GateRecord) -> str:
-    """In capitals where something has to be done."""
-    return gate.verdict if gate.verdict in ("pass", "not applicable") else gate.verdict.upper()
+    # In capitals where something has to be done.
+    verdict = gate.verdict if gate.verdict in ("pass", "not applicable") else gate.verdict.upper()
+    return [verdict, gate.demand, gate.protocol, in_full(gate.measured)]
 
 
 def not_measured(record: AuditRecord) -> list[str]:

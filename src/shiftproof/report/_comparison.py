@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from shiftproof._text import counted
@@ -16,7 +17,7 @@ from shiftproof.report._audit_record import (
     Estimated,
     NotApplicableRecord,
 )
-from shiftproof.report._audit_terminal import new_table, print_heading
+from shiftproof.report._audit_terminal import LONGEST_METRIC, WIDTH, new_table, print_heading
 from shiftproof.report._markdown import escaped, table
 from shiftproof.report._numbers import NO_NUMBER, amount, change, title, unit_of_change
 
@@ -37,10 +38,11 @@ def print_comparison(record: ComparisonRecord, console: Console) -> None:
         console.print(Text(line))
     for part in record.protocols:
         print_heading(f"Under {part.name}", console)
-        drawn = new_table(_columns())
+        drawn = _new_table(console.width)
         for name, first, second, difference, p_value, better in _rows(part):
             cells = (name, first, second, "\n".join(difference), p_value)
-            drawn.add_row(*map(Text, cells), Text(better, style="" if better == NOT_SHOWN else "bold"))
+            style = "" if better == NOT_SHOWN else "bold"
+            drawn.add_row(*map(Text, cells), Text(better.replace("difference ", "difference\n"), style=style))
         console.print(drawn)
     console.print()
     for note in _notes(record):
@@ -64,12 +66,29 @@ def _lines(record: ComparisonRecord) -> Iterable[str]:
     for part in record.protocols:
         yield from ("", f"### {escaped(f'Under {part.name}')}", "")
         rows = [
-            [*map(escaped, (name, first, second)), "<br>".join(map(escaped, difference)), p_value, better]
+            [
+                *map(escaped, (name, first, second)),
+                "<br>".join(map(escaped, difference)),
+                escaped(p_value),
+                better,
+            ]
             for name, first, second, difference, p_value, better in _rows(part)
         ]
         yield from table(_columns(), rows)
     yield ""
     yield from (f"- {escaped(note)}" for note in _notes(record))
+
+
+def _new_table(width: int) -> Table:
+    drawn = new_table(_columns())
+    metric, first, second, difference, p_value, better = drawn.columns
+    better.justify = "left"
+    if width >= WIDTH:
+        metric.min_width = metric.max_width = LONGEST_METRIC
+        difference.max_width = len("−10.1 to +10.1 ")
+        for column in (first, second, p_value, better):
+            column.no_wrap = True
+    return drawn
 
 
 def _columns() -> list[str]:
@@ -80,14 +99,21 @@ def _about(record: ComparisonRecord) -> list[str]:
     first, second = record.models
     better = [_better(row) for part in record.protocols for row in part.rows]
     shown = [better.count(side) for side in ("first", "second")]
+    same = ["Both have the same digest: it is one model."] if _is_one_model(record) else []
     return [
         f"The second model is better in {shown[1]}, the first in {shown[0]} of "
         f"{counted(sum(map(bool, better)), 'number')} compared.",
         f"first: {first.name}{_digest(first.digest)}",
         f"second: {second.name}{_digest(second.digest)}",
+        *same,
         f"data: {record.data.name}, {counted(record.data.n_images, 'image')}; "
         f"intervals of {100 * record.confidence:g} %, paired by image",
     ]
+
+
+def _is_one_model(record: ComparisonRecord) -> bool:
+    first, second = record.models
+    return bool(first.digest) and first.digest == second.digest
 
 
 def _digest(digest: str) -> str:
@@ -105,7 +131,7 @@ def _rows(part: ComparedProtocolRecord) -> Iterable[tuple[str, str, str, Sequenc
         value, low, high = (change(end, found.unit) for end in (found.value, found.low, found.high))
         unit = unit_of_change(found.unit)
         value += f" {unit}" if unit in ("points", "px") else ""
-        p_value = f"< {SMALLEST_P:g}" if found.p_value < SMALLEST_P else f"{found.p_value:.3f}"
+        p_value = f"<{SMALLEST_P:g}" if found.p_value < SMALLEST_P else f"{found.p_value:.3f}"
         yield name, _value(row.first), _value(row.second), [value, f"{low} to {high}"], p_value, _better(row)
 
 

@@ -54,7 +54,7 @@ def _gate_case(suite: ElementTree.Element, gate: GateRecord) -> None:
         suite, "testcase", {"name": gate.demand, "classname": gate.protocol, "time": "0"}
     )
     _properties(case, _numbers(gate.measured))
-    message = f"{gate.demand} under {gate.protocol}: {gate.verdict}, {in_full(gate.measured)}"
+    message = f"{gate.demand} under {gate.protocol}, {gate.verdict}: {in_full(gate.measured)}"
     if gate.verdict in ("fail", "inconclusive"):
         ElementTree.SubElement(case, "failure", {"type": gate.verdict, "message": message})
     elif gate.verdict == "not applicable":

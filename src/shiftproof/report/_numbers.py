@@ -65,7 +65,7 @@ def interval(estimate: EstimateRecord) -> str:
 def in_full(found: EstimateRecord | DifferenceRecord | NotApplicableRecord) -> str:
     """A number with interval and n in one line, or why there is none."""
     if isinstance(found, NotApplicableRecord):
-        return f"not applicable: {found.not_applicable}"
+        return found.not_applicable
     n = f"n = {counted(found.n_images, 'image')}"
     if isinstance(found, DifferenceRecord):
         value, low, high = (change(end, found.unit) for end in (found.value, found.low, found.high))

@@ -1,0 +1,143 @@
+"""The dense probe: the answers to all shifts of an image at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from shiftproof.probe._direct import Answers, reduced, shown_class
+from shiftproof.probe._rolls import RollPlan
+from shiftproof.probe._views import BatchViews, Views
+from shiftproof.probe._windows import WindowPlan
+
+
+class AllAtOnce(Protocol):
+    """A plan for the shifts of one measurement; threads may share it."""
+
+    def logits(self, batch: BatchViews) -> Tensor:
+        """float32 (n, 1 + S, K): to the images as they are, then under each shift."""
+
+    @property
+    def reason(self) -> str:
+        """Why it is exact, for a reader."""
+
+    @property
+    def multiply_adds(self) -> int:
+        """For all shifts of one image."""
+
+    @property
+    def direct_multiply_adds(self) -> int:
+        """For one view of one image."""
+
+    @property
+    def images_per_batch(self) -> int | None:
+        """How many images at a time are fastest, if that is known."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Ask a plan about all views of a batch.
+
+    Args:
+        plan: How.
+    """
+
+    plan: AllAtOnce
+
+    def ask(self, views: BatchViews, labels: Tensor) -> Answers:
+        """All shifts of one batch of images; labels int64 (n,), −1 where unknown."""
+        logits = self.plan.logits(views).float()
+        unshifted, moved = logits[:, :1], logits[:, 1:]
+        shown = shown_class(unshifted[:, 0], labels)
+        return Answers(unshifted[:, 0], *reduced(moved, unshifted, shown[:, None]))
+
+
+class Windows:
+    """Every whole shift is a window of a canvas, and the windows share their work.
+
+    Args:
+        views: The measurement.
+        plan: For the network.
+    """
+
+    def __init__(self, views: Views, plan: WindowPlan) -> None:
+        top, left = views.corner()
+        dy, dx = views.offsets_px.long().unbind(1)
+        reach_y, reach_x = views.reach_px
+        self.n_windows = (2 * reach_y + 1, 2 * reach_x + 1)
+        # Of a scene only the part that some window shows is looked at.
+        self.cut = (top - reach_y, left - reach_x)
+        zero = torch.zeros(1, dtype=torch.long)
+        self.rows = torch.cat([zero, -dy]) + reach_y
+        self.columns = torch.cat([zero, -dx]) + reach_x
+        self.views = views
+        self.plan = plan
+
+    def logits(self, batch: BatchViews) -> Tensor:
+        """float32 (n, 1 + S, K): to the images as they are, then under each shift."""
+        canvas = self.views.canvas(batch.images)
+        y, x = self.cut
+        height, width = (n + size - 1 for n, size in zip(self.n_windows, self.views.size_px, strict=True))
+        answers = self.plan.answer(canvas[:, :, y : y + height, x : x + width], self.n_windows)
+        return answers[:, self.rows.to(answers.device), self.columns.to(answers.device)]
+
+    @property
+    def reason(self) -> str:
+        """Why it is exact."""
+        return "no layer looks outside its window, so all shifts share their work"
+
+    @property
+    def multiply_adds(self) -> int:
+        """For all shifts of one image."""
+        return self.plan.multiply_adds(self.n_windows)
+
+    @property
+    def direct_multiply_adds(self) -> int:
+        """For one view of one image."""
+        return self.plan.direct_multiply_adds
+
+    @property
+    def images_per_batch(self) -> int | None:
+        """What stays in the cache of a core."""
+        return self.plan.images_per_batch(self.n_windows)
+
+
+class Rolls:
+    """Circular shifts by whole strides move the maps of a circular network, so they need no new pass.
+
+    Args:
+        views: The measurement.
+        plan: For the network.
+    """
+
+    def __init__(self, views: Views, plan: RollPlan) -> None:
+        self.offsets_px = torch.cat([torch.zeros(1, 2, dtype=torch.long), views.offsets_px.long()])
+        self.plan = plan
+
+    def logits(self, batch: BatchViews) -> Tensor:
+        """float32 (n, 1 + S, K): to the images as they are, then under each shift."""
+        return self.plan.answer(batch.images, self.offsets_px)
+
+    @property
+    def reason(self) -> str:
+        """Why it is exact."""
+        down, right = self.plan.total_stride
+        return f"the layers are circular, so shifts by multiples of {down} × {right} px move their maps"
+
+    @property
+    def multiply_adds(self) -> int:
+        """For all shifts of one image."""
+        return self.plan.multiply_adds(self.offsets_px)
+
+    @property
+    def direct_multiply_adds(self) -> int:
+        """For one view of one image."""
+        return self.plan.direct_multiply_adds
+
+    @property
+    def images_per_batch(self) -> int | None:
+        """As many as for any model."""
+        return None

@@ -1,0 +1,148 @@
+"""Keras models on the torch backend, against their own `predict`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from shiftproof.adapters import Framing, ModelRequest, load_classifier
+from shiftproof.errors import ModelError
+
+TRUST = ModelRequest(trust=True)
+
+
+@pytest.fixture(scope="module")
+def keras() -> Any:
+    before = os.environ.get("KERAS_BACKEND")
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras
+
+    if before is None:
+        del os.environ["KERAS_BACKEND"]
+    keras.utils.set_random_seed(0)
+    return keras
+
+
+@contextmanager
+def as_before_numpy_2() -> Iterator[None]:
+    """Keras' variables implement `__array__` so, and say it each time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*__array__ implementation.*")
+        yield
+
+
+def save(model: Any, path: Path) -> str:
+    with as_before_numpy_2():
+        model.save(path)
+    return str(path)
+
+
+def small(keras: Any, *, activation: str | None = None, shape: Any = (12, 10, 3)) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            layers.Input(shape),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Dropout(0.5),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(5, activation=activation),
+        ]
+    )
+
+
+@pytest.mark.parametrize("shape", [(12, 10, 3), (None, None, 3)], ids=str)
+def test_a_model_answers_as_its_own_predict(shape: Any, keras: Any, tmp_path: Path) -> None:
+    model, path = small(keras, shape=shape), tmp_path / "m.keras"
+    classifier = load_classifier(save(model, path), TRUST)
+    assert classifier.framing == Framing((3, 12, 10) if shape[0] else None)
+    images = torch.rand(4, 3, 12, 10)
+    with as_before_numpy_2():
+        theirs = model.predict(images.permute(0, 2, 3, 1).numpy(), verbose=0)
+    with torch.inference_mode():
+        ours = classifier(images)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert theirs.std() > 0
+    assert classifier.notes == ()
+    assert classifier.replicas(2) == [classifier]
+
+
+def test_a_fixed_batch_and_a_softmax(keras: Any, tmp_path: Path) -> None:
+    model = keras.Sequential(
+        [
+            keras.layers.Input(batch_shape=(2, 4, 4, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+            keras.layers.Softmax(),
+        ]
+    )
+    classifier = load_classifier(save(model, tmp_path / "m.keras"), TRUST)
+    images = torch.rand(3, 1, 4, 4)
+    with torch.inference_mode():
+        answers = classifier(images)
+    torch.testing.assert_close(answers.sum(1), torch.ones(3))
+    theirs = model(images[:2].permute(0, 2, 3, 1), training=False).detach()
+    torch.testing.assert_close(answers[:2], theirs)
+    assert classifier.notes == ("answers are probabilities, not logits: it ends in a softmax",)
+    other = save(small(keras, activation="softmax"), tmp_path / "s.keras")
+    assert load_classifier(other, TRUST).notes == classifier.notes
+
+
+def test_the_digest_is_of_the_file(keras: Any, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(small(keras), tmp_path / f"{name}.keras")
+    (tmp_path / "c.keras").write_bytes((tmp_path / "a.keras").read_bytes())
+    a, b, c = (load_classifier(str(tmp_path / f"{name}.keras"), TRUST).digest for name in "abc")
+    assert a == c != b
+
+
+def test_files_that_cannot_be_loaded(keras: Any, tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    with pytest.raises(ModelError, match=r"m\.keras to be a file that can be read"):
+        load_classifier(str(path), TRUST)
+    path.write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=r"m\.keras to be a model that Keras .* can load"):
+        load_classifier(str(path), TRUST)
+    with pytest.raises(ModelError, match=r"HDF5 files of Keras run code.*save it as \.keras"):
+        load_classifier("m.h5", TRUST)
+    inputs = [keras.Input((4, 4, 1)), keras.Input((4, 4, 1))]
+    save(keras.Model(inputs, keras.layers.Add()(inputs)), path)
+    with pytest.raises(ModelError, match="to have one input, the images"):
+        load_classifier(str(path), TRUST)
+
+
+def test_the_backend_is_torch_and_the_environment_stays(tmp_path: Path) -> None:
+    """In a process of its own: a backend is chosen once."""
+    code = """if True:
+        import os, sys
+        from shiftproof.adapters import ModelRequest, load_classifier
+        from shiftproof.errors import ModelError
+        try:
+            load_classifier(sys.argv[1], ModelRequest(trust=True))
+        except ModelError:
+            import keras
+            print(keras.config.backend(), os.environ["KERAS_BACKEND"])
+        """
+    path = tmp_path / "m.keras"
+    path.write_bytes(b"damaged")
+    environment = os.environ | {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code, str(path)]
+    answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    assert answer == "torch jax\n"
+
+
+def test_another_backend_is_an_error(keras: Any, tmp_path: Path) -> None:
+    path = save(small(keras), tmp_path / "m.keras")
+    message = "Expected Keras on its torch backend, got Keras on jax. It was imported before"
+    with mock.patch("keras.config.backend", return_value="jax"), pytest.raises(ModelError, match=message):
+        load_classifier(path, TRUST)
