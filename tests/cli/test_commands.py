@@ -170,7 +170,15 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row["name"]: row["parameters"] for row in json.loads(stdout)}
     assert rows == {"cnn1": 289_630, "cnn2": 85_670}
     assert "794,310" in run(capsys, "zoo", "ls")[1]
-    assert [row["name"] for row in json.loads(run(capsys, "data", "ls", "--json")[1])] == ["mnist", "idx", "demo", "folder", "csv", "npz", "image"]
+    assert [row["name"] for row in json.loads(run(capsys, "data", "ls", "--json")[1])] == [
+        "mnist",
+        "idx",
+        "demo",
+        "folder",
+        "csv",
+        "npz",
+        "image",
+    ]
     facts = {row["what"]: row["value"] for row in json.loads(run(capsys, "doctor", "--json")[1])}
     assert facts["torch"].startswith("2.")
     assert "cores" in facts["machine"]
