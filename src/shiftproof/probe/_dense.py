@@ -8,10 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from shiftproof.dense import RollPlan, WindowPlan
 from shiftproof.probe._direct import Answers, reduced, shown_class
-from shiftproof.probe._rolls import RollPlan
 from shiftproof.probe._views import BatchViews, Views
-from shiftproof.probe._windows import WindowPlan
 
 
 class AllAtOnce(Protocol):

@@ -10,14 +10,12 @@ import torch
 
 from shiftproof.adapters import Classifier
 from shiftproof.data import Images
+from shiftproof.dense import NotPlanned, plan_rolls, plan_windows
 from shiftproof.errors import OptionError
 from shiftproof.probe._batches import Asker
 from shiftproof.probe._dense import AllAtOnce, Dense, Rolls, Windows
 from shiftproof.probe._direct import Direct
-from shiftproof.probe._rolls import plan_rolls
-from shiftproof.probe._trace import NotPlanned
 from shiftproof.probe._views import Views
-from shiftproof.probe._windows import plan_windows
 
 Method = Literal["auto", "direct", "dense"]
 # What `dense` is compared with `direct` on before it is used: images, and shifts of each.

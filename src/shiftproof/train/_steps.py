@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from shiftproof._digest import derive_seed
 from shiftproof._threads import in_order
 from shiftproof.data import LabelledImages
-from shiftproof.shifts import ShiftProtocol, translate
+from shiftproof.shifts import ShiftProtocol, check_border, translate
 from shiftproof.train._fast import training_forward
 from shiftproof.zoo import Network
 
@@ -70,7 +70,7 @@ class Batches:
             images = translate(
                 images,
                 self.offsets_px[order],
-                border=self.augmentation.border,
+                border=check_border(self.augmentation.border),
                 interpolation=self.augmentation.interpolation,
             )
         return images, self.labels.index_select(0, index)

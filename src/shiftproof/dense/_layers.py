@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from shiftproof.probe._operations import (
+from shiftproof.dense._operations import (
     BatchSize,
     Dense,
     Elementwise,
@@ -22,7 +22,7 @@ from shiftproof.probe._operations import (
     Unknown,
     shape_of,
 )
-from shiftproof.probe._sliding import read_slide
+from shiftproof.dense._sliding import read_slide
 
 Arguments = dict[str, Any]
 Reading = tuple[Operation, Maps | Rows | None]

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from shiftproof.dense._operations import Dense, Maps, Pair, Rows, Slide, Unknown
+from shiftproof.dense._reading import Step, read_steps
+from shiftproof.dense._trace import NotPlanned, Trace, trace
 from shiftproof.errors import OptionError, ShapeError
-from shiftproof.probe._operations import Dense, Maps, Pair, Rows, Slide, Unknown
-from shiftproof.probe._reading import Step, read_steps
-from shiftproof.probe._trace import NotPlanned, Trace, trace
 from shiftproof.zoo import ImageShape
 
 

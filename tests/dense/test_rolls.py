@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from shiftproof.dense._rolls import RollPlan, plan_rolls
+from shiftproof.dense._trace import NotPlanned
 from shiftproof.errors import OptionError, ShapeError
-from shiftproof.probe._rolls import RollPlan, plan_rolls
-from shiftproof.probe._trace import NotPlanned
 from shiftproof.zoo import ImageShape, build_network
 
 SHAPE = (2, 12, 8)

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from shiftproof.errors import ShapeError
-from shiftproof.probe._operations import Maps, Pair, Slide, Unknown
-from shiftproof.probe._program import (
+from shiftproof.dense._operations import Maps, Pair, Slide, Unknown
+from shiftproof.dense._program import (
     Instruction,
     PlannedLayer,
     compile_program,
     n_positions,
     run_program,
 )
-from shiftproof.probe._reading import Step, read_steps
-from shiftproof.probe._trace import NotPlanned, trace
+from shiftproof.dense._reading import Step, read_steps
+from shiftproof.dense._trace import NotPlanned, trace
+from shiftproof.errors import ShapeError
 from shiftproof.zoo import ImageShape
 
 # What one instruction reads and writes for a batch of images, at most. Larger batches leave the

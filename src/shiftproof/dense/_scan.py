@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from shiftproof.probe._operations import Maps, Pair, Slide
+from shiftproof.dense._operations import Maps, Pair, Slide
 
 # Phase (down, right) to maps (n, C, height + windows − 1, width + windows − 1).
 Phases = dict[Pair, Tensor]

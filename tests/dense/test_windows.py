@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from shiftproof.dense._operations import Maps, Rows
+from shiftproof.dense._reading import read_steps
+from shiftproof.dense._trace import NotPlanned, Trace, trace
+from shiftproof.dense._windows import WindowPlan, plan_windows
 from shiftproof.errors import ShapeError
-from shiftproof.probe._operations import Maps, Rows
-from shiftproof.probe._reading import read_steps
-from shiftproof.probe._trace import NotPlanned, Trace, trace
-from shiftproof.probe._windows import WindowPlan, plan_windows
 from shiftproof.zoo import ImageShape, build_network, networks
 
 Pair = tuple[int, int]
@@ -475,7 +475,8 @@ def test_single_precision_agrees_with_double() -> None:
 
 
 def test_steps_know_the_geometry() -> None:
-    traced = trace(EXACT["tokens"].eval(), SHAPE)
+    # Other tests turn layers that the networks share into float64.
+    traced = trace(EXACT["tokens"].double().eval(), SHAPE)
     assert isinstance(traced, Trace)
     values = [step.value for step in read_steps(traced)]
     assert values[0] == Maps(2, 12, 11)

@@ -9,9 +9,9 @@ from functools import partial
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, fx
 
-from shiftproof.probe._operations import Dense, Elementwise, Maps, Pair, Rows, Slide
-from shiftproof.probe._reading import Step, Value
-from shiftproof.probe._scan import (
+from shiftproof.dense._operations import Dense, Elementwise, Maps, Pair, Rows, Slide
+from shiftproof.dense._reading import Step, Value
+from shiftproof.dense._scan import (
     Phases,
     as_kernel,
     each_phase,

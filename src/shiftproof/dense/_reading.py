@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from shiftproof.probe._calls import Call, call_of, layer_call
-from shiftproof.probe._layers import read_layer, unknown
-from shiftproof.probe._operations import (
+from shiftproof.dense._calls import Call, call_of, layer_call
+from shiftproof.dense._layers import read_layer, unknown
+from shiftproof.dense._operations import (
     BatchSize,
     Elementwise,
     Maps,
@@ -21,7 +21,7 @@ from shiftproof.probe._operations import (
     Unknown,
     shape_of,
 )
-from shiftproof.probe._trace import Trace
+from shiftproof.dense._trace import Trace
 
 Value = Maps | Rows | None
 

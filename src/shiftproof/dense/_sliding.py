@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from shiftproof.probe._operations import Maps, Operation, Pair, Rows, Slide, Unknown
+from shiftproof.dense._operations import Maps, Operation, Pair, Rows, Slide, Unknown
 
 Arguments = dict[str, Any]
 Reading = tuple[Operation, Maps | Rows | None]
