@@ -19,6 +19,7 @@ ROOMS = (
     "train", "engine", "audits", "study", "report", "testing", "serve", "cli",
 )  # fmt: skip
 MAX_LINES = 400
+CHECKS = ("raises", "assert_close", "assert_outcomes")
 MAX_PUBLIC_NAMES = 25
 
 
@@ -119,7 +120,7 @@ def test_every_test_asserts_and_has_its_own_name() -> None:
                 inner
                 for inner in ast.walk(node)
                 if isinstance(inner, ast.Assert)
-                or (isinstance(inner, ast.Attribute) and inner.attr in ("raises", "assert_close", "assert_outcomes"))
+                or (isinstance(inner, ast.Attribute) and inner.attr in CHECKS)
                 or (isinstance(inner, ast.Name) and inner.id == "assert_close")
             ]
             assert checks, f"{path.name}: {node.name} cannot fail"

@@ -58,6 +58,7 @@ def protocol(name: str = "grid:1", **changed: Any) -> Json:
         "source": "exhaustive",
         "n_images": 2500,
         "n_shifts": 9,
+        "n_moves": 8,
         "n_classes": 3,
         "reach_px": [1, 1],
         "method": "direct",

@@ -137,8 +137,10 @@ def as_classifier(model: Model | Classifier, *, name: str = "model") -> Classifi
     if isinstance(model, Classifier):
         return model
     if isinstance(model, nn.Module):
-        framing = Framing(model.image_shape) if isinstance(model, Network) else Framing()
-        return Classifier(type(model).__name__, model, framing=framing, digest=digest_of_module(model))
+        name, framing = type(model).__name__, Framing()
+        if isinstance(model, Network):
+            name, framing = model.name, Framing(model.image_shape)
+        return Classifier(name, model, framing=framing, digest=digest_of_module(model))
     return Classifier(getattr(model, "__name__", name), model)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from shiftproof.audits._question import AuditQuestion
 from shiftproof.data import Images
 from shiftproof.metrics import (
     Estimate,
+    MetricSpec,
     NotApplicable,
     by_class,
     by_phase,
@@ -24,6 +24,7 @@ from shiftproof.metrics import (
     chance_accuracy,
     chance_agreement,
     metrics,
+    select,
     smallest_flip_px,
 )
 from shiftproof.probe import Response
@@ -97,6 +98,7 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
         **part.protocol.describe(),
         "n_images": response.n_images,
         "n_shifts": response.n_shifts,
+        "n_moves": int((np.abs(response.offsets_px).max(-1) > 0).sum(-1).max()),
         "n_classes": question.n_classes,
         "reach_px": list(part.protocol.law.reach_px(question.shown_px(part.images, part.protocol))),
         "method": part.method,
@@ -112,10 +114,25 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
         },
         "by_shift": view(by_shift),
         "by_radius": view(by_radius),
-        "by_phase": {str(stride): view(partial(by_phase, stride_px=stride)) for stride in STRIDES_PX},
+        "by_phase": {str(stride): view(_phases_at_equal_radius(stride)) for stride in STRIDES_PX},
         "by_class": view(by_class, OF_CLASSES),
         "worst": worst_images(response, part.images),
     }
+
+
+def _phases_at_equal_radius(stride_px: int) -> Callable[..., Parts]:
+    """`by_phase` over the rings on which the phase (0, 0) lies.
+
+    Over a whole square the phases are at different distances from the origin, and a model that loses
+    agreement with distance alone would look as if it aliased.
+    """
+
+    def look(metric: MetricSpec, response: Response, *, confidence: float) -> Parts:
+        selection = select(response)
+        rings = selection.with_shifts(np.mod(selection.radius_px, stride_px) == 0)
+        return by_phase(metric, rings, stride_px=stride_px, confidence=confidence)
+
+    return look
 
 
 def estimate_json(estimate: Estimate | NotApplicable) -> dict[str, Json]:

@@ -69,7 +69,7 @@ def models_ls(as_json: Json = False) -> None:
     _show(
         [
             {
-                "reference": source.name,
+                "reference": source.example,
                 "summary": source.summary,
                 "needs": " ".join(
                     filter(

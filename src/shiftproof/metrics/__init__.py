@@ -17,6 +17,7 @@ from shiftproof.metrics._gate import judge as judge
 from shiftproof.metrics._gate import parse_gate as parse_gate
 from shiftproof.metrics._scores import Scores as Scores
 from shiftproof.metrics._selection import Selection as Selection
+from shiftproof.metrics._selection import select as select
 from shiftproof.metrics._selection import within as within
 from shiftproof.metrics._spec import MetricSpec as MetricSpec
 from shiftproof.metrics._spec import metrics as metrics

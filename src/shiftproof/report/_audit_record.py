@@ -121,6 +121,7 @@ class MeasuredProtocolRecord(BaseModel):
     source: Line
     n_images: int
     n_shifts: int
+    n_moves: int
     n_classes: int
     reach_px: tuple[int, int]
     method: Line
