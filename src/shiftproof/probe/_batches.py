@@ -19,6 +19,8 @@ from shiftproof.probe._views import BatchViews, Views
 
 # Numbers in a batch of images at which small networks stay in the cache of a core.
 NUMBERS_PER_BATCH = 200_000
+# Few images are still shared between so many cores.
+BATCHES_AT_LEAST = 8
 BATCH_LIMITS = {"cpu": (8, 250), "cuda": (64, 4096), "mps": (32, 1024)}
 
 
@@ -29,18 +31,23 @@ class Asker(Protocol):
         """The answers to n images; labels int64 (n,)."""
 
 
-def automatic_batch_size(image_shape: Sequence[int], device: torch.device) -> int:
-    """Images at a time: enough to be fast, few enough to stay small.
+def automatic_batch_size(image_shape: Sequence[int], n_images: int, device: torch.device) -> int:
+    """Images at a time: enough to be fast, few enough to stay small and to keep several cores busy.
+
+    It does not depend on how many cores there are, so that the last bits of the answers do not either.
 
     Example:
-        >>> automatic_batch_size((1, 28, 28), torch.device("cpu"))
+        >>> automatic_batch_size((1, 28, 28), 10_000, torch.device("cpu"))
         250
-        >>> automatic_batch_size((3, 224, 224), torch.device("cpu"))
+        >>> automatic_batch_size((1, 28, 28), 400, torch.device("cpu"))
+        50
+        >>> automatic_batch_size((3, 224, 224), 10_000, torch.device("cpu"))
         8
     """
     low, high = BATCH_LIMITS.get(device.type, BATCH_LIMITS["cuda"])
     per_batch = NUMBERS_PER_BATCH * (high // BATCH_LIMITS["cpu"][1])
-    return max(low, min(high, per_batch // max(1, int(np.prod(image_shape)))))
+    size = max(low, min(high, per_batch // max(1, int(np.prod(image_shape)))))
+    return max(low, min(size, -(-n_images // BATCHES_AT_LEAST))) if device.type == "cpu" else size
 
 
 @dataclass

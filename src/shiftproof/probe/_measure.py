@@ -109,7 +109,7 @@ def probing(
         askers = choice.askers(_replicas(classifier, device, threads))
         # One asker that threads may not share keeps torch's own threads.
         pool = stack.enter_context(worker_pool(len(askers))) if len(askers) > 1 or threads == 1 else None
-        size = batch_size or choice.batch_size or automatic_batch_size(data.image_shape, device)
+        size = batch_size or choice.batch_size or automatic_batch_size(data.image_shape, len(data), device)
         yield Probe(choice, Batches(askers, data, views, device, size), pool, seed)
 
 
