@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from shiftproof.report import read_study, to_markdown
+from shiftproof.report import audit_markdown, read_audit, read_study, to_markdown
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
@@ -42,6 +42,52 @@ def speed() -> str:
     return "\n".join(lines) + "\n"
 
 
+def probing() -> str:
+    record = json.loads((RESULTS / "probing.json").read_text())
+    everything, loops = record["all_images"], record["beside_loops"]
+    bare = {row["model"]: row for row in record["direct_beside_bare"]}
+    aims = record["aims"]
+    at_17 = next(row for row in record["dense_beside_direct"] if row["n_shifts"] == 289)
+    at_29 = next(row for row in record["dense_beside_direct"] if row["n_shifts"] == 841)
+    small, large = record["memory"]
+    lines = [
+        "| what | measured | aim |",
+        "| --- | --- | --- |",
+        f"| `dense` beside `direct`, `cnn2`, 10,000 images × 289 shifts, once | {everything['dense_s']:.1f} s and "
+        f"{everything['direct_s']:.0f} s: {1 / everything['ratio']:.1f} × faster; "
+        f"{everything['predictions_that_differ']} of 2,890,000 predictions differ | 12 × |",
+        f"| the same, 500 images × 289 shifts | {1 / at_17['ratio']:.1f} × | 12 × |",
+        f"| the same, 500 images × 841 shifts | {1 / at_29['ratio']:.1f} × | more than at 289 |",
+        f"| `direct` beside bare forward passes, `cnn2` | {bare['cnn2']['ratio']:.2f} × their time "
+        f"| {aims['direct / bare, cnn2']:.2f} |",
+        f"| the same, ResNet-18 at 224 px | {bare['resnet18']['ratio']:.2f} × "
+        f"| {aims['direct / bare, resnet18']:.2f} |",
+        *(
+            f"| `auto` beside {what}, `cnn2`, 25 shifts | {loops['ratios'][f'auto / {name}']:.2f} × their time "
+            f"(`direct`: {loops['ratios'][f'direct / {name}']:.2f} ×) | |"
+            for name, what in (
+                ("torchvision", "a loop of torchvision's `affine`"),
+                ("kornia", "a loop of kornia's `translate`"),
+                ("foolbox", "foolbox's `SpatialAttack`, which stops at the first shift that fools"),
+            )
+        ),
+        f"| memory beside the response, 60,000 images over 6,000 | {record['memory_ratio']:.2f} × "
+        f"({large['beside_the_response_mb']:.0f} and {small['beside_the_response_mb']:.0f} MB) "
+        f"| {record['memory_aim']:.1f} |",
+    ]
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    lines += [
+        "",
+        f"{record['machine']}; {versions}; ratios of medians of {len(at_17['dense_s'])}, measured "
+        f"{record['measured']} by `make bench`. Loops use torch's own threads, as a user's would.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def audit() -> str:
+    return audit_markdown(read_audit(RESULTS / "audit-cnn2.json"))
+
+
 def updated(text: str) -> str:
     """The README with its measured sections as the results say."""
     sections = {
@@ -49,6 +95,8 @@ def updated(text: str) -> str:
         "scales": study("article-scales"),
         "seeds": study("article-seeds"),
         "speed": speed(),
+        "probing": probing(),
+        "audit": audit(),
     }
     for name, content in sections.items():
         head, begin, rest = text.partition(f"<!-- {name} -->\n")

@@ -8,9 +8,17 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
 
 from shiftproof.cli import main
+from shiftproof.data import load_data
+from shiftproof.shifts import find_protocol
+from shiftproof.train import Recipe, fit
+from shiftproof.zoo import build_network
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -19,11 +27,49 @@ COMMANDS = [line.partition("#")[0].strip() for block in BLOCKS for line in block
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
+class Tiny(nn.Module):
+    """A classifier of two classes for colour images of any size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 2, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.convolution(images).relu().mean((2, 3))
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the README speaks of: small ones."""
+    place = tmp_path_factory.mktemp("readme")
+    (place / "photos").mkdir()
+    generator = np.random.default_rng(0)
+    for i in range(4):
+        pixels = generator.integers(0, 256, (80, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / "photos" / f"{i}.png")
+    digits = load_data("mnist", "train").head(50)
+    fit(build_network("cnn2"), digits, Recipe(epochs=1), checkpoint=place / "cnn2.safetensors", seed=0)
+    (place / "file.py").write_text("from tests.test_readme import Tiny as build_model")
+    torch.onnx.export(
+        Tiny().eval(), (torch.zeros(1, 3, 32, 32),), place / "model.onnx", dynamo=True, verbose=False
+    )
+    for name in ("before", "after"):
+        where = [str(place / "model.onnx"), str(place / "photos"), "--out", str(place / "runs" / name)]
+        assert main(["audit", *where]) == 0
+    return place
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("shiftproof")])
 def test_commands_run(
-    command: str, tiny_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str,
+    place: Path,
+    tiny_study: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As written, but on few images and for one epoch."""
+    monkeypatch.chdir(place)
     if str(FASHION) in command and not FASHION.is_dir():
         pytest.skip("Debian's dataset-fashion-mnist is not installed")
     _, verb, *rest = shlex.split(command.replace("my-study.toml", str(tiny_study)))
@@ -32,8 +78,16 @@ def test_commands_run(
         rest += [*smaller, "--device", "cpu", "--out", str(tmp_path / "run")]
         if "--networks" not in rest:
             rest += ["--networks", "cnn1" if verb == "study" else "dense-nn,cnn2"]
+    if verb == "audit":
+        rest += ["--limit", "20", "--out", str(tmp_path / "run")] if "--limit" not in rest else []
     assert main([verb, *rest]) == 0
     assert capsys.readouterr().out
+
+
+def test_the_protocol_of_ones_own_is_one(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    (tmp_path / "my.toml").write_text(block)
+    assert find_protocol(f"{tmp_path / 'my.toml'}:shake").border == "edge"
 
 
 def test_make_targets_exist() -> None:
@@ -64,7 +118,7 @@ def test_numbers_come_from_the_results() -> None:
     update_readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update_readme)
     assert update_readme.updated(TEXT) == TEXT
-    for name in ("quick", "scales", "seeds", "speed"):
+    for name in ("audit", "quick", "scales", "seeds", "speed", "probing"):
         assert f"<!-- {name} -->\n" in TEXT
         assert f"<!-- {name} -->\n<!-- /{name} -->" not in TEXT
 

@@ -341,3 +341,45 @@ def test_a_folder_that_is_no_audit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text('{"kind": "audit"}')
     with pytest.raises(DataError, match="one without 'protocols'"):
         load_audit(tmp_path)
+
+
+# --- networks whose answers are known ---------------------------------------------------------------
+
+
+class EverySecondPixel(nn.Module):
+    """Looks at the pixels of even rows and columns only, as a stride of 2 without a low-pass does."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen = images[:, :, ::2, ::2].mean((1, 2, 3))
+        return torch.stack([seen, 0.1 - seen], 1)
+
+
+def test_known_by_hand_a_subsampler_has_two_answers() -> None:
+    """Light on even rows and columns only: seen unshifted and after even shifts, and after no others."""
+    images = torch.zeros(6, 1, 8, 8)
+    images[:, :, ::2, ::2] = 1
+    result = audit(EverySecondPixel(), images, protocols=[find_protocol("grid:2", border="circular")])
+    (part,) = result.record["protocols"]
+    for point in part["by_shift"]["agreement"]["points"]:
+        dy, dx = point["at"]
+        assert point["value"] == float(dy % 2 == 0 and dx % 2 == 0)
+    phases = {tuple(point["at"]): point["value"] for point in part["by_phase"]["2"]["agreement"]["points"]}
+    assert phases == {(0, 0): 1.0, (0, 1): 0.0, (1, 0): 0.0}, "at equal distance: the phase decides alone"
+    assert result.estimate("agreement").value == pytest.approx(8 / 24)  # type: ignore[union-attr]
+
+
+def test_an_onnx_export_gives_the_same_response(tmp_path: Path, test_digits: LabelledImages) -> None:
+    network = build_network("cnn2").eval()
+    path = tmp_path / "cnn2.onnx"
+    shape = {0: torch.export.Dim("n")}
+    torch.onnx.export(
+        network, (torch.zeros(2, 1, 28, 28),), path, dynamo=True, verbose=False, dynamic_shapes=(shape,)
+    )
+    for protocol in ("grid:1", "article-large"):
+        ours, theirs = (
+            audit(model, test_digits, protocols=[protocol], method="direct").responses[protocol]
+            for model in (network, str(path))
+        )
+        assert np.array_equal(ours.predicted, theirs.predicted)
+        np.testing.assert_allclose(ours.true_prob, theirs.true_prob, atol=1e-5)
+        np.testing.assert_allclose(ours.drift, theirs.drift, atol=1e-4)

@@ -21,8 +21,8 @@ models = typer.Typer(help="Sources of models.", no_args_is_help=True)
 protocols = typer.Typer(help="Named shifts.", no_args_is_help=True)
 metrics = typer.Typer(help="What is computed from a model's answers.", no_args_is_help=True)
 
-# Neighbours that are often broken beside a build of torch that is not theirs.
-OPTIONAL = ("torchvision", "timm")
+# Optional packages and the extras that bring them; some break beside a build of torch that is not theirs.
+OPTIONAL = {"torchvision": "torchvision", "timm": "timm", "transformers": "hf", "onnxruntime": "onnx"}
 
 
 @zoo.command("ls")
@@ -139,14 +139,14 @@ def doctor(as_json: Json = False) -> None:
         "system": platform.platform(),
         "machine": describe_machine(torch.device("cpu")),
         "device": str(choose_device()),
-        **{name: _state(name) for name in OPTIONAL},
+        **{name: _state(name, extra) for name, extra in OPTIONAL.items()},
     }
     _show([{"what": what, "value": value} for what, value in facts.items()], as_json)
 
 
-def _state(module: str) -> str:
+def _state(module: str, extra: str) -> str:
     try:
-        found = require(module, extra="all", purpose="Nothing in the core")
+        found = require(module, extra=extra, purpose="A source of models")
     except MissingDependencyError as error:
         return str(error.got)
     return str(getattr(found, "__version__", "present"))

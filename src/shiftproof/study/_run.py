@@ -128,6 +128,7 @@ def _arm(
     label = f"{arm.name}, seed {seed}"
     with worker_pool(threads) as pool:
         trained = _trained(materials, run, arm, seed, label, pool, channel)
+        run.name_unit(trained, f"{arm.name}-seed{seed}", folder="networks")
         responses = {}
         for name in materials.study.protocols:
             channel.check_stop()
