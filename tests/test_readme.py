@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
 from shiftproof.cli import main
@@ -35,7 +36,8 @@ class Tiny(nn.Module):
         self.convolution = nn.Conv2d(3, 2, 3)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.convolution(images).relu().mean((2, 3))
+        logits: Tensor = self.convolution(images).relu().mean((2, 3))
+        return logits
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +50,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = generator.integers(0, 256, (80, 80, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(place / "photos" / f"{i}.png")
     digits = load_data("mnist", "train").head(50)
-    fit(build_network("cnn2"), digits, Recipe(epochs=1), checkpoint=place / "cnn2.safetensors", seed=0)
-    (place / "file.py").write_text("from tests.test_readme import Tiny as build_model")
-    torch.onnx.export(
-        Tiny().eval(), (torch.zeros(1, 3, 32, 32),), place / "model.onnx", dynamo=True, verbose=False
+    fit(
+        build_network("cnn2"),
+        digits,
+        Recipe(epochs=1, input_scale="unit"),
+        checkpoint=place / "cnn2.safetensors",
+        seed=0,
     )
+    (place / "file.py").write_text("from tests.test_readme import Tiny as build_model")
+    export_onnx(Tiny().eval(), torch.zeros(2, 3, 32, 32), place / "model.onnx")
     for name in ("before", "after"):
         where = [str(place / "model.onnx"), str(place / "photos"), "--out", str(place / "runs" / name)]
         assert main(["audit", *where]) == 0

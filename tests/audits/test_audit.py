@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.audits.conftest import constant, top_row
+from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier, Framing
@@ -370,11 +371,7 @@ def test_known_by_hand_a_subsampler_has_two_answers() -> None:
 
 def test_an_onnx_export_gives_the_same_response(tmp_path: Path, test_digits: LabelledImages) -> None:
     network = build_network("cnn2").eval()
-    path = tmp_path / "cnn2.onnx"
-    shape = {0: torch.export.Dim("n")}
-    torch.onnx.export(
-        network, (torch.zeros(2, 1, 28, 28),), path, dynamo=True, verbose=False, dynamic_shapes=(shape,)
-    )
+    path = export_onnx(network, torch.zeros(2, 1, 28, 28), tmp_path / "cnn2.onnx")
     for protocol in ("grid:1", "article-large"):
         ours, theirs = (
             audit(model, test_digits, protocols=[protocol], method="direct").responses[protocol]

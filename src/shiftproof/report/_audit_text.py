@@ -26,7 +26,7 @@ CHANCE = {
 }
 # What a constant classifier is perfect at.
 OF_CONSTANT = ("agreement", "worst-case-agreement", "kept-when-right", "pairwise-consistency")
-MAX_RADII = 8
+MAX_RADII = 11
 # Below this, in shares, a difference between phases is not worth a line.
 NOTICEABLE = 0.01
 SEVERITY = ("fail", "inconclusive", "not applicable", "pass")
