@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,16 +81,7 @@ def measure(
 ) -> Measured:
     """The response to one protocol; shards that the run has already are not computed again."""
     options = question.options
-    with probing(
-        question.classifier,
-        images,
-        protocol,
-        seed=options.seed,
-        method=options.method,
-        batch_size=options.batch_size,
-        device=question.device,
-        threads=options.threads,
-    ) as probe:
+    with open_probe(question, protocol, images) as probe:
         parts: list[Response | Path] = []
         start = time.monotonic()
         n_shifts = probe.batches.views.n_shifts
@@ -106,6 +98,23 @@ def measure(
         response = Response.concatenate(parts)
         choice = probe.choice
         return Measured(protocol, images, response, choice.name, choice.reason, files)
+
+
+def open_probe(
+    question: AuditQuestion, protocol: ShiftProtocol, images: Images
+) -> AbstractContextManager[Probe]:
+    """A probe with the settings of an audit."""
+    options = question.options
+    return probing(
+        question.classifier,
+        images,
+        protocol,
+        seed=options.seed,
+        method=options.method,
+        batch_size=options.batch_size,
+        device=question.device,
+        threads=options.threads,
+    )
 
 
 def half_width(response: Response, confidence: float) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from shiftproof._digest import Json
+from shiftproof.audits._measure import open_probe
 from shiftproof.audits._question import AuditQuestion
-from shiftproof.probe import probing
 
 
 def plan(question: AuditQuestion) -> list[dict[str, Json]]:
@@ -16,18 +16,8 @@ def plan(question: AuditQuestion) -> list[dict[str, Json]]:
         Rows with protocol, n_images, n_shifts, forwards, method, method_reason and expected_s.
     """
     rows: list[dict[str, Json]] = []
-    options = question.options
     for protocol, images in question.parts:
-        with probing(
-            question.classifier,
-            images,
-            protocol,
-            seed=options.seed,
-            method=options.method,
-            batch_size=options.batch_size,
-            device=question.device,
-            threads=options.threads,
-        ) as probe:
+        with open_probe(question, protocol, images) as probe:
             batches = probe.batches
             few = min(len(images), batches.batch_size * len(batches.askers))
             probe.measure(slice(0, min(few, 2)))  # what is only done once should not be multiplied
