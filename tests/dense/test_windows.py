@@ -227,13 +227,28 @@ def test_oracle_one_forward_pass_for_each_window(name: str) -> None:
     assert assert_exact(EXACT[name], SHAPE).image_shape == SHAPE
 
 
-@pytest.mark.parametrize("name", networks.names())
+@pytest.mark.parametrize("name", ["standard-nn", "dense-nn", "cnn1", "cnn2", "strided-cnn"])
 def test_oracle_networks_of_the_zoo(name: str) -> None:
     shape = (2, 20, 23)
     network = build_network(name, image_shape=shape, input_scale=3.0)
     plan = assert_exact(network, shape, (3, 6))
-    stride = {"cnn1": 2, "cnn2": 4}.get(name, 1)
+    stride = {"cnn1": 2, "cnn2": 4, "strided-cnn": 4}.get(name, 1)
     assert plan.total_stride == (stride, stride)
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_every_network_of_the_zoo_is_planned_exactly_or_not_at_all(name: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(name).eval()
+    plan = plan_windows(network, (1, 28, 28))
+    if isinstance(plan, NotPlanned):
+        assert plan.layer
+        assert plan.reason
+        return
+    canvas = torch.rand(1, 1, 30, 29)
+    with torch.no_grad():
+        expected = network(canvas[:, :, 2:30, 1:29])
+    torch.testing.assert_close(plan.answer(canvas, (3, 2))[:, 2, 1], expected, atol=1e-4, rtol=1e-4)
 
 
 @st.composite

@@ -6,11 +6,14 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shiftproof.cli._output import Exit, messages, on_interrupt, print_json, results
+
+if TYPE_CHECKING:
+    from shiftproof.report import StudyRecord
 
 Preset = Annotated[str | None, typer.Option(help="Size of the study; the first one in its file by default.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of every network.")]
@@ -111,6 +114,7 @@ def study(
             raise typer.Exit(Exit.INTERRUPTED) from None
         checked = read_study(record)
         write_atomically(run.folder / "report.md", to_markdown(checked))
+        _draw(checked, run.folder / "pareto.svg")
     if as_json:
         print_json(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False))
     else:
@@ -119,6 +123,20 @@ def study(
         results.print(f"Trained networks, for `shiftproof audit`: {run.folder / 'networks'}", soft_wrap=True)
     if checked.status == "incomplete":
         raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _draw(record: StudyRecord, path: Path) -> None:
+    """The figure of costs, where the study has them; a report is whole without it."""
+    from shiftproof._files import write_atomically
+    from shiftproof.errors import MissingDependencyError
+    from shiftproof.report import pareto_svg
+
+    if not record.columns or not any(row.costs and row.cells for row in record.rows):
+        return
+    try:
+        write_atomically(path, pareto_svg(record))
+    except MissingDependencyError as error:
+        messages.print(f"No {path.name}: {error}", soft_wrap=True)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

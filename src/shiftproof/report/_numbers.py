@@ -31,6 +31,33 @@ def amount(value: float, unit: str) -> str:
     return f"{value:.3g} {unit}" if unit in SHORT_UNITS else f"{value:.3g}"
 
 
+def narrow(value: float, unit: str) -> str:
+    """A number for a narrow column: shares in percent with two decimals, never 100 for what is less.
+
+    Example:
+        >>> tuple(narrow(share, "share of images") for share in (0.98712, 1.0, 0.99999))
+        ('98.71', '100', '99.99')
+    """
+    if not is_share(unit):
+        return f"{value:.3g}"
+    if value in (0, 1):
+        return f"{100 * value:.0f}"
+    return f"{min(max(100 * value, 0.01), 99.99):.2f}"
+
+
+def thousands(number: int) -> str:
+    """A count with three digits and a letter.
+
+    Example:
+        >>> thousands(950), thousands(85_670), thousands(8_215_568), thousands(1_230_000_000)
+        ('950', '85.7 k', '8.22 M', '1.23 G')
+    """
+    for letter, size in (("G", 10**9), ("M", 10**6), ("k", 1000)):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return str(number)
+
+
 def change(value: float, unit: str) -> str:
     """A difference with its sign: in points for shares, never 0 for what is not quite that.
 

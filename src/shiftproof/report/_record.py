@@ -47,6 +47,70 @@ class CellRecord(BaseModel):
     published_inside_interval: bool | None
 
 
+class ColumnRecord(BaseModel):
+    """What a column of the table shows; `judges`: rows are compared with their base by it."""
+
+    model_config = _STRICT
+
+    protocol: str
+    metric: str
+    title: Line
+    judges: bool
+    higher_is_better: bool
+    unit: Line
+    summary: str
+
+
+class TimeRecord(BaseModel):
+    """A median time in milliseconds with its interval, and how it was measured."""
+
+    model_config = _STRICT
+
+    value: float
+    low: float
+    high: float
+    n_repeats: int
+    batch_size: int
+    threads: int
+    confidence: float
+    method: Line
+
+
+class CostsRecord(BaseModel):
+    """What a network costs: multiply-adds and milliseconds of one image."""
+
+    model_config = _STRICT
+
+    multiply_adds: int
+    ms_per_image: TimeRecord
+
+
+class NoDifferenceRecord(BaseModel):
+    """Why there is no number."""
+
+    model_config = _STRICT
+
+    not_applicable: str
+
+
+class ChangeRecord(BaseModel):
+    """A column of a row minus that of its base; `column` is its number, from 0."""
+
+    model_config = _STRICT
+
+    column: int
+    found: EstimateRecord | NoDifferenceRecord
+
+
+class AgainstRecord(BaseModel):
+    """A row beside the one that it is meant to be better than."""
+
+    model_config = _STRICT
+
+    base: str
+    differences: tuple[ChangeRecord, ...]
+
+
 class RowRecord(BaseModel):
     """One network with one training."""
 
@@ -61,10 +125,12 @@ class RowRecord(BaseModel):
     seeds: tuple[int, ...]
     cells: tuple[CellRecord, ...]
     error: str | None
+    costs: CostsRecord | None = None
+    against: AgainstRecord | None = None
 
 
 class ProtocolRecord(BaseModel):
-    """A column."""
+    """How images were shifted."""
 
     model_config = _STRICT
 
@@ -101,6 +167,12 @@ class StudyRecord(BaseModel):
     environment: Mapping[str, str]
     config: Mapping[str, Any]
     rows: tuple[RowRecord, ...]
+    columns: tuple[ColumnRecord, ...] = ()
+
+    def shown(self, row: RowRecord, column: ColumnRecord) -> EstimateRecord | None:
+        """The number of a row in a column; None where it has none, or the row failed."""
+        found = (cell.metrics.get(column.metric) for cell in row.cells if cell.protocol == column.protocol)
+        return next(found, None)
 
 
 def read_study(source: Path | Mapping[str, Any]) -> StudyRecord:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shiftproof._digest import Json
 from shiftproof.errors import ShiftproofError
 from shiftproof.metrics import Estimate, NotApplicable, metrics
 from shiftproof.probe import Response
-from shiftproof.shifts import protocols
+from shiftproof.shifts import find_protocol
+from shiftproof.study._costs import Costs
+from shiftproof.study._file import Column
 from shiftproof.study._materials import Materials
-from shiftproof.study._spec import Arm
+from shiftproof.study._remedies import difference
+from shiftproof.study._spec import Arm, Study
 from shiftproof.zoo import build_network
 
 SCHEMA_VERSION = 1
@@ -19,20 +22,28 @@ Responses = dict[str, Response]
 
 
 def study_record(
-    materials: Materials, results: Sequence[Sequence[Responses | ShiftproofError]]
+    materials: Materials,
+    results: Sequence[Sequence[Responses | ShiftproofError]],
+    costs: Mapping[str, Costs] | None = None,
 ) -> dict[str, Json]:
     """The record of a study.
 
     Args:
         materials: Study and data.
         results: For each arm and seed the responses, or the error that ended it.
+        costs: By network, where the study asks for them.
 
     Returns:
         JSON that `shiftproof.report.read_study` accepts.
     """
     study = materials.study
     failed = any(isinstance(result, ShiftproofError) for arm in results for result in arm)
-    return {
+    rows = [_row(materials, arm, seeds) for arm, seeds in zip(study.arms, results, strict=True)]
+    for row in rows:
+        if costs is not None:
+            row["costs"] = costs[str(row["network"])].to_dict()
+    _compare(study, results, rows)
+    record: dict[str, Json] = {
         "schema_version": SCHEMA_VERSION,
         "kind": "study",
         "status": "incomplete" if failed else "complete",
@@ -42,7 +53,7 @@ def study_record(
         "preset": study.preset,
         "preset_summary": study.preset_summary,
         "protocols": [
-            {"name": name, "summary": protocols.get(name).summary, "source": protocols.get(name).source}
+            {"name": name, "summary": find_protocol(name).summary, "source": find_protocol(name).source}
             for name in study.protocols
         ],
         "data": {
@@ -51,8 +62,52 @@ def study_record(
         },
         "environment": materials.environment(),
         "config": study.config(),
-        "rows": [_row(materials, arm, seeds) for arm, seeds in zip(study.arms, results, strict=True)],
+        "rows": [*rows],
     }
+    if study.columns:
+        record["columns"] = [_column(column) for column in study.columns]
+    return record
+
+
+def _column(column: Column) -> dict[str, Json]:
+    metric = metrics.get(column.metric)
+    return {
+        "protocol": column.protocol,
+        "metric": column.metric,
+        "title": column.title or f"{column.metric}, {column.protocol}",
+        "judges": column.judges,
+        "higher_is_better": metric.higher_is_better,
+        "unit": metric.unit,
+        "summary": metric.summary,
+    }
+
+
+def _compare(
+    study: Study, results: Sequence[Sequence[Responses | ShiftproofError]], rows: Sequence[dict[str, Json]]
+) -> None:
+    """Put beside each row how it differs from its base, where both are there and did not fail."""
+    finished = {
+        arm.name: responses
+        for arm, seeds in zip(study.arms, results, strict=True)
+        if len(responses := [seed for seed in seeds if not isinstance(seed, ShiftproofError)]) == len(seeds)
+    }
+    for arm, row in zip(study.arms, rows, strict=True):
+        if arm.base in finished and arm.name in finished:
+            row["against"] = {
+                "base": arm.base,
+                "differences": [
+                    {
+                        "column": index,
+                        "found": difference(
+                            [seed[column.protocol] for seed in finished[arm.name]],
+                            [seed[column.protocol] for seed in finished[arm.base]],
+                            metrics.get(column.metric),
+                        ),
+                    }
+                    for index, column in enumerate(study.columns)
+                    if column.judges
+                ],
+            }
 
 
 def _row(materials: Materials, arm: Arm, results: Sequence[Responses | ShiftproofError]) -> dict[str, Json]:
@@ -76,15 +131,15 @@ def _row(materials: Materials, arm: Arm, results: Sequence[Responses | Shiftproo
     cells: list[Json] = []
     for name in materials.study.protocols:
         seeds = [response[name] for response in responses]
-        cells.append(_cell(name, materials.study.metrics, seeds, arm.published.get(name)))
+        names = materials.study.metrics_under(name)
+        cells.append(_cell(name, names, seeds, arm.published.get(name)))
     return {**row, "cells": cells}
 
 
 def _cell(
     protocol: str, metric_names: Sequence[str], seeds: Sequence[Response], published: float | None
 ) -> dict[str, Json]:
-    names = dict.fromkeys(["accuracy", *metric_names])  # a table without accuracy says nothing
-    found = {name: metrics.get(name).estimate(*seeds) for name in names}
+    found = {name: metrics.get(name).estimate(*seeds) for name in metric_names}
     estimates = {name: each for name, each in found.items() if isinstance(each, Estimate)}
     accuracy = estimates["accuracy"]  # a study's data have labels
     inside = None if published is None else accuracy.low <= published <= accuracy.high

@@ -14,7 +14,8 @@ from shiftproof._threads import worker_pool
 from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
 from shiftproof.errors import DataError, ShiftproofError, Stopped
 from shiftproof.probe import Response, measure_response
-from shiftproof.shifts import protocols
+from shiftproof.shifts import find_protocol
+from shiftproof.study._costs import Costs, measure_costs
 from shiftproof.study._materials import Materials
 from shiftproof.study._record import Responses, study_record
 from shiftproof.study._spec import Arm, Study
@@ -63,7 +64,8 @@ def run_study(
 
     Returns:
         The record, also written to `report.json`: the same bytes for the same configuration,
-        whatever the number of workers, and however often it was interrupted.
+        whatever the number of workers, and however often it was interrupted. Times, where a study asks
+        for them, are those of the first measurement in this run.
 
     Raises:
         Stopped: On request; finished units are kept.
@@ -94,9 +96,31 @@ def run_study(
             raise error
     n_seeds = len(study.seeds)
     by_arm = [results[i : i + n_seeds] for i in range(0, len(results), n_seeds)]
-    record = study_record(materials, by_arm)
+    record = study_record(materials, by_arm, _all_costs(materials, run, stop) if study.costs else None)
     run.write_report(record)
     return record
+
+
+def _all_costs(materials: Materials, run: Run, stop: StopSignal | None) -> dict[str, Costs]:
+    """Of each network, in this process and after all training, when nothing else wants the cores."""
+    (found,) = execute([partial(_costs, materials, run)], stop=stop)
+    if isinstance(found, ShiftproofError):
+        raise found
+    return found
+
+
+def _costs(materials: Materials, run: Run, channel: Channel) -> dict[str, Costs]:
+    shape, n_classes = materials.training.image_shape, len(materials.training.class_names)
+    spec: dict[str, Json] = {"image_shape": [*shape], "n_classes": n_classes}
+    spec["environment"] = materials.environment()
+    names = dict.fromkeys(arm.network for arm in materials.study.arms)
+    units = {name: Unit("costs", {**spec, "network": name}, {}) for name in names}
+    if missing := [name for name, unit in units.items() if not run.units.has(unit)]:
+        networks = [build_network(name, image_shape=shape, n_classes=n_classes) for name in missing]
+        measured = measure_costs(networks, materials.device, check_stop=channel.check_stop)
+        for name, costs in zip(missing, measured, strict=True):
+            costs.save(run.units.path(units[name]))
+    return {name: Costs.load(run.units.path(unit)) for name, unit in units.items()}
 
 
 def _arm_elsewhere(
@@ -190,7 +214,7 @@ def _trained(
 def _measured(
     materials: Materials, run: Run, trained: Unit, protocol_name: str, threads: int | None
 ) -> Response:
-    protocol = protocols.get(protocol_name)
+    protocol = find_protocol(protocol_name)
     unit = Unit(
         "probe",
         {

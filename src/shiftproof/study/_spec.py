@@ -5,66 +5,20 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from shiftproof._digest import Json
 from shiftproof._registry import unknown_name
 from shiftproof.errors import ConfigError
 from shiftproof.metrics import metrics
-from shiftproof.shifts import protocols
+from shiftproof.shifts import find_protocol
+from shiftproof.study._file import STRICT, Column, Preset, Row, StudyFile, validate
 from shiftproof.train import InputScale, Recipe
 from shiftproof.zoo import networks
 
-_STRICT = ConfigDict(frozen=True, extra="forbid")
-M = TypeVar("M", bound=BaseModel)
 BUILT_IN = Path(__file__).parent
-
-
-class Row(BaseModel):
-    """One line of the table, as written: a network and what differs from the study's training."""
-
-    model_config = _STRICT
-
-    name: str
-    network: str
-    title: str = ""
-    note: str = ""
-    training: Mapping[str, Any] = Field(default_factory=dict)
-    published: Mapping[str, float] = Field(default_factory=dict)
-
-
-class Preset(BaseModel):
-    """A named size of the study, as written."""
-
-    model_config = _STRICT
-
-    summary: str
-    seeds: int | None = None
-    rows_used: tuple[str, ...] | None = None
-    input_scales: tuple[InputScale, ...] | None = None
-    training: Mapping[str, Any] = Field(default_factory=dict)
-    rows: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
-
-
-class StudyFile(BaseModel):
-    """A study, as written in TOML."""
-
-    model_config = _STRICT
-
-    schema_version: Literal[1]
-    name: str
-    title: str
-    source: str = ""
-    data: str
-    protocols: tuple[str, ...]
-    metrics: tuple[str, ...] = ("accuracy",)
-    input_scales: tuple[InputScale, ...] = ("unit",)
-    seeds: int = 1
-    training: Mapping[str, Any] = Field(default_factory=dict)
-    presets: Mapping[str, Preset] = Field(default_factory=dict)
-    rows: tuple[Row, ...]
 
 
 class Arm(BaseModel):
@@ -77,9 +31,10 @@ class Arm(BaseModel):
         note: One sentence for below the table.
         recipe: Every setting of the training.
         published: Accuracy by protocol, as published.
+        base: Name of the arm that it is compared with, if that is there.
     """
 
-    model_config = _STRICT
+    model_config = STRICT
 
     name: str
     network: str
@@ -87,6 +42,7 @@ class Arm(BaseModel):
     note: str
     recipe: Recipe
     published: Mapping[str, float]
+    base: str | None = None
 
 
 class Study(BaseModel):
@@ -99,15 +55,18 @@ class Study(BaseModel):
         preset: Name of the preset.
         preset_summary: What the preset leaves out.
         data: Reference of the data.
-        limit: Use only so many training and test images; None for all.
+        limit: Use only so many training images, and test images if `test_limit` is None; None for all.
         seeds: The seeds, one training each.
         shift_seed: Seed of the shifts that are measured; the same for all networks.
-        protocols: Names of shift protocols.
-        metrics: Names of metrics.
+        protocols: References of shift protocols.
+        metrics: Names of metrics, computed under every protocol.
         arms: The rows.
+        columns: What the table shows; nothing for accuracy under each protocol.
+        costs: Whether arithmetic and time of each network are counted and measured.
+        test_limit: Use only so many test images.
     """
 
-    model_config = _STRICT
+    model_config = STRICT
 
     name: str
     title: str
@@ -121,17 +80,30 @@ class Study(BaseModel):
     protocols: tuple[str, ...]
     metrics: tuple[str, ...]
     arms: tuple[Arm, ...]
+    columns: tuple[Column, ...] = ()
+    costs: bool = False
+    test_limit: Annotated[int, Field(ge=1)] | None = None
 
     def config(self) -> dict[str, Json]:
-        """All of it as JSON: the same configuration, the same run."""
-        config: dict[str, Json] = self.model_dump(mode="json")
+        """All of it as JSON: the same configuration, the same run. What a study does not use is left out."""
+        config: dict[str, Any] = self.model_dump(mode="json")
+        unused = ("columns", "costs", "test_limit")
+        config = {key: value for key, value in config.items() if value or key not in unused}
+        for arm in config["arms"]:
+            if arm["base"] is None:
+                del arm["base"]
         return config
+
+    def metrics_under(self, protocol: str) -> tuple[str, ...]:
+        """What is estimated under a protocol; always accuracy, for a table without it says nothing."""
+        shown = (column.metric for column in self.columns if column.protocol == protocol)
+        return tuple(dict.fromkeys(["accuracy", *self.metrics, *shown]))
 
 
 class Overrides(BaseModel):
     """What the command line changes; None leaves a field as the preset has it."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     data: str | None = None
     limit: int | None = None
@@ -183,7 +155,7 @@ def load_study(reference: str, *, preset: str | None = None, overrides: Override
         written = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"a TOML file in {path.name}", f"an error: {error}") from error
-    file = _validate(StudyFile, written, path.name)
+    file = validate(StudyFile, written, path.name)
     return _resolve(file, preset, overrides or Overrides())
 
 
@@ -194,7 +166,7 @@ def parse_overrides(fields: Mapping[str, Any]) -> Overrides:
         >>> parse_overrides({"seeds": 2}).seeds
         2
     """
-    return _validate(Overrides, fields, "the options")
+    return validate(Overrides, fields, "the options")
 
 
 def _find(reference: str) -> Path:
@@ -211,10 +183,7 @@ def _resolve(file: StudyFile, preset_name: str | None, overrides: Overrides) -> 
     if preset_name not in file.presets and preset_name != "none":
         raise unknown_name("preset", preset_name, file.presets)
     preset = file.presets.get(preset_name, Preset(summary="as written"))
-    by_name = {row.name: row for row in file.rows}
-    if len(by_name) < len(file.rows):
-        names = [row.name for row in file.rows]
-        raise ConfigError("rows with different names", ", ".join(names))
+    by_name = _rows_by_name(file)
     for name in preset.rows:
         _check_known("row", [name], by_name)
     used = overrides.networks or preset.rows_used or tuple(by_name)
@@ -226,6 +195,7 @@ def _resolve(file: StudyFile, preset_name: str | None, overrides: Overrides) -> 
         for scale in scales
     ]
     _check_distinct(arms)
+    shown = _columns(file, overrides)
     study = Study(
         name=file.name,
         title=file.title,
@@ -233,18 +203,55 @@ def _resolve(file: StudyFile, preset_name: str | None, overrides: Overrides) -> 
         preset=preset_name,
         preset_summary="; changed: ".join(filter(None, [preset.summary, overrides.in_words()])),
         data=overrides.data or file.data,
-        limit=overrides.limit,
+        limit=overrides.limit or preset.limit,
         seeds=tuple(range(overrides.seeds or preset.seeds or file.seeds)),
         shift_seed=0,
-        protocols=overrides.protocols or file.protocols,
+        protocols=overrides.protocols or file.protocols or tuple(dict.fromkeys(c.protocol for c in shown)),
         metrics=overrides.metrics or file.metrics,
         arms=tuple(arms),
+        columns=shown,
+        costs=file.costs,
+        test_limit=None if overrides.limit else preset.test_limit,
     )
-    _check_known("protocol", study.protocols, protocols.names())
-    _check_known("metric", study.metrics, metrics.names())
-    for arm in study.arms:
-        _check_known("protocol", arm.published, protocols.names())
+    _check_names(study)
     return study
+
+
+def _rows_by_name(file: StudyFile) -> dict[str, Row]:
+    rows = file.all_rows()
+    by_name = {row.name: row for row in rows}
+    if len(by_name) < len(rows):
+        raise ConfigError("rows with different names", ", ".join(row.name for row in rows))
+    _check_known("row", (row.base for row in rows if row.base), by_name)
+    return by_name
+
+
+def _columns(file: StudyFile, overrides: Overrides) -> tuple[Column, ...]:
+    """The file's columns; of other protocols only those, where others are asked for."""
+    if overrides.protocols is None or not file.columns:
+        return file.columns
+    return tuple(
+        column
+        for protocol in overrides.protocols
+        for column in [c for c in file.columns if c.protocol == protocol] or [Column(protocol=protocol)]
+    )
+
+
+def _check_names(study: Study) -> None:
+    if not study.protocols:
+        raise ConfigError("the key 'protocols' or 'columns' in a study", "neither")
+    shown = [column.protocol for column in study.columns]
+    for reference in (*study.protocols, *shown, *(p for arm in study.arms for p in arm.published)):
+        if find_protocol(reference).border == "scene":
+            raise ConfigError(
+                "protocols that move images of the data's own size",
+                repr(reference),
+                cause="It moves a window on a larger image, and there is none.",
+                fix="Name another protocol, or audit the trained network on larger images.",
+            )
+    for reference in shown:
+        _check_known("protocol of this study", [reference], study.protocols)
+    _check_known("metric", (*study.metrics, *(column.metric for column in study.columns)), metrics.names())
 
 
 def _arm(
@@ -269,8 +276,9 @@ def _arm(
         network=row.network,
         title=row.title,
         note=row.note,
-        recipe=_validate(Recipe, recipe, f"training of {row.name}"),
+        recipe=validate(Recipe, recipe, f"training of {row.name}"),
         published=row.published,
+        base=f"{row.base} ({scale})" if row.base and several_scales else row.base,
     )
 
 
@@ -293,33 +301,3 @@ def _check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise unknown_name(kind, name, known)
-
-
-def _validate(model: type[M], value: Mapping[str, Any], where: str) -> M:
-    """Validate, and turn the first complaint of pydantic into our own words."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise _in_our_words(error, model, where) from error
-
-
-def _in_our_words(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
-    """The first complaint; an unknown key comes before the missing one that it was meant to be."""
-    complaints = sorted(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
-    first = complaints[0]
-    place = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        suggestion = unknown_name("key", str(first["loc"][-1]), _keys_at(model, first["loc"][:-1]))
-        return ConfigError(
-            f"only known keys in {where}", repr(place), cause=suggestion.cause, fix=suggestion.fix
-        )
-    if first["type"] == "missing":
-        return ConfigError(f"the key {place!r} in {where}", "none")
-    return ConfigError(f"{place!r} in {where} to be right", repr(first["input"]), cause=f"{first['msg']}.")
-
-
-def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> Iterable[str]:
-    """The legal keys of the nested model at a place such as ('rows', 0)."""
-    nested: dict[str, type[BaseModel]] = {"rows": Row, "presets": Preset}
-    found = nested.get(str(place[0])) if place and model is StudyFile else None
-    return (found or model).model_fields

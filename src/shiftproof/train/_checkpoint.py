@@ -21,9 +21,10 @@ class EpochRecord:
 
     Args:
         epoch: 1 for the first.
-        loss: Mean cross-entropy over the epoch's steps, dropout and augmentation included.
+        loss: Mean over the epoch's steps of what the network minimises, which is the cross-entropy if it
+            has no objective of its own; dropout and augmentation included.
         accuracy: Share of right answers, likewise.
-        held_out_loss: Mean cross-entropy on held-out images after the epoch, if any are held out.
+        held_out_loss: Its mean on held-out images after the epoch, if any are held out.
         held_out_accuracy: Likewise.
     """
 

@@ -18,6 +18,7 @@ from shiftproof.train._pixelwise import pixelwise_stage
 from shiftproof.zoo import Network, PixelRows
 
 Stage = Callable[[Tensor, BitGenerator], Tensor]
+Loss = Callable[[Tensor, Tensor, BitGenerator], tuple[Tensor, Tensor]]
 
 # Longest first. A builder answers None where it has nothing to offer for these layers.
 _STAGES: tuple[tuple[tuple[type[nn.Module], ...], Callable[..., Stage | None]], ...] = (
@@ -57,20 +58,46 @@ def training_forward(network: Network) -> Stage:
         >>> forward(torch.zeros(2, 1, 28, 28), np.random.SFC64(0)).shape
         torch.Size([2, 10])
     """
+    body = _chain(list(network.body))
+    return lambda images, bits: body(network.scaled(images), bits)
+
+
+def training_loss(network: Network) -> Loss:
+    """What training minimises, computed with the stages of `training_forward`.
+
+    Args:
+        network: A chain of layers; it is not changed.
+
+    Returns:
+        A function of images (N, C, H, W) in [0, 1], labels (N,) and random bits, that gives the sum of
+        the losses and the logits, as `Network.loss` does.
+    """
     layers = list(network.body)
+    # No stage reaches across the layer that the objective looks at.
+    until, after = _chain(layers[: network.n_read]), _chain(layers[network.n_read :])
+
+    def loss(images: Tensor, labels: Tensor, bits: BitGenerator) -> tuple[Tensor, Tensor]:
+        features = until(network.scaled(images), bits)
+        logits = after(features, bits)
+        return network.judge(images, features, logits, labels), logits
+
+    return loss
+
+
+def _chain(layers: list[nn.Module]) -> Stage:
+    """The layers as one function, with a stage wherever there is one."""
     stages: list[Stage] = []
     while layers:
         stage, n_used = _next_stage(layers)
         stages.append(stage)
         layers = layers[n_used:]
 
-    def forward(images: Tensor, bits: BitGenerator) -> Tensor:
-        features = network.scaled(images)
+    def run(features: Tensor, bits: BitGenerator) -> Tensor:
         for stage in stages:
             features = stage(features, bits)
         return features
 
-    return forward
+    return run
 
 
 def _next_stage(layers: list[nn.Module]) -> tuple[Stage, int]:

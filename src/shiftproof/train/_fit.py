@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from shiftproof._digest import Json, derive_seed
 from shiftproof._threads import in_order, worker_pool
@@ -37,7 +36,7 @@ class Progress:
         epochs: Epochs in all.
         n_images: Images learned from, over all epochs, finished ones of earlier sessions included.
         n_images_total: Images in all epochs together.
-        loss: Mean cross-entropy of this epoch so far.
+        loss: Mean loss of this epoch so far.
         accuracy: Share of right answers in this epoch so far.
         images_per_s: Speed of this session.
         epoch_done: Whether the epoch has just ended.
@@ -208,14 +207,14 @@ def _judge(
 def _evaluate(
     network: Network, data: LabelledImages, device: torch.device, pool: Executor
 ) -> tuple[float, float]:
-    """Mean cross-entropy and share of right answers."""
+    """Mean loss and share of right answers."""
 
     @torch.inference_mode()
     def tally(batch: slice) -> Tensor:
         labels = data.labels[batch].to(device)
-        logits = network(data.images[batch].to(device).float().div_(255))
+        loss, logits = network.loss(data.images[batch].to(device).float().div_(255), labels)
         right = (logits.argmax(1) == labels).sum()
-        return torch.stack([cross_entropy(logits, labels, reduction="sum"), right.float()])
+        return torch.stack([loss, right.float()])
 
     network.eval()
     starts = range(0, len(data), EVALUATION_BATCH)

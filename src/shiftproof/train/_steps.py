@@ -10,14 +10,13 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch import Tensor, nn
 
 from shiftproof._digest import derive_seed
 from shiftproof._threads import in_order
 from shiftproof.data import LabelledImages
 from shiftproof.shifts import ShiftProtocol, check_border, translate
-from shiftproof.train._fast import training_forward
+from shiftproof.train._fast import training_loss
 from shiftproof.zoo import Network
 
 # Parts that a batch is cut into on a CPU. A constant: the sum over parts decides the last bits. Two,
@@ -80,7 +79,8 @@ class LaneSteps:
     """On a CPU: a batch is cut in a fixed number of lanes, each computed by one thread.
 
     The bytes depend on the number of lanes, which is a constant, and never on the number of threads:
-    each lane is a single-threaded computation, and gradients are added in the order of the lanes.
+    each lane is a single-threaded computation, and gradients are added in the order of the lanes. Batch
+    normalisation, which sees all images of a batch and keeps a record of them, gets one lane.
     """
 
     def __init__(
@@ -91,20 +91,21 @@ class LaneSteps:
         pool: Executor,
         seed: int,
     ) -> None:
-        self.forward = training_forward(network)
+        self.loss = training_loss(network)
         self.parameters = list(network.parameters())
         self.optimizer = optimizer
         self.batches = batches
         self.pool = pool
         self.seed = seed
         self.epoch = 0
+        self.n_lanes = 1 if _looks_at_the_batch(network) else N_LANES
 
     def begin_epoch(self, epoch: int, order: Tensor) -> None:
         self.epoch = epoch
         self.batches.begin_epoch(epoch, order)
 
     def step(self, start: int, stop: int) -> Tensor:
-        edges = np.linspace(start, stop, N_LANES + 1).round().astype(int).tolist()
+        edges = np.linspace(start, stop, self.n_lanes + 1).round().astype(int).tolist()
         lanes = [
             partial(self._lane, slice(first, last), lane, stop - start)
             for lane, (first, last) in enumerate(pairwise(edges))
@@ -123,10 +124,15 @@ class LaneSteps:
         """Loss, right answers and gradients of one part of a batch of `n_batch` images."""
         images, labels = self.batches.get(positions)
         bits = np.random.SFC64(derive_seed(self.seed, "dropout", self.epoch, positions.start, lane))
-        logits = self.forward(images, bits)
-        loss = cross_entropy(logits, labels, reduction="sum")
+        loss, logits = self.loss(images, labels, bits)
         gradients = torch.autograd.grad(loss / n_batch, self.parameters)
         return _tally(loss, logits, labels), list(gradients)
+
+
+def _looks_at_the_batch(network: Network) -> bool:
+    """Whether a layer normalises over the batch: lanes would write its running statistics by turns."""
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    return any(isinstance(layer, kinds) for layer in network.modules())
 
 
 class PlainSteps:
@@ -149,8 +155,7 @@ class PlainSteps:
 
     def _learn(self, images: Tensor, labels: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.network(images)
-        loss = cross_entropy(logits, labels, reduction="sum")
+        loss, logits = self.network.loss(images, labels)
         torch.autograd.backward(loss / len(images))
         self.optimizer.step()
         return _tally(loss, logits, labels)

@@ -1,0 +1,49 @@
+"""The part of max pooling that commutes with every circular shift: all of it but the stride."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from shiftproof.layers._arguments import check_maps, positive
+from shiftproof.layers._max_blur import dense_maximum
+from shiftproof.layers._padding import pad
+
+
+class CircularMaxPool2d(nn.Module):
+    """The maximum of a window at every position of maps that repeat in every direction.
+
+    Followed by a stride it is a max pool; with the stride left to a polyphase layer the two together
+    commute with every circular shift.
+
+    Args:
+        pool_size: Height and width of the window.
+
+    Shape:
+        (N, C, H, W) to the same; any float dtype, kept.
+
+    Raises:
+        OptionError: A window below 1 px.
+        ShapeError: Not 4-D; when called.
+
+    Convention:
+        The window of position j is j … j + pool_size − 1, as in `MaxPool2d`, and wraps around.
+        Pinned by tests/layers/test_polyphase.py.
+
+    Example:
+        >>> import torch
+        >>> CircularMaxPool2d(2)(torch.tensor([[[[1., 3., 2.]]]]))
+        tensor([[[[3., 3., 2.]]]])
+    """
+
+    def __init__(self, pool_size: int) -> None:
+        super().__init__()
+        self.pool_size = positive("pool_size", pool_size)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        check_maps(maps)
+        return dense_maximum(
+            pad(maps, (0, self.pool_size - 1, 0, self.pool_size - 1), "circular"), self.pool_size
+        )
+
+    def extra_repr(self) -> str:
+        return f"pool_size={self.pool_size}"
