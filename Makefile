@@ -9,7 +9,7 @@ help:
 	@echo 'make reproduce   run the article'"'"'s experiment and print its table with ours beside it'
 	@echo 'make test        run the tests'
 	@echo 'make lint        check style; make types: check types'
-	@echo 'make bench       measure speed: the probe, and training beside Keras (TensorFlow in .venv-keras)'
+	@echo 'make bench       measure speed: probe, layers, and training beside Keras (TensorFlow in .venv-keras)'
 	@echo 'make clean       remove environments and caches; runs/ stays'
 
 reproduce: .venv/core
@@ -27,6 +27,7 @@ types: .venv/dev
 
 bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.probing
+	.venv/bin/python -m benchmarks.layers
 	.venv/bin/python benchmarks/training.py
 
 clean:

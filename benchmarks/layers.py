@@ -120,6 +120,16 @@ ROWS = (
         {"torch": lambda c: MeanOfAll()},
         plain=lambda c: nn.AdaptiveMaxPool2d(1),
     ),
+    Row(
+        "AdaptivePolyphase2d after a circular max",
+        lambda c: nn.Sequential(layers.CircularMaxPool2d(2), layers.AdaptivePolyphase2d()),
+        {"MaxBlurPool2d": lambda c: layers.MaxBlurPool2d(c, border="circular")},
+    ),
+    Row(
+        "LearnedPolyphase2d after a circular max",
+        lambda c: nn.Sequential(layers.CircularMaxPool2d(2), layers.LearnedPolyphase2d(c, max(1, c // 4))),
+        {"MaxBlurPool2d": lambda c: layers.MaxBlurPool2d(c, border="circular")},
+    ),
     Row("DetailPreservingPool2d", layers.DetailPreservingPool2d),
     Row("StridedConvPool2d", layers.StridedConvPool2d),
 )
@@ -172,6 +182,8 @@ def beside(row: Row, shape: tuple[int, int, int, int], channels_last: bool, repe
     built = {name: build(shape[1]) for name, build in builds.items()}
     found: dict[str, Any] = {"layer": row.name, "shape": list(shape), "channels_last": channels_last}
     for what, task_of in (("answer", answer), ("with_gradient", answer_and_gradient)):
+        for layer in built.values():
+            layer.train(what == "with_gradient")  # learned choices are mixtures while they learn
         times = in_turns({name: task_of(layer, maps) for name, layer in built.items()}, repeats)
         middle = {name: statistics.median(values) for name, values in times.items()}
         found[f"{what}_s"] = times

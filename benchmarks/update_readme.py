@@ -90,6 +90,26 @@ def audit() -> str:
     return audit_markdown(read_audit(RESULTS / "audit-cnn2.json")).partition("### Images")[0].rstrip() + "\n"
 
 
+def layers() -> str:
+    record = json.loads((RESULTS / "layers.json").read_text())
+    rows: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in record["rows"]:
+        for what in ("answer", "with_gradient"):
+            for pair, ratio in row[f"{what}_ratios"].items():
+                other = pair.removeprefix("ours / ").replace("plain", "what it replaces")
+                rows.setdefault((row["layer"], other), {}).setdefault(what, []).append(ratio)
+    lines = ["| layer | beside | answer | with gradient |", "| --- | --- | --- | --- |"]
+    for (layer, other), ratios in rows.items():
+        ranges = (f"{min(values):.2f} to {max(values):.2f}" for values in ratios.values())
+        lines.append(f"| {layer} | {other} | {' | '.join(ranges)} |")
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    lines += [
+        "",
+        f"{record['machine']}; {versions}; {record['threads']} threads, measured {record['measured']}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def updated(text: str) -> str:
     """The README with its measured sections as the results say."""
     sections = {
@@ -99,6 +119,8 @@ def updated(text: str) -> str:
         "speed": speed(),
         "probing": probing(),
         "audit": audit(),
+        "alternatives": study("alternatives-quick"),
+        "layers": layers(),
     }
     for name, content in sections.items():
         head, begin, rest = text.partition(f"<!-- {name} -->\n")

@@ -83,7 +83,8 @@ def test_commands_run(
         smaller = ["--limit", "64", "--epochs", "1", "--seeds", "1", "--workers", "1"]
         rest += [*smaller, "--device", "cpu", "--out", str(tmp_path / "run")]
         if "--networks" not in rest:
-            rest += ["--networks", "cnn1" if verb == "study" else "dense-nn,cnn2"]
+            few = {"alternatives": "cnn2,cnn2-aps", str(tiny_study): "cnn1"}
+            rest += ["--networks", few.get(rest[0] if rest else "", "dense-nn,cnn2")]
     if verb == "audit":
         rest += ["--limit", "20", "--out", str(tmp_path / "run")] if "--limit" not in rest else []
     assert main([verb, *rest]) == 0
@@ -124,7 +125,7 @@ def test_numbers_come_from_the_results() -> None:
     update_readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update_readme)
     assert update_readme.updated(TEXT) == TEXT
-    for name in ("audit", "quick", "scales", "seeds", "speed", "probing"):
+    for name in ("audit", "alternatives", "quick", "scales", "seeds", "speed", "probing", "layers"):
         assert f"<!-- {name} -->\n" in TEXT
         assert f"<!-- {name} -->\n<!-- /{name} -->" not in TEXT
 

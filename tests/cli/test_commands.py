@@ -165,10 +165,11 @@ def test_a_defect_exits_70(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 
 
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
-    code, stdout, _ = run(capsys, "zoo", "ls", "cnn*", "--json")
+    code, stdout, _ = run(capsys, "zoo", "ls", "cnn?", "--json")
     assert code == 0
     rows = {row["name"]: row["parameters"] for row in json.loads(stdout)}
     assert rows == {"cnn1": 289_630, "cnn2": 85_670}
+    assert len(json.loads(run(capsys, "zoo", "ls", "--json")[1])) == 19
     assert "794,310" in run(capsys, "zoo", "ls")[1]
     assert [row["name"] for row in json.loads(run(capsys, "data", "ls", "--json")[1])] == [
         "mnist",
