@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from shiftproof.report import audit_markdown, read_audit, read_study, to_markdown
+from shiftproof.report import audit_markdown, read_audit, read_study, side_by_side_markdown, to_markdown
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
@@ -90,6 +90,13 @@ def audit() -> str:
     return audit_markdown(read_audit(RESULTS / "audit-cnn2.json")).partition("### Images")[0].rstrip() + "\n"
 
 
+def two_data_sets() -> str:
+    """The alternatives on digits and on clothes."""
+    records = [read_study(RESULTS / f"alternatives-{name}.json") for name in ("quick", "fashion")]
+    titles = ["test", "test Shift", "worst of 9 × 9", "circular consistency"]
+    return side_by_side_markdown(records, titles).rstrip() + "\n"
+
+
 def layers() -> str:
     record = json.loads((RESULTS / "layers.json").read_text())
     rows: dict[tuple[str, str], dict[str, list[float]]] = {}
@@ -121,6 +128,7 @@ def updated(text: str) -> str:
         "audit": audit(),
         "alternatives": study("alternatives-quick"),
         "layers": layers(),
+        "two-data-sets": two_data_sets(),
     }
     for name, content in sections.items():
         head, begin, rest = text.partition(f"<!-- {name} -->\n")

@@ -125,7 +125,17 @@ def test_numbers_come_from_the_results() -> None:
     update_readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update_readme)
     assert update_readme.updated(TEXT) == TEXT
-    for name in ("audit", "alternatives", "quick", "scales", "seeds", "speed", "probing", "layers"):
+    for name in (
+        "audit",
+        "alternatives",
+        "quick",
+        "scales",
+        "seeds",
+        "speed",
+        "probing",
+        "layers",
+        "two-data-sets",
+    ):
         assert f"<!-- {name} -->\n" in TEXT
         assert f"<!-- {name} -->\n<!-- /{name} -->" not in TEXT
 

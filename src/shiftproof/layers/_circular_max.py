@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from shiftproof.layers._arguments import check_maps, positive
+from shiftproof.layers._arguments import channels_last_on_cpus, check_maps, is_learning, positive
 from shiftproof.layers._max_blur import dense_maximum
 from shiftproof.layers._padding import pad
 
@@ -41,9 +41,13 @@ class CircularMaxPool2d(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         check_maps(maps)
-        return dense_maximum(
-            pad(maps, (0, self.pool_size - 1, 0, self.pool_size - 1), "circular"), self.pool_size
-        )
+        margin = self.pool_size - 1
+        margins = (0, margin, 0, margin)
+        if not is_learning(maps):
+            return dense_maximum(pad(maps, margins, "circular"), self.pool_size)
+        # Its gradient is several times faster with channels last; phases are split faster without.
+        wide = pad(channels_last_on_cpus(maps), margins, "circular")
+        return dense_maximum(wide, self.pool_size).contiguous()
 
     def extra_repr(self) -> str:
         return f"pool_size={self.pool_size}"
