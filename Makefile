@@ -28,6 +28,7 @@ types: .venv/dev
 bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.probing
 	.venv/bin/python -m benchmarks.layers
+	.venv/bin/python -m benchmarks.networks
 	.venv/bin/python benchmarks/training.py
 
 clean:
