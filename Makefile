@@ -2,12 +2,12 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: reproduce test test-all lint types bench clean
+.PHONY: reproduce test test-slow lint types bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make reproduce   run the article'"'"'s experiment and print its table with ours beside it'
-	@echo 'make test        run the tests'
+	@echo 'make test        run the tests; make test-slow: those that take long'
 	@echo 'make lint        check style; make types: check types'
 	@echo 'make bench       measure speed: probe, layers, and training beside Keras (TensorFlow in .venv-keras)'
 	@echo 'make clean       remove environments and caches; runs/ stays'
@@ -16,7 +16,10 @@ reproduce: .venv/core
 	.venv/bin/shiftproof reproduce
 
 test: .venv/dev
-	.venv/bin/python -m pytest -n auto -q
+	.venv/bin/python -m pytest -n auto -q -m 'not slow'
+
+test-slow: .venv/dev
+	.venv/bin/python -m pytest -n auto -q -m slow
 
 lint: .venv/dev
 	.venv/bin/ruff format --check .

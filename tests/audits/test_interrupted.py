@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [
     sys.executable, "-m", "shiftproof", "audit", "zoo:cnn1", "demo:mnist", "--limit", "2500", "--quiet",
     "--protocol", "grid:2", "--protocol", "article-large", "--method", "direct", "--out",
