@@ -26,7 +26,8 @@ def verdict(record: Mapping[str, Any]) -> str:
     )
     always = part["estimates"]["worst-case-agreement"]
     if part["n_moves"] > 1 and "not_applicable" not in always:
-        text += f", and under all {part['n_moves']} of them for {percent(always['value'])} of the images"
+        every = "both" if part["n_moves"] == 2 else f"all {part['n_moves']}"
+        text += f", and under {every} of them for {percent(always['value'])} of the images"
     return f"{text}."
 
 
