@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from shiftproof.report import audit_markdown, read_audit, read_study, side_by_side_markdown, to_markdown
+from shiftproof.report import (
+    audit_markdown,
+    claims_markdown,
+    explanation_markdown,
+    read_audit,
+    read_claims,
+    read_explanation,
+    read_study,
+    side_by_side_markdown,
+    to_markdown,
+)
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
@@ -30,16 +42,14 @@ def speed() -> str:
             f"| {row['ratio_side_by_side']:.2f} | {row['target']:.2f} "
             f"| {row['share_of_floor_side_by_side']:.0%} |"
         )
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     repeats = max(len(row["ours_s"]) for row in record["rows"])
-    lines += [
-        "",
-        f"{record['machine']}; {versions}; "
+    return _with_footer(
+        lines,
+        record,
         f"medians of {repeats} (standard-nn: 1), measured {record['measured']}. "
         "Side by side is how studies run: two networks, a process and a thread each, time per network. "
         f"The floor is the arithmetic at {record['floor_gflops']} GFLOP/s.",
-    ]
-    return "\n".join(lines) + "\n"
+    )
 
 
 def probing() -> str:
@@ -76,13 +86,12 @@ def probing() -> str:
         f"({large['beside_the_response_mb']:.0f} and {small['beside_the_response_mb']:.0f} MB) "
         f"| {record['memory_aim']:.1f} |",
     ]
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    lines += [
-        "",
-        f"{record['machine']}; {versions}; ratios of medians of {len(at_17['dense_s'])}, measured "
-        f"{record['measured']} by `make bench`. Loops use torch's own threads, as a user's would.",
-    ]
-    return "\n".join(lines) + "\n"
+    return _with_footer(
+        lines,
+        record,
+        f"ratios of medians of {len(at_17['dense_s'])}, measured {record['measured']} by `make bench`. "
+        "Loops use torch's own threads, as a user's would.",
+    )
 
 
 def audit() -> str:
@@ -111,13 +120,8 @@ def zoo() -> str:
             f"| {row['network']} | {row['n_parameters']:,} | {row['multiply_adds']:,} | {ms:.3g} "
             f"| {ms / base:.2f} × |"
         )
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    lines += [
-        "",
-        f"{record['machine']}; {versions}; forward passes of 100 images of 28 × 28 px on one thread, medians "
-        f"of 15, measured {record['measured']}.",
-    ]
-    return "\n".join(lines) + "\n"
+    how = "forward passes of 100 images of 28 × 28 px on one thread, medians of 15"
+    return _with_footer(lines, record, f"{how}, measured {record['measured']}.")
 
 
 def layers() -> str:
@@ -132,12 +136,28 @@ def layers() -> str:
     for (layer, other), ratios in rows.items():
         ranges = (f"{min(values):.2f} to {max(values):.2f}" for values in ratios.values())
         lines.append(f"| {layer} | {other} | {' | '.join(ranges)} |")
+    return _with_footer(lines, record, f"{record['threads']} threads, measured {record['measured']}.")
+
+
+def _with_footer(lines: Sequence[str], record: Mapping[str, Any], how: str) -> str:
+    """A table, and below it on what and how it was measured."""
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    lines += [
-        "",
-        f"{record['machine']}; {versions}; {record['threads']} threads, measured {record['measured']}.",
-    ]
+    return "\n".join([*lines, "", f"{record['machine']}; {versions}; {how}"]) + "\n"
+
+
+def explained() -> str:
+    return explanation_markdown(read_explanation(RESULTS / "explain-cnn2.json"))
+
+
+def certified() -> str:
+    records = json.loads((RESULTS / "certificates.json").read_text())
+    lines = ["| network | what is proved |", "| --- | --- |"]
+    lines += [f"| `{record['network']}` | {record['verdict']} |" for record in records]
     return "\n".join(lines) + "\n"
+
+
+def judged() -> str:
+    return claims_markdown(read_claims(RESULTS / "claims-quick.json")).partition("\n### ")[0]
 
 
 def updated(text: str) -> str:
@@ -153,6 +173,9 @@ def updated(text: str) -> str:
         "layers": layers(),
         "zoo": zoo(),
         "two-data-sets": two_data_sets(),
+        "explain": explained(),
+        "certify": certified(),
+        "claims": judged(),
     }
     for name, content in sections.items():
         head, begin, rest = text.partition(f"<!-- {name} -->\n")

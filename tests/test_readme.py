@@ -135,6 +135,9 @@ def test_numbers_come_from_the_results() -> None:
         "probing",
         "layers",
         "two-data-sets",
+        "explain",
+        "certify",
+        "claims",
     ):
         assert f"<!-- {name} -->\n" in TEXT
         assert f"<!-- {name} -->\n<!-- /{name} -->" not in TEXT

@@ -1,6 +1,8 @@
-"""Numbers and names as a reader sees them."""
+"""Numbers, names and records as a reader sees them."""
 
 from __future__ import annotations
+
+import json
 
 
 def percent(share: float) -> str:
@@ -47,3 +49,13 @@ def _printable(character: str) -> str:
     if character.isprintable():
         return character
     return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
+
+
+def record_text(record: object) -> str:
+    """A record as JSON for people and files: sorted keys, so that equal records are equal bytes.
+
+    Example:
+        >>> record_text({"b": "é", "a": 1})
+        '{\\n "a": 1,\\n "b": "é"\\n}\\n'
+    """
+    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

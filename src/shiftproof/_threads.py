@@ -14,18 +14,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
 import torch
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_lock = threading.Lock()
-_users = 0
-_threads_before = 1
 
 
 def available_cores() -> int:
@@ -38,22 +34,50 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def while_used(
+    setting: Callable[[], AbstractContextManager[None]],
+) -> Callable[[], AbstractContextManager[None]]:
+    """Have a setting of the whole process made by the first of its users and undone by the last to leave.
+
+    Threads that are side by side would otherwise undo it for each other, or keep it for good.
+
+    Args:
+        setting: Makes it, and undoes it at the end.
+
+    Returns:
+        The same for any number of users at once.
+    """
+    lock = threading.Lock()
+    made = ExitStack()
+    n_users = 0
+
+    @wraps(setting)
+    @contextmanager
+    def shared() -> Iterator[None]:
+        nonlocal n_users
+        with lock:
+            if n_users == 0:
+                made.enter_context(setting())
+            n_users += 1
+        try:
+            yield
+        finally:
+            with lock:
+                n_users -= 1
+                if n_users == 0:
+                    made.close()
+
+    return shared
+
+
+@while_used
 @contextmanager
 def one_thread_per_operation() -> Iterator[None]:
-    """Have torch compute each operation on one thread; restore its setting when the last user leaves."""
-    global _users, _threads_before
-    with _lock:
-        if _users == 0:
-            _threads_before = torch.get_num_threads()
-            torch.set_num_threads(1)
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                torch.set_num_threads(_threads_before)
+    """Have torch compute each operation on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @contextmanager

@@ -311,6 +311,8 @@ def nan(images: Tensor) -> Tensor:
         (constant, "demo:mnist", {"confidence": 1}, OptionError, "a confidence"),
         (constant, "demo:mnist", {"limit": 0}, OptionError, "limit of at least 1"),
         (constant, "demo:mnist", {"method": "dense"}, OptionError, "is not a module"),
+        (constant, "demo:mnist", {"method": "fast"}, UnknownNameError, "name of a method, got 'fast'"),
+        (constant, "demo:mnist", {"border": "wrap"}, UnknownNameError, "name of a border, got 'wrap'"),
         (constant, torch.zeros(0, 1, 8, 8), {}, DataError, "at least one image, got none"),
         (constant, torch.zeros(3, 8, 8), {}, DataError, r"\(N, C, H, W\)"),
         (constant, torch.full((1, 1, 8, 8), 2.0), {}, DataError, r"images in \[0, 1\]"),

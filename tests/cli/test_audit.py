@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from shiftproof.audits import load_audit
+from shiftproof.audits import AuditOptions, audit, load_audit
 from shiftproof.cli import main
+from shiftproof.cli._audit import audit as command
 
 MODEL = ["zoo:cnn1", "demo:mnist"]
 SMALL = ["--limit", "40", "--protocol", "grid:1", "--quiet"]
@@ -162,6 +165,14 @@ def test_a_step_summary_is_written_where_github_asks(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
     run(capsys, "audit", *MODEL, *SMALL, "--gate", "agreement>=0")
     assert "agreement>=0" in Path("summary.md").read_text()
+
+
+def test_the_defaults_are_those_of_the_library() -> None:
+    """Written once more where options are declared, since torch is not imported to parse them."""
+    here = {name: option.default for name, option in inspect.signature(command).parameters.items()}
+    options = {field.name: field.default for field in fields(AuditOptions) if field.name != "protocols"}
+    margin = inspect.signature(audit).parameters["margin"].default
+    assert {**options, "margin": margin}.items() <= here.items()
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,19 @@ def test_threads_never_share_a_module(test_digits: LabelledImages) -> None:
     assert np.array_equal(alone.drift, together.drift)
 
 
+def test_what_shares_its_work_needs_no_copies(
+    test_digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_copies(classifier: Classifier, n_workers: int) -> list[Classifier]:
+        raise AssertionError(f"{n_workers} copies of {classifier.name}")
+
+    monkeypatch.setattr(Classifier, "replicas", no_copies)
+    with probing(build_network("cnn1"), test_digits, GRID, threads=3, method="dense") as probe:
+        assert len(probe.batches.askers) == 3
+    with pytest.raises(AssertionError, match="3 copies of cnn1"):
+        measure_response(build_network("cnn1"), test_digits, GRID, threads=3, method="direct")
+
+
 def test_a_stop_comes_through_and_ends_the_threads(test_digits: LabelledImages) -> None:
     before = threading.active_count()
     calls: list[int] = []

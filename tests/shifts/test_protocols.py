@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,17 @@ def test_another_border_is_another_name() -> None:
     assert find_protocol("grid:2", border="zeros").name == "grid:2"
 
 
+def test_a_protocol_refuses_what_the_operator_does_not_know() -> None:
+    with pytest.raises(UnknownNameError, match=r"name of a border, got 'wrap'.* scene"):
+        find_protocol("grid:2", border="wrap")  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="name of a interpolation, got 'cubic'"):
+        replace(find_protocol("grid:2"), interpolation="cubic")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="'circular' with interpolation 'fourier', got 'scene'"):
+        find_protocol("half-pixel", border="scene")
+    with pytest.raises(UnknownNameError, match="name of a border, got 'wrap'"):
+        extend(torch.zeros(1, 1, 2, 2), (1, 1), "wrap")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("reference", ["grid", "grid:", "grid:x", "grid:-1", "grid:1,2", "box:1", "grid:1.5"])
 def test_wrong_numbers_are_refused(reference: str) -> None:
     with pytest.raises(OptionError, match=r"Expected (grid:RADIUS|box:DY,DX)"):
@@ -161,7 +173,7 @@ def test_a_pyproject_holds_them_under_the_tool(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_in_a_file_are_named(text: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises((ConfigError, UnknownNameError), match=message):
+    with pytest.raises((ConfigError, OptionError, UnknownNameError), match=message):
         read_protocols(write(tmp_path, text))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from shiftproof.errors import ModelError, ShiftproofError, UnknownNameError
 
@@ -34,6 +34,15 @@ def explained(expected: str, *, cause: str = "", fix: str = "") -> Iterator[None
         raise
     except (Exception, SystemExit) as error:  # a script may end itself where a module was meant
         raise ModelError(expected, in_one_line(error), cause=cause, fix=fix) from error
+
+
+def building(reference: str) -> AbstractContextManager[None]:
+    """`explained` for a model that a library builds, and whose published weights it downloads."""
+    return explained(
+        f"{reference} to be built",
+        cause="Its weights cannot be downloaded, or its arguments do not fit.",
+        fix="Check the network and --model-arg; or use --untrained, or --weights FILE.",
+    )
 
 
 def in_one_line(error: BaseException) -> str:

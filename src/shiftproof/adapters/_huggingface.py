@@ -15,7 +15,7 @@ from shiftproof.adapters._classifier import Classifier, digest_of_module
 from shiftproof.adapters._failures import explained
 from shiftproof.adapters._processor import ReadProcessor, read_processor
 from shiftproof.adapters._sources import ModelRequest, ModelSource
-from shiftproof.adapters._weights import put_weights
+from shiftproof.adapters._weights import put_weights_if_any
 from shiftproof.errors import ModelError
 
 
@@ -89,10 +89,7 @@ def _model(transformers: Any, place: _Place, request: ModelRequest) -> tuple[Any
         if request.untrained or request.weights:
             config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
             model = auto.from_config(config, trust_remote_code=False)
-            if request.weights:
-                put_weights(model, request.weights)
-                return model, []
-            return model, ["untrained: its weights are as they were initialised"]
+            return model, put_weights_if_any(model, request.weights)
         only_safetensors = {} if request.trust else {"use_safetensors": True}
         model, loading = auto.from_pretrained(
             place.path, output_loading_info=True, **only_safetensors, **place.options

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from shiftproof._optional import require
 from shiftproof.adapters._classifier import Classifier, digest_of_module
-from shiftproof.adapters._failures import explained, unknown_model
+from shiftproof.adapters._failures import building, unknown_model
 from shiftproof.adapters._preprocess import Framing, Preprocess, Resampling
 from shiftproof.adapters._sources import ModelRequest, ModelSource
-from shiftproof.adapters._weights import put_weights
+from shiftproof.adapters._weights import put_weights_if_any
 
 _ELSEWHERE = ("hf-hub:", "local-dir:")  # timm's own schemes for models outside its list
 
@@ -21,19 +21,11 @@ def _load(name: str, request: ModelRequest) -> Classifier:
     if not name.startswith(_ELSEWHERE):
         _check_name(timm, name)
     fresh = request.untrained or request.weights is not None
-    with explained(
-        f"timm:{name} to be built",
-        cause="Its weights cannot be downloaded, or its arguments do not fit.",
-        fix="Check the network and --model-arg; or use --untrained, or --weights FILE.",
-    ):
+    with building(f"timm:{name}"):
         model = timm.create_model(name, pretrained=not fresh, **request.arguments)
     model.eval()
-    notes = []
-    if request.weights:
-        put_weights(model, request.weights)
-    elif fresh:
-        notes.append("untrained: its weights are as they were initialised")
-    elif {"num_classes", "in_chans"} & set(request.arguments):
+    notes = put_weights_if_any(model, request.weights) if fresh else []
+    if not fresh and {"num_classes", "in_chans"} & set(request.arguments):
         notes.append("untrained in part: layers that num_classes or in_chans changes are not published")
     preprocess, framing, said = read_config(_config(timm, model, request.arguments))
     return Classifier(

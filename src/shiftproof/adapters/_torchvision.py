@@ -9,10 +9,10 @@ from typing import Any
 
 from shiftproof._optional import require
 from shiftproof.adapters._classifier import Classifier, digest_of_module
-from shiftproof.adapters._failures import explained, unknown_model
+from shiftproof.adapters._failures import building, unknown_model
 from shiftproof.adapters._preprocess import Framing, Preprocess
 from shiftproof.adapters._sources import ModelRequest, ModelSource
-from shiftproof.adapters._weights import put_weights
+from shiftproof.adapters._weights import put_weights_if_any
 from shiftproof.errors import ModelError
 
 
@@ -28,19 +28,11 @@ def _load(rest: str, request: ModelRequest) -> Classifier:
         raise ModelError(
             f"published weights for torchvision:{name}", "none", fix="Use --untrained, or --weights FILE."
         )
-    with explained(
-        f"torchvision:{rest} to be built",
-        cause="Its weights cannot be downloaded, or its arguments do not fit.",
-        fix="Check the network and --model-arg; or use --untrained, or --weights FILE.",
-    ):
+    with building(f"torchvision:{rest}"):
         options = (_explicit_start(name) if fresh else {}) | dict(request.arguments)
         model = models.get_model(name, weights=None if fresh else published, **options)
     model.eval()
-    notes = []
-    if request.weights:
-        put_weights(model, request.weights)
-    elif fresh:
-        notes.append("untrained: its weights are as they were initialised")
+    notes = put_weights_if_any(model, request.weights) if fresh else []
     if published is None:
         notes.append("no preprocessing is published: images go in as they are")
         return Classifier(f"torchvision:{rest}", model, digest=digest_of_module(model), notes=tuple(notes))

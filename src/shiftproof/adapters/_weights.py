@@ -65,6 +65,18 @@ def put_weights(module: nn.Module, path: Path) -> None:
     module.load_state_dict(state, strict=False)
 
 
+def put_weights_if_any(module: nn.Module, path: Path | None) -> list[str]:
+    """Fill a module that was built without weights, where there is a file with some.
+
+    Returns:
+        What a reader must know of the weights: nothing, or that there are none.
+    """
+    if path is None:
+        return ["untrained: its weights are as they were initialised"]
+    put_weights(module, path)
+    return []
+
+
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Tensors by name, from a file that runs no code.
 

@@ -8,11 +8,9 @@ from shiftproof.adapters._classifier import Classifier, digest_of_module
 from shiftproof.adapters._failures import explained
 from shiftproof.adapters._preprocess import Framing
 from shiftproof.adapters._sources import ModelRequest, ModelSource
-from shiftproof.adapters._weights import checkpoint_of_ours, put_weights
+from shiftproof.adapters._weights import checkpoint_of_ours, put_weights_if_any
 from shiftproof.errors import CheckpointError, ModelError
 from shiftproof.zoo import Network, build_network, load_network, networks
-
-_UNTRAINED = "untrained: its weights are as they were initialised"
 
 
 def _load_named(rest: str, request: ModelRequest) -> Classifier:
@@ -52,10 +50,7 @@ def _load_file(file: str, request: ModelRequest) -> Classifier:
 def _built(name: str, request: ModelRequest) -> Classifier:
     with explained(f"arguments that build {name!r}", fix="See `shiftproof.build_network`."):
         network = build_network(name, **request.arguments).eval()
-    if request.weights is None:
-        return _classifier(f"zoo:{name}", network, _UNTRAINED)
-    put_weights(network, request.weights)
-    return _classifier(f"zoo:{name}", network)
+    return _classifier(f"zoo:{name}", network, *put_weights_if_any(network, request.weights))
 
 
 def _classifier(name: str, network: Network, *notes: str) -> Classifier:

@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from shiftproof._text import counted, record_text
 from shiftproof.adapters import Classifier, Model
 from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_worse, outcome
 from shiftproof.audits._measure import AuditProgress, measure
+from shiftproof.audits._plot import plot_response
 from shiftproof.audits._question import DEFAULT_PROTOCOL, AuditOptions, AuditQuestion, ImagesLike, ask
 from shiftproof.audits._record import audit_record
 from shiftproof.audits._verdict import verdict
@@ -19,6 +21,10 @@ from shiftproof.errors import DataError, GateError
 from shiftproof.metrics import Estimate, Gate, NotApplicable, metrics, parse_gate
 from shiftproof.probe import Response
 from shiftproof.shifts import ShiftProtocol
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +51,33 @@ class Audit:
         """
         response = self.responses[protocol or next(iter(self.responses))]
         return metrics.get(metric).estimate(response, confidence=self.record["config"]["confidence"])
+
+    def plot(self, metric: str = "agreement", *, protocol: str | None = None) -> tuple[Figure, list[Axes]]:
+        """Draw a metric by shift, radius, phase and class, as far as it has numbers there.
+
+        Args:
+            metric: Name of any metric.
+            protocol: Name of a protocol; the first by default.
+
+        Returns:
+            The figure, and the axes that are in it, row by row.
+
+        Raises:
+            UnknownNameError: No such metric.
+            KeyError: No such protocol.
+            DataError: The metric has no number under this protocol.
+            MissingDependencyError: matplotlib is not installed.
+        """
+        name = protocol or next(iter(self.responses))
+        response = self.responses[name]
+        about = f"{self.record['model']['name']} on {self.record['data']['name']}, {name}"
+        return plot_response(
+            metrics.get(metric),
+            response,
+            title=f"{about}, {counted(response.n_images, 'image')}",
+            class_names=self.record["data"]["class_names"],
+            confidence=self.record["config"]["confidence"],
+        )
 
     @property
     def outcome(self) -> str:
@@ -77,7 +110,7 @@ class Audit:
 
     def to_json(self) -> str:
         """The record as text: sorted keys, so equal results are equal bytes."""
-        return json.dumps(self.record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        return record_text(self.record)
 
 
 def audit(

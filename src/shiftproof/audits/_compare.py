@@ -7,9 +7,8 @@ from typing import Any
 
 from shiftproof._digest import Json
 from shiftproof.audits._audit import Audit
-from shiftproof.audits._record import estimate_json
 from shiftproof.errors import ComparisonError
-from shiftproof.metrics import Difference, compare_responses, metrics
+from shiftproof.metrics import compare_responses, metrics
 from shiftproof.probe import Response
 
 SCHEMA_VERSION = 1
@@ -54,18 +53,13 @@ def _model(audit: Audit) -> Json:
 
 
 def _rows(a: Response, b: Response, confidence: float) -> list[Json]:
-    rows: list[Json] = []
-    for spec in metrics:
-        change = compare_responses(b, a, spec, confidence=confidence)
-        rows.append(
-            {
-                "metric": spec.name,
-                "higher_is_better": spec.higher_is_better,
-                "first": estimate_json(spec.estimate(a, confidence=confidence)),
-                "second": estimate_json(spec.estimate(b, confidence=confidence)),
-                "difference": change.to_dict()
-                if isinstance(change, Difference)
-                else {"not_applicable": change.reason},
-            }
-        )
-    return rows
+    return [
+        {
+            "metric": spec.name,
+            "higher_is_better": spec.higher_is_better,
+            "first": spec.estimate(a, confidence=confidence).to_dict(),
+            "second": spec.estimate(b, confidence=confidence).to_dict(),
+            "difference": compare_responses(b, a, spec, confidence=confidence).to_dict(),
+        }
+        for spec in metrics
+    ]

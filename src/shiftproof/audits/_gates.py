@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from shiftproof._digest import Json
-from shiftproof.audits._record import estimate_json, headline
+from shiftproof.audits._record import headline
 from shiftproof.errors import ComparisonError, ConfigError
 from shiftproof.metrics import (
     Difference,
@@ -46,7 +46,7 @@ def judged(gates: Sequence[Gate], responses: Mapping[str, Response], confidence:
         for protocol, response in responses.items():
             if gate.protocol in (None, protocol):
                 estimate = gate.estimate(response, confidence=confidence)
-                results.append(_result(str(gate), protocol, judge(gate, estimate), estimate_json(estimate)))
+                results.append(_result(str(gate), protocol, judge(gate, estimate), estimate.to_dict()))
     return results
 
 
@@ -79,7 +79,7 @@ def no_worse(
             spec = metrics.get(name)
             change = compare_responses(response, baseline[protocol], spec, confidence=confidence)
             demand = f"{name} no worse than the baseline by {margin:g}"
-            results.append(_result(demand, protocol, _verdict(change, spec, margin), _json(change)))
+            results.append(_result(demand, protocol, _verdict(change, spec, margin), change.to_dict()))
     return results
 
 
@@ -98,10 +98,6 @@ def _verdict(change: Difference | NotApplicable, spec: MetricSpec, margin: float
     if low >= -margin:
         return "pass"
     return "fail" if high < -margin else "inconclusive"
-
-
-def _json(change: Difference | NotApplicable) -> dict[str, Json]:
-    return {"not_applicable": change.reason} if isinstance(change, NotApplicable) else change.to_dict()
 
 
 def _result(demand: str, protocol: str, verdict: Verdict, measured: dict[str, Json]) -> Json:

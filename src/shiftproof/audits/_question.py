@@ -24,7 +24,7 @@ from shiftproof.adapters import (
 )
 from shiftproof.data import UNKNOWN, Images, LabelledImages, load_images, match_labels
 from shiftproof.errors import DataError, OptionError, ShapeError
-from shiftproof.probe import Method
+from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
 
 DEFAULT_PROTOCOL = "grid:4"
@@ -50,6 +50,7 @@ class AuditOptions:
 
     Raises:
         OptionError: A value outside its range.
+        UnknownNameError: No such method.
     """
 
     protocols: Sequence[str | ShiftProtocol] = (DEFAULT_PROTOCOL,)
@@ -67,6 +68,7 @@ class AuditOptions:
     def __post_init__(self) -> None:
         if not self.protocols:
             raise OptionError("at least one protocol", "none")
+        check_method(self.method)
         if self.precision is not None and not 0 < self.precision < 0.5:
             raise OptionError("a precision between 0 and 0.5", self.precision)
         if not 0 < self.confidence < 1:

@@ -17,6 +17,9 @@ from shiftproof.metrics import (
     Estimate,
     MetricSpec,
     NotApplicable,
+    PhaseCurve,
+    Selection,
+    agrees,
     by_class,
     by_phase,
     by_radius,
@@ -98,7 +101,7 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
         **part.protocol.describe(),
         "n_images": response.n_images,
         "n_shifts": response.n_shifts,
-        "n_moves": int((np.abs(response.offsets_px).max(-1) > 0).sum(-1).max()),
+        "n_moves": int((select(response).radius_px > 0).sum(-1).max()),
         "n_classes": question.n_classes,
         "reach_px": list(part.protocol.law.reach_px(question.shown_px(part.images, part.protocol))),
         "method": part.method,
@@ -110,24 +113,24 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
             "agreement": _number(chance_agreement(response)),
         },
         "estimates": {
-            spec.name: estimate_json(spec.estimate(response, confidence=confidence)) for spec in metrics
+            spec.name: spec.estimate(response, confidence=confidence).to_dict() for spec in metrics
         },
         "by_shift": view(by_shift),
         "by_radius": view(by_radius),
-        "by_phase": {str(stride): view(_phases_at_equal_radius(stride)) for stride in STRIDES_PX},
+        "by_phase": {str(stride): view(phases_at_equal_radius(stride)) for stride in STRIDES_PX},
         "by_class": view(by_class, OF_CLASSES),
         "worst": worst_images(response, part.images),
     }
 
 
-def _phases_at_equal_radius(stride_px: int) -> Callable[..., Parts]:
+def phases_at_equal_radius(stride_px: int) -> Callable[..., PhaseCurve | NotApplicable]:
     """`by_phase` over the rings on which the phase (0, 0) lies.
 
     Over a whole square the phases are at different distances from the origin, and a model that loses
     agreement with distance alone would look as if it aliased.
     """
 
-    def look(metric: MetricSpec, response: Response, *, confidence: float) -> Parts:
+    def look(metric: MetricSpec, response: Response, *, confidence: float) -> PhaseCurve | NotApplicable:
         selection = select(response)
         rings = selection.with_shifts(np.mod(selection.radius_px, stride_px) == 0)
         return by_phase(metric, rings, stride_px=stride_px, confidence=confidence)
@@ -135,21 +138,14 @@ def _phases_at_equal_radius(stride_px: int) -> Callable[..., Parts]:
     return look
 
 
-def estimate_json(estimate: Estimate | NotApplicable) -> dict[str, Json]:
-    """An estimate, or why there is none."""
-    if isinstance(estimate, NotApplicable):
-        return {"not_applicable": estimate.reason}
-    return estimate.to_dict()
-
-
 def _number(value: float | NotApplicable) -> Json:
-    return {"not_applicable": value.reason} if isinstance(value, NotApplicable) else value
+    return value.to_dict() if isinstance(value, NotApplicable) else value
 
 
 def _points(parts: Parts) -> dict[str, Json]:
     """A curve or map: where it has a value, the value, its interval, and the images behind it."""
     if isinstance(parts, NotApplicable):
-        return {"not_applicable": parts.reason, "points": []}
+        return {**parts.to_dict(), "points": []}
     points: list[Json] = [
         {
             "at": list(at) if isinstance(at, tuple) else at,
@@ -167,28 +163,32 @@ def _points(parts: Parts) -> dict[str, Json]:
 
 def worst_images(response: Response, images: Images) -> list[Json]:
     """The images whose answer changes most often, and at the smallest shift that changes it, to what."""
-    offsets = np.broadcast_to(response.offsets_px, (response.n_images, response.n_shifts, 2))
-    moved = np.abs(response.offsets_px).max(-1) > 0
-    changes = (response.predicted != response.unshifted_predicted[:, None]) & moved
-    share = changes.sum(1) / np.maximum(1, np.broadcast_to(moved, changes.shape).sum(1))
-    nearest = smallest_flip_px(response)
-    order = np.lexsort((np.arange(response.n_images), nearest, -share))[:N_WORST]
-    return [_worst(response, images, int(i), changes[i], offsets[i]) for i in order if changes[i].any()]
+    answers = select(response)
+    flips = metrics.get("flip-rate").scores(answers)
+    if isinstance(flips, NotApplicable):
+        return []
+    nearest_px = smallest_flip_px(answers)
+    order = np.lexsort((np.arange(answers.n_images), nearest_px, -flips.values))[:N_WORST]
+    return [
+        {
+            "index": index,
+            "name": images.name_of(index),
+            "label": int(answers.labels[index]),
+            "unshifted": int(answers.unshifted_predicted[index]),
+            "share_of_shifts_that_change_it": float(flips.values[index]),
+            "smallest_flip_px": float(nearest_px[index]),
+            **_nearest_flip(answers, index),
+        }
+        for index in order.tolist()
+        if flips.values[index] > 0
+    ]
 
 
-def _worst(
-    response: Response, images: Images, index: int, changes: np.ndarray, offsets_px: np.ndarray
-) -> dict[str, Json]:
-    distance = np.where(changes, np.abs(offsets_px).max(1), np.inf)
-    flip = int(distance.argmin())
-    moved = np.abs(offsets_px).max(1) > 0
+def _nearest_flip(answers: Selection, index: int) -> dict[str, Json]:
+    image = answers.with_images(np.arange(answers.n_images) == index)
+    flips = image.moved & ~agrees(image)
+    shift = int(np.where(flips, image.radius_px, np.inf).argmin())
     return {
-        "index": index,
-        "name": images.name_of(index),
-        "label": int(response.labels[index]),
-        "unshifted": int(response.unshifted_predicted[index]),
-        "share_of_shifts_that_change_it": float(changes.sum() / moved.sum()),
-        "smallest_flip_px": float(distance[flip]),
-        "flip_offset_px": [float(d) for d in offsets_px[flip]],
-        "flips_to": int(response.predicted[index, flip]),
+        "flip_offset_px": image.offsets_px.reshape(-1, 2)[shift].tolist(),
+        "flips_to": int(image.predicted[0, shift]),
     }

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from shiftproof.cli import _audit_options as o
-from shiftproof.cli._output import Exit, messages, on_interrupt, print_json, results
+from shiftproof.cli._figures import check_drawable, write_figures
+from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
+from shiftproof.cli._request import model_request
 
 if TYPE_CHECKING:
     from shiftproof.audits import Audit, AuditQuestion
@@ -59,6 +58,7 @@ def audit(
     margin: o.Margin = 0.005,
     inconclusive: o.Inconclusive = "undecided",
     out: o.Out = None,
+    figures: o.Figures = False,
     fresh: o.Fresh = False,
     device: o.Device = "auto",
     batch_size: o.BatchSize = None,
@@ -68,18 +68,19 @@ def audit(
     quiet: o.Quiet = False,
 ) -> None:
     """Measure how a model's answers change when the image moves, and judge it by gates."""
-    from shiftproof.adapters import ModelRequest
-    from shiftproof.audits import AuditOptions, ask, load_audit
+    from shiftproof.audits import DEFAULT_PROTOCOL, AuditOptions, ask, load_audit
     from shiftproof.metrics import parse_gate
 
+    if figures:
+        check_drawable()
     exits = _exits(inconclusive)
     gates = [parse_gate(text) for text in gate or ()]
     earlier = load_audit(baseline) if baseline else None
     options = AuditOptions(
-        protocols=tuple(protocol or ("grid:4",)),
-        border=_border(border),
+        protocols=tuple(protocol or (DEFAULT_PROTOCOL,)),
+        border=border,  # type: ignore[arg-type]  # whatever is made of it checks its name
         seed=seed,
-        method=_method(method),
+        method=method,  # type: ignore[arg-type]  # as above
         precision=precision,
         limit=limit,
         max_bad=max_bad,
@@ -88,19 +89,19 @@ def audit(
         batch_size=batch_size,
         threads=threads,
     )
-    request = ModelRequest(
+    request = model_request(
         trust=trust,
         weights=weights,
-        arguments=dict(map(_argument, model_arg or ())),
-        mean=_numbers(mean, "--mean"),
-        std=_numbers(std, "--std"),
+        model_arg=model_arg,
+        mean=mean,
+        std=std,
         scale=scale,
-        size_px=_size(size),
-        resize_px=resize,
+        size=size,
+        resize=resize,
         channels=channels,
         channels_last=channels_last,
-        logits=int(logits) if logits and re.fullmatch(r"-?\d+", logits) else logits,
-        class_names=_lines(class_names),
+        logits=logits,
+        class_names=class_names,
         untrained=untrained,
     )
     question = ask(model, data, options, request=request)
@@ -108,6 +109,8 @@ def audit(
         _show_plan(question, as_json)
         return
     done, folder = _run(question, gates, earlier, margin, out, fresh, quiet)
+    if figures:
+        _write_figures(done, folder / "figures")
     _show(done, folder, as_json)
     raise typer.Exit(exits[done.outcome])
 
@@ -123,28 +126,19 @@ def _run(
 ) -> tuple[Audit, Path]:
     from shiftproof.audits import run_audit
     from shiftproof.cli._progress import auditing
-    from shiftproof.engine import Channel, StopSignal, open_run
-    from shiftproof.errors import Stopped
+    from shiftproof.engine import Channel
 
-    stop = StopSignal()
-    about: dict[str, Any] = {"command": shlex.join(["shiftproof", *sys.argv[1:]])}
-    with open_run("audit", question.config(), out=out, fresh=fresh, about=about) as run:
-        messages.print(f"Run directory: {run.folder}", soft_wrap=True)
-        try:
-            with on_interrupt(stop.set), auditing(messages, quiet=quiet) as show:
-                done = run_audit(
-                    question,
-                    run=run,
-                    gates=gates,
-                    baseline=baseline,
-                    margin=margin,
-                    on_progress=show,
-                    check_stop=Channel(show, stop.is_set).check_stop,
-                )
-        except Stopped:
-            again = shlex.join(["shiftproof", *(a for a in sys.argv[1:] if a != "--fresh")])
-            messages.print(f"Stopped; everything finished is kept. To go on: {again}", soft_wrap=True)
-            raise typer.Exit(Exit.INTERRUPTED) from None
+    with run_directory("audit", question.config(), out=out, fresh=fresh) as run:
+        with stoppable() as stop, auditing(messages, quiet=quiet) as show:
+            done = run_audit(
+                question,
+                run=run,
+                gates=gates,
+                baseline=baseline,
+                margin=margin,
+                on_progress=show,
+                check_stop=Channel(show, stop.is_set).check_stop,
+            )
         _write_renderings(done, run)
     return done, run.folder
 
@@ -164,6 +158,12 @@ def _write_renderings(done: Audit, run: Run) -> None:
                 file.write(summary)
         except OSError as error:
             messages.print(f"The step summary could not be written: {error}", markup=False)
+
+
+def _write_figures(done: Audit, folder: Path) -> None:
+    from shiftproof.report import audit_figures, read_audit
+
+    write_figures(audit_figures(read_audit(done.record)), folder)
 
 
 def _show(done: Audit, folder: Path, as_json: bool) -> None:
@@ -198,60 +198,3 @@ def _exits(inconclusive: str) -> Mapping[str, Exit]:
     if inconclusive not in codes:
         raise typer.BadParameter("one of undecided, pass, fail", param_hint="--inconclusive")
     return {"pass": Exit.OK, "fail": Exit.GATE_FAILED, "inconclusive": codes[inconclusive]}
-
-
-def _border(text: str | None) -> Any:
-    from shiftproof.shifts import check_border
-
-    return text if text in (None, "scene") else check_border(text)
-
-
-def _method(text: str) -> Any:
-    from shiftproof._registry import unknown_name
-
-    known = ("auto", "direct", "dense")
-    if text not in known:
-        raise unknown_name("method", text, known)
-    return text
-
-
-def _argument(text: str) -> tuple[str, Any]:
-    """KEY=VALUE, a value as in TOML or else a plain word."""
-    import tomllib
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise typer.BadParameter(f"KEY=VALUE, not {text!r}", param_hint="--model-arg")
-    try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key, value
-
-
-def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:
-    return None if text is None else tuple(_parsed(float, part, name) for part in text.split(","))
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    height, _, width = text.lower().partition("x")
-    return _parsed(int, height, "--size"), _parsed(int, width or height, "--size")
-
-
-def _parsed(kind: Callable[[str], Any], text: str, name: str) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no number", param_hint=name) from None
-
-
-def _lines(path: Path | None) -> tuple[str, ...] | None:
-    from shiftproof.errors import DataError
-
-    if path is None:
-        return None
-    try:
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"a text file with class names in {path.name!r}", error) from error

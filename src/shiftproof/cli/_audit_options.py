@@ -87,6 +87,9 @@ Inconclusive = Annotated[
 ]
 
 Out = Annotated[Path | None, _in(RUN, "Run directory; by default a new one in runs/.", metavar="DIR")]
+Figures = Annotated[
+    bool, _in(RUN, "Draw maps and curves as SVG into the folder figures of the run directory.", "--figures")
+]
 Fresh = Annotated[bool, _in(RUN, "Compute everything again.", "--fresh")]
 Device = Annotated[str, _in(RUN, "auto, cpu, cuda, cuda:N or mps.")]
 BatchSize = Annotated[int | None, _in(RUN, "Images at a time; halved when memory runs out.")]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from shiftproof._text import record_text
+from shiftproof.cli._figures import check_drawable, write_figures
 from shiftproof.cli._output import print_json, results
 
 
@@ -15,14 +16,24 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Run directory of an audit.")],
     second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another, with the same data and shifts.")],
     confidence: Annotated[float, typer.Option(help="Nominal coverage of the intervals.")] = 0.95,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Draw the differences and both curves as SVG into this folder.", metavar="DIR"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare two audits, paired by image: what the second model does better or worse than the first."""
     from shiftproof.audits import compare_audits, load_audit
-    from shiftproof.report import print_comparison, read_comparison
+    from shiftproof.report import comparison_figures, print_comparison, read_audit, read_comparison
 
-    record = compare_audits(load_audit(first), load_audit(second), confidence=confidence)
+    if figures is not None:
+        check_drawable()
+    audits = load_audit(first), load_audit(second)
+    record = compare_audits(*audits, confidence=confidence)
+    if figures is not None:
+        a, b = (read_audit(each.record) for each in audits)
+        write_figures(comparison_figures(read_comparison(record), a, b), figures)
     if as_json:
-        print_json(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False))
+        print_json(record_text(record))
     else:
         print_comparison(read_comparison(record), results)

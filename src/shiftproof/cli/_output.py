@@ -1,20 +1,25 @@
-"""What the commands share: streams, errors, exit codes."""
+"""What the commands share: streams, errors, exit codes, run directories."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 
-from shiftproof.errors import ShiftproofError
+from shiftproof.errors import ShiftproofError, Stopped
+
+if TYPE_CHECKING:
+    from shiftproof.engine import Run, StopSignal
 
 # Typer has its own copy of click and exports no common base of the errors in a command line.
 UsageError: Any = typer.BadParameter.__bases__[0]
@@ -90,3 +95,33 @@ def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         restore()
+
+
+@contextmanager
+def run_directory(slug: str, config: Mapping[str, Any], *, out: Path | None, fresh: bool) -> Iterator[Run]:
+    """The run of this command, started or continued as in `shiftproof.engine.open_run`; says where it is."""
+    from shiftproof.engine import open_run
+
+    about: dict[str, Any] = {"command": shlex.join(_command())}
+    with open_run(slug, config, out=out, fresh=fresh, about=about) as run:
+        messages.print(f"Run directory: {run.folder}", soft_wrap=True)
+        yield run
+
+
+@contextmanager
+def stoppable() -> Iterator[StopSignal]:
+    """A signal that Ctrl-C sets. Work that it stopped ends the command, which says how to go on."""
+    from shiftproof.engine import StopSignal
+
+    stop = StopSignal()
+    try:
+        with on_interrupt(stop.set):
+            yield stop
+    except Stopped:
+        again = shlex.join(part for part in _command() if part != "--fresh")
+        messages.print(f"Stopped; everything finished is kept. To go on: {again}", soft_wrap=True)
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _command() -> list[str]:
+    return ["shiftproof", *sys.argv[1:]]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shiftproof.cli._output import Exit, messages, on_interrupt, print_json, results
+from shiftproof._text import record_text
+from shiftproof.cli._key_value import key_and_value
+from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
 
 if TYPE_CHECKING:
     from shiftproof.report import StudyRecord
@@ -78,8 +77,6 @@ def study(
     from shiftproof._files import write_atomically
     from shiftproof._threads import available_cores
     from shiftproof.cli._progress import watching
-    from shiftproof.engine import StopSignal, open_run
-    from shiftproof.errors import Stopped
     from shiftproof.report import print_study, read_study, to_markdown
     from shiftproof.study import Materials, load_study, parse_overrides, run_study
 
@@ -99,24 +96,15 @@ def study(
     materials = Materials.load(
         load_study(reference, preset=preset, overrides=overrides), choose_device(device)
     )
-    stop = StopSignal()
-    about: dict[str, Any] = {"command": shlex.join(["shiftproof", *sys.argv[1:]])}
-    name = materials.study.name
-    with open_run(name, materials.config(), out=out, fresh=fresh, about=about) as run:
-        messages.print(f"Run directory: {run.folder}", soft_wrap=True)
-        try:
-            with on_interrupt(stop.set), watching(messages, quiet=quiet) as watcher:
-                processes = workers or (available_cores() if materials.device.type == "cpu" else 1)
-                record = run_study(materials, run, workers=processes, watcher=watcher, stop=stop)
-        except Stopped:
-            again = shlex.join(["shiftproof", *(a for a in sys.argv[1:] if a != "--fresh")])
-            messages.print(f"Stopped; everything finished is kept. To go on: {again}", soft_wrap=True)
-            raise typer.Exit(Exit.INTERRUPTED) from None
+    processes = workers or (available_cores() if materials.device.type == "cpu" else 1)
+    with run_directory(materials.study.name, materials.config(), out=out, fresh=fresh) as run:
+        with stoppable() as stop, watching(messages, quiet=quiet) as watcher:
+            record = run_study(materials, run, workers=processes, watcher=watcher, stop=stop)
         checked = read_study(record)
         write_atomically(run.folder / "report.md", to_markdown(checked))
         _draw(checked, run.folder / "pareto.svg")
     if as_json:
-        print_json(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False))
+        print_json(record_text(record))
     else:
         print_study(checked, results)
         results.print(f"Record: {run.folder / 'report.json'}", soft_wrap=True)
@@ -146,18 +134,8 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """KEY=VALUE, a value as in TOML or else a plain word; a.b=c makes nested tables."""
-    import tomllib
-
-    from shiftproof.errors import ConfigError
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError("KEY=VALUE after --set", repr(text))
-    try:
-        parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
+    """A key and its value; a.b=c makes nested tables."""
+    key, parsed = key_and_value(text, "--set")
     first, *rest = key.split(".")
     for part in reversed(rest):
         parsed = {part: parsed}

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TypeVar
 
 from PIL import Image
 
-from shiftproof._threads import available_cores
+from shiftproof._threads import available_cores, while_used
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-_lock = threading.Lock()
-_users = 0
-_filters = ExitStack()
 
 
 def side_by_side(task: Callable[[A], B], items: Sequence[A]) -> list[B]:
@@ -38,23 +33,11 @@ def side_by_side(task: Callable[[A], B], items: Sequence[A]) -> list[B]:
             return list(pool.map(task, items))
 
 
+@while_used
 @contextmanager
 def _bombs_are_errors() -> Iterator[None]:
-    """Make a decompression bomb an error, and damaged metadata, which nobody reads, no topic.
-
-    Filters are shared by all threads: the first user sets them, the last one restores what was.
-    """
-    global _users
-    with _lock:
-        if _users == 0:
-            _filters.enter_context(warnings.catch_warnings())
-            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-        _users += 1
-    try:
+    """Make a decompression bomb an error, and damaged metadata, which nobody reads, no topic."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _filters.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from itertools import chain
 from typing import Any
 
@@ -44,6 +46,7 @@ class Trace:
         shapes: Of each step that gives a tensor, for a batch of `BATCH` images.
         constants: Tensors that do not depend on the images.
         name: Of the network's class.
+        numbers: What other steps give, such as sizes; where it is one, the number of images is `BATCH`.
     """
 
     module: fx.GraphModule
@@ -51,6 +54,7 @@ class Trace:
     shapes: Mapping[fx.Node, tuple[int, ...]]
     constants: Mapping[fx.Node, Tensor]
     name: str
+    numbers: Mapping[fx.Node, Any]
 
     def layer_of(self, node: fx.Node) -> str:
         """The path of the innermost layer that a step belongs to."""
@@ -59,20 +63,40 @@ class Trace:
         return next(reversed(node.meta.get("nn_module_stack") or {}), "") or self.name
 
 
-def trace(module: nn.Module, image_shape: ImageShape) -> Trace | NotPlanned:
+def trace(
+    module: nn.Module,
+    image_shape: ImageShape,
+    *,
+    leaves: Sequence[type[nn.Module]] = (),
+    methods: Sequence[tuple[type[nn.Module], str]] = (),
+    any_answer: bool = False,
+) -> Trace | NotPlanned:
     """Write down what a network does to a batch of images.
 
     The steps are then run beside the network itself: what escapes torch.fx, such as a random number
     drawn in `forward`, shows in the answer.
+
+    Args:
+        module: Images (N, C, H, W) to an answer, in evaluation mode. No other thread may run any
+            module meanwhile.
+        image_shape: (C, H, W).
+        leaves: Layers that are one step each, beside those of torch.
+        methods: Methods of layers, by class and name, that are one step each: a call of the method
+            as a function, of which the layer is the first argument.
+        any_answer: Whether the answer may be any tensor of one entry for each image; else it has to
+            be a row of logits.
+
+    Returns:
+        The steps, or what stands in the way.
     """
     name = type(module).__name__
     objection = _objection_to_state(module, name)
     if objection is not None:
         return objection
-    tracer = _Tracer()
+    tracer = _Tracer(leaves)
     own = set(vars(module))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), tracer.recording(methods):
             graph_module = fx.GraphModule(module, tracer.trace(module), name)
     except Exception as error:  # Anything can happen in the forward of others.
         first_line = str(error).partition("\n")[0] or type(error).__name__
@@ -80,13 +104,42 @@ def trace(module: nn.Module, image_shape: ImageShape) -> Trace | NotPlanned:
     finally:
         for added in set(vars(module)) - own:  # Constants that the tracer has put there.
             delattr(module, added)
-    return _checked(module, graph_module, image_shape)
+    return _checked(module, graph_module, image_shape, any_answer)
 
 
 class _Tracer(fx.Tracer):
     """Remembers the path of the layer that was entered last, for the error message."""
 
     innermost = ""
+
+    def __init__(self, leaves: Sequence[type[nn.Module]] = ()) -> None:
+        super().__init__()
+        self._leaves = tuple(leaves)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return type(m) in self._leaves or super().is_leaf_module(m, module_qualified_name)
+
+    @contextmanager
+    def recording(self, methods: Sequence[tuple[type[nn.Module], str]]) -> Iterator[None]:
+        """Have methods write down that they were called, wherever they are asked about a traced value."""
+        originals = {(kind, name): vars(kind)[name] for kind, name in methods}
+        for (kind, name), original in originals.items():
+            setattr(kind, name, self._recorded(original))
+        try:
+            yield
+        finally:
+            for (kind, name), original in originals.items():
+                setattr(kind, name, original)
+
+    def _recorded(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if not any(isinstance(value, fx.Proxy) for value in (*args, *kwargs.values())):
+                return method(layer, *args, **kwargs)
+            itself = self.create_proxy("get_attr", self.path_of_module(layer), (), {})
+            return self.create_proxy("call_function", method, (itself, *args), kwargs)
+
+        return call
 
     def call_module(
         self,
@@ -112,7 +165,9 @@ def _objection_to_state(module: nn.Module, name: str) -> NotPlanned | None:
     return None
 
 
-def _checked(module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape) -> Trace | NotPlanned:
+def _checked(
+    module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape, any_answer: bool
+) -> Trace | NotPlanned:
     name = type(module).__name__
     inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
@@ -128,7 +183,8 @@ def _checked(module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape)
     except Exception as error:
         first_line = str(error).partition("\n")[0]
         return NotPlanned(name, f"It does not take images of shape {tuple(image_shape)} ({first_line}).")
-    if not (isinstance(answer, Tensor) and answer.ndim == 2 and len(answer) == BATCH):
+    shaped = isinstance(answer, Tensor) and answer.ndim > 0 and len(answer) == BATCH
+    if not shaped or not (any_answer or answer.ndim == 2):
         return NotPlanned(name, "Its answer is not one row of logits for each image.")
     if not (isinstance(expected, Tensor) and _agree(expected, answer)):
         return NotPlanned(name, "Its forward draws at random, or does something that torch.fx does not see.")
@@ -140,6 +196,7 @@ def _checked(module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape)
         {node: tuple(value.shape) for node, value in results.items()},
         {node: value.detach() for node, value in results.items() if node not in varying},
         name,
+        {node: value for node, value in interpreter.env.items() if not isinstance(value, Tensor)},
     )
     return _objection_to_nodes(module, facts, results) or facts
 

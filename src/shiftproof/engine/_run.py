@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from shiftproof._digest import Json, canonical_json, digest_of
 from shiftproof._files import make_folder, write_atomically
+from shiftproof._text import record_text
 from shiftproof.engine._units import Unit, UnitStore
 from shiftproof.errors import OutputError
 
@@ -76,7 +77,7 @@ class Run:
     def write_report(self, report: Mapping[str, Json]) -> Path:
         """Write `report.json`: sorted keys, so equal results are equal bytes."""
         path = self.folder / "report.json"
-        write_atomically(path, json.dumps(report, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        write_atomically(path, record_text(report))
         return path
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shiftproof._digest import Json
+
 
 @dataclass(frozen=True, slots=True)
 class NotApplicable:
@@ -14,3 +16,7 @@ class NotApplicable:
     """
 
     reason: str
+
+    def to_dict(self) -> dict[str, Json]:
+        """The same as JSON: what a record has in the place of a number."""
+        return {"not_applicable": self.reason}

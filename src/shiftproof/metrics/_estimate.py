@@ -98,6 +98,38 @@ def estimate_share(
     return result
 
 
+def estimate_mean(
+    per_image: npt.ArrayLike, *, unit: str, bounds: Bounds = (None, None), confidence: float = 0.95
+) -> Estimate | NotApplicable:
+    """Estimate a mean from one number per image, for one or several trained networks.
+
+    Args:
+        per_image: Finite numbers of shape (N,), or (K, N) for K networks that saw the same N images.
+        unit: Unit of the result.
+        bounds: Least and largest possible value; None for no bound.
+        confidence: Nominal coverage, in (0, 1).
+
+    Returns:
+        Student's interval, corrected for skewness; for several networks that of two crossed factors, as in
+        `estimate_share`. Not applicable to a single image.
+
+    Raises:
+        ShapeError: Not 1-D or 2-D, or without images.
+
+    Example:
+        >>> found = estimate_mean([1.0, 2.0, 3.0], unit="px")
+        >>> assert isinstance(found, Estimate)
+        >>> found.value, found.low < 2 < found.high
+        (2.0, True)
+    """
+    rows = np.atleast_2d(np.asarray(per_image, dtype=np.float64))
+    if rows.ndim != 2 or rows.size == 0:
+        raise ShapeError("numbers of shape (N,) or (K, N) with N of at least 1", rows.shape)
+    everyone = np.ones(rows.shape[1], dtype=np.bool_)
+    scores = [Scores(row, everyone, "") for row in rows]
+    return estimate_scores(scores, kind="mean", unit=unit, bounds=bounds, confidence=confidence)
+
+
 def estimate_scores(
     scores: Sequence[Scores], *, kind: Kind, unit: str, bounds: Bounds, confidence: float
 ) -> Estimate | NotApplicable:

@@ -11,17 +11,17 @@ import numpy as np
 from shiftproof.errors import OptionError
 from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._estimate import Estimate
+from shiftproof.metrics._parts import ClassBars, PhaseCurve, RadialCurve, ShiftMap
 from shiftproof.metrics._selection import Selection
 from shiftproof.metrics._spec import MetricSpec, one_question
 from shiftproof.probe import Response
 
 Key = TypeVar("Key")
-Parts = dict[Key, Estimate | NotApplicable]
 
 
 def by_shift(
     metric: MetricSpec, *answers: Response | Selection, confidence: float = 0.95
-) -> Parts[tuple[float, float]] | NotApplicable:
+) -> ShiftMap | NotApplicable:
     """The map: a metric at each offset (dy, dx) in pixels, in the order of measurement.
 
     Args:
@@ -40,10 +40,11 @@ def by_shift(
     def at(offset: tuple[float, float]) -> Callable[[Selection], Selection]:
         return lambda part: part.with_shifts((part.offsets_px == offset).all(-1))
 
-    return _parts({offset: at(offset) for offset in offsets}, metric, selections, confidence)
+    found = _parts({offset: at(offset) for offset in offsets}, metric, selections, confidence)
+    return ShiftMap(metric, found)
 
 
-def by_radius(metric: MetricSpec, *answers: Response | Selection, confidence: float = 0.95) -> Parts[int]:
+def by_radius(metric: MetricSpec, *answers: Response | Selection, confidence: float = 0.95) -> RadialCurve:
     """A metric against max(|dy|, |dx|) in pixels, fractions rounded up, from the smallest.
 
     Where shifts were drawn for each image, an entry is over the images with a draw of that radius; its
@@ -55,12 +56,13 @@ def by_radius(metric: MetricSpec, *answers: Response | Selection, confidence: fl
     def at(radius: int) -> Callable[[Selection], Selection]:
         return lambda part: part.with_shifts(np.ceil(part.radius_px) == radius)
 
-    return _parts({radius: at(radius) for radius in radii}, metric, selections, confidence)
+    found = _parts({radius: at(radius) for radius in radii}, metric, selections, confidence)
+    return RadialCurve(metric, found)
 
 
 def by_phase(
     metric: MetricSpec, *answers: Response | Selection, stride_px: int, confidence: float = 0.95
-) -> Parts[tuple[int, int]] | NotApplicable:
+) -> PhaseCurve | NotApplicable:
     """A metric against (dy mod stride, dx mod stride): the signature of aliasing.
 
     A network that samples every `stride_px` pixels sees offsets of one phase on the same grid.
@@ -85,12 +87,13 @@ def by_phase(
         return lambda part: part.with_shifts((np.mod(part.offsets_px, stride_px) == phase).all(-1))
 
     phases = list(product(range(stride_px), repeat=2))
-    return _parts({(dy, dx): at((dy, dx)) for dy, dx in phases}, metric, selections, confidence)
+    found = _parts({(dy, dx): at((dy, dx)) for dy, dx in phases}, metric, selections, confidence)
+    return PhaseCurve(metric, found)
 
 
 def by_class(
     metric: MetricSpec, *answers: Response | Selection, confidence: float = 0.95
-) -> Parts[int] | NotApplicable:
+) -> ClassBars | NotApplicable:
     """A metric for the images of each true class, by its number; images without a label are left out."""
     selections = one_question(answers)
     classes = np.unique(selections[0].labels[selections[0].labelled]).tolist()
@@ -100,7 +103,8 @@ def by_class(
     def at(label: int) -> Callable[[Selection], Selection]:
         return lambda part: part.with_images(part.labels == label)
 
-    return _parts({label: at(label) for label in classes}, metric, selections, confidence)
+    found = _parts({label: at(label) for label in classes}, metric, selections, confidence)
+    return ClassBars(metric, found)
 
 
 def _parts(
@@ -108,7 +112,7 @@ def _parts(
     metric: MetricSpec,
     selections: list[Selection],
     confidence: float,
-) -> Parts[Key]:
+) -> dict[Key, Estimate | NotApplicable]:
     return {
         key: metric.estimate(*map(choose, selections), confidence=confidence)
         for key, choose in choices.items()

@@ -63,7 +63,7 @@ class Windows:
     """
 
     def __init__(self, views: Views, plan: WindowPlan) -> None:
-        top, left = views.corner()
+        top, left = views.corner
         dy, dx = views.offsets_px.long().unbind(1)
         reach_y, reach_x = views.reach_px
         self.n_windows = (2 * reach_y + 1, 2 * reach_x + 1)
@@ -72,15 +72,13 @@ class Windows:
         zero = torch.zeros(1, dtype=torch.long)
         self.rows = torch.cat([zero, -dy]) + reach_y
         self.columns = torch.cat([zero, -dx]) + reach_x
-        self.views = views
         self.plan = plan
 
     def logits(self, batch: BatchViews) -> Tensor:
         """float32 (n, 1 + S, K): to the images as they are, then under each shift."""
-        canvas = self.views.canvas(batch.images)
         y, x = self.cut
-        height, width = (n + size - 1 for n, size in zip(self.n_windows, self.views.size_px, strict=True))
-        answers = self.plan.answer(canvas[:, :, y : y + height, x : x + width], self.n_windows)
+        height, width = (n + size - 1 for n, size in zip(self.n_windows, batch.views.size_px, strict=True))
+        answers = self.plan.answer(batch.canvas[:, :, y : y + height, x : x + width], self.n_windows)
         return answers[:, self.rows.to(answers.device), self.columns.to(answers.device)]
 
     @property

@@ -61,6 +61,7 @@ def measure_response(
     Raises:
         ShapeError: The model does not answer with (N, K), or has fewer classes than the data.
         ModelError: It answers with something else, or needs more memory than there is.
+        UnknownNameError: No such method.
         OptionError: `dense` where it is not exact, or shifts as large as the image.
         DataError: No images.
 
@@ -106,7 +107,7 @@ def probing(
     with ExitStack() as stack:
         stack.enter_context(evaluating(classifier.model))
         choice = choose_method(method, classifier, views, data, device)
-        askers = choice.askers(_replicas(classifier, device, threads))
+        askers = choice.askers(classifier, (threads or available_cores()) if device.type == "cpu" else 1)
         # One asker that threads may not share keeps torch's own threads.
         pool = stack.enter_context(worker_pool(len(askers))) if len(askers) > 1 or threads == 1 else None
         size = batch_size or choice.batch_size or automatic_batch_size(data.image_shape, len(data), device)
@@ -142,27 +143,17 @@ class Probe:
         filled = _Filled(rows, views.n_shifts)
         self.batches.run(rows, filled.fill, pool=self.pool, check_stop=check_stop)
         offsets = views.offsets_px if views.shared else views.offsets_px[rows]
-        protocol = views.protocol
         return Response(
             **filled.arrays,
             offsets_px=offsets.numpy(),
             labels=images.labels[rows].numpy(),
             provenance={
                 **(provenance or {}),
-                "protocol": protocol.name,
-                "law": repr(protocol.law),
-                "border": protocol.border,
-                "interpolation": protocol.interpolation,
+                **views.protocol.identity(),
                 "seed": self.seed,
                 "method": self.choice.name,
             },
         )
-
-
-def _replicas(classifier: Classifier, device: torch.device, threads: int | None) -> list[Classifier]:
-    if device.type != "cpu":
-        return [classifier]
-    return classifier.replicas(threads or available_cores())
 
 
 class _Filled:

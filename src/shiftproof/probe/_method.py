@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
+from shiftproof._registry import unknown_name
 from shiftproof.adapters import Classifier
 from shiftproof.data import Images
 from shiftproof.dense import NotPlanned, plan_rolls, plan_windows
@@ -28,16 +28,38 @@ class Choice:
     """The way that was chosen.
 
     Args:
-        name: `direct` or `dense`.
         reason: Why, for a reader.
-        askers: From the copies of the model to one asker for each.
-        batch_size: Images at a time, or None for what fits the images.
+        plan: The answers to all shifts at once, or None to ask for each by itself.
     """
 
-    name: str
     reason: str
-    askers: Callable[[Sequence[Classifier]], list[Asker]]
-    batch_size: int | None = None
+    plan: AllAtOnce | None = None
+
+    @property
+    def name(self) -> str:
+        """`direct` or `dense`."""
+        return "direct" if self.plan is None else "dense"
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images at a time, or None for what fits the images."""
+        return None if self.plan is None else self.plan.images_per_batch
+
+    def askers(self, classifier: Classifier, n_workers: int) -> list[Asker]:
+        """One for each worker; fewer where threads cannot share the model."""
+        if self.plan is not None:
+            return [Dense(self.plan)] * n_workers
+        return [Direct(replica) for replica in classifier.replicas(n_workers)]
+
+
+def check_method(method: str) -> None:
+    """Nothing for a method that there is, `UnknownNameError` for any other.
+
+    Example:
+        >>> check_method("auto")
+    """
+    if method not in get_args(Method):
+        raise unknown_name("method", str(method), get_args(Method))
 
 
 def choose_method(
@@ -46,10 +68,12 @@ def choose_method(
     """The cheapest exact way, or the one that was asked for.
 
     Raises:
+        UnknownNameError: No such method.
         OptionError: `dense` was asked for where it is not exact; says which layer prevents it.
     """
+    check_method(method)
     if method == "direct":
-        return _directly("asked for")
+        return Choice("asked for")
     plan = _all_at_once(classifier, views, images.image_shape[0])
     objection = plan if isinstance(plan, str) else ""
     if not isinstance(plan, str):
@@ -59,21 +83,14 @@ def choose_method(
         elif not _agrees(plan, classifier, views, images, device):
             objection = "all shifts at once gave other answers than one after the other"
         else:
-            dense = Dense(plan)
-            return Choice(
-                "dense", plan.reason, lambda replicas: [dense] * len(replicas), plan.images_per_batch
-            )
+            return Choice(plan.reason, plan)
     if method == "dense":
         raise OptionError(
             "a model and shifts for which `dense` is exact",
             objection,
             fix="Use the method `auto` or `direct`.",
         )
-    return _directly(objection)
-
-
-def _directly(reason: str) -> Choice:
-    return Choice("direct", reason, lambda replicas: [Direct(replica) for replica in replicas])
+    return Choice(objection)
 
 
 def _all_at_once(classifier: Classifier, views: Views, n_channels: int) -> AllAtOnce | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -73,12 +74,12 @@ class Views:
         """Whether all images have the same offsets."""
         return self.offsets_px.ndim == 2
 
-    @property
+    @cached_property
     def whole(self) -> bool:
         """Whether all offsets are whole pixels."""
         return bool((self.offsets_px == self.offsets_px.round()).all())
 
-    @property
+    @cached_property
     def reach_px(self) -> tuple[int, int]:
         """The largest offset in each axis that was drawn, rounded up."""
         largest = self.offsets_px.reshape(-1, 2).abs().amax(0).ceil().tolist()
@@ -91,15 +92,9 @@ class Views:
     def batch(self, images: Tensor, rows: slice) -> BatchViews:
         """The views of one batch: images (n, C, H', W') in [0, 1], which are these rows of the set."""
         offsets = self.offsets_px if self.shared else self.offsets_px[rows]
-        canvas = self.canvas(images) if self.shared and self.whole else None
-        return BatchViews(self, images, offsets, canvas)
+        return BatchViews(self, images, offsets)
 
-    def canvas(self, images: Tensor) -> Tensor:
-        """The images with what lies around them, so that every whole shift is a slice of it."""
-        if self.protocol.border == "scene":
-            return images
-        return extend(images, self.reach_px, self.protocol.border)
-
+    @property
     def corner(self) -> tuple[int, int]:
         """Where on the canvas the unshifted window begins: (y, x)."""
         return self.margin_px if self.protocol.border == "scene" else self.reach_px
@@ -119,18 +114,22 @@ class BatchViews:
         views: The measurement.
         images: (n, C, H', W') in [0, 1].
         offsets_px: (S, 2) or (n, S, 2).
-        canvas: The images with their surroundings, where shifts are slices of it.
     """
 
     views: Views
     images: Tensor
     offsets_px: Tensor
-    canvas: Tensor | None
 
     @property
     def n_shifts(self) -> int:
         """S."""
         return self.views.n_shifts
+
+    @cached_property
+    def canvas(self) -> Tensor:
+        """The images with what lies around them, so that every whole shift is a slice of it."""
+        border = self.views.protocol.border
+        return self.images if border == "scene" else extend(self.images, self.views.reach_px, border)
 
     def unshifted(self) -> Tensor:
         """The images as they are."""
@@ -142,9 +141,9 @@ class BatchViews:
         if not bool(offset.any()):
             return None
         views = self.views
-        if self.canvas is not None:
+        if views.shared and views.whole:
             dy, dx = (int(d) for d in offset.tolist())
-            return views.window(self.canvas, views.corner(), (dy, dx))
+            return views.window(self.canvas, views.corner, (dy, dx))
         border: Border = "edge" if views.protocol.border == "scene" else views.protocol.border
         moved = translate(self.images, offset, border=border, interpolation=views.protocol.interpolation)
         return views.unshifted(moved)

@@ -1,13 +1,25 @@
 """Renderings of a run's record. Nothing here computes a result or imports torch."""
 
+from shiftproof.report._audit_figures import audit_figures as audit_figures
 from shiftproof.report._audit_markdown import audit_markdown as audit_markdown
 from shiftproof.report._audit_record import AuditRecord as AuditRecord
 from shiftproof.report._audit_record import ComparisonRecord as ComparisonRecord
 from shiftproof.report._audit_record import read_audit as read_audit
 from shiftproof.report._audit_record import read_comparison as read_comparison
 from shiftproof.report._audit_terminal import print_audit as print_audit
+from shiftproof.report._certificate import certificate_markdown as certificate_markdown
+from shiftproof.report._certificate import print_certificate as print_certificate
+from shiftproof.report._certificate import read_certificate as read_certificate
+from shiftproof.report._claims import ClaimsRecord as ClaimsRecord
+from shiftproof.report._claims import claims_markdown as claims_markdown
+from shiftproof.report._claims import print_claims as print_claims
+from shiftproof.report._claims import read_claims as read_claims
 from shiftproof.report._comparison import comparison_markdown as comparison_markdown
 from shiftproof.report._comparison import print_comparison as print_comparison
+from shiftproof.report._comparison_figures import comparison_figures as comparison_figures
+from shiftproof.report._explanation import explanation_markdown as explanation_markdown
+from shiftproof.report._explanation import print_explanation as print_explanation
+from shiftproof.report._explanation import read_explanation as read_explanation
 from shiftproof.report._junit import audit_junit as audit_junit
 from shiftproof.report._pareto import frontier as frontier
 from shiftproof.report._pareto import pareto_svg as pareto_svg

@@ -9,26 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from shiftproof.report._record import EstimateRecord, Line, read_record
+from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, StrictRecord, read_record
 
-_STRICT = ConfigDict(frozen=True, extra="forbid")
 At = TypeVar("At")
 
 
-class NotApplicableRecord(BaseModel):
-    """There is no number, and why."""
-
-    model_config = _STRICT
-
-    not_applicable: Line
-
-
-class DifferenceRecord(BaseModel):
+class DifferenceRecord(StrictRecord):
     """A number of one model minus that of another; see `shiftproof.metrics.Difference`."""
-
-    model_config = _STRICT
 
     value: float
     low: float
@@ -58,10 +47,10 @@ Compared = Annotated[_Difference | _NotApplicable, _Kind]
 Measured = Annotated[_Estimate | _Difference | _NotApplicable, _Kind]
 
 
-class PointRecord(BaseModel, Generic[At]):
+class PointRecord(StrictRecord, Generic[At]):
     """One place of a map or curve: drawn, so always a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     at: At
     value: float
@@ -70,10 +59,8 @@ class PointRecord(BaseModel, Generic[At]):
     n_images: int
 
 
-class ViewRecord(BaseModel, Generic[At]):
+class ViewRecord(StrictRecord, Generic[At]):
     """A map or a curve: points, or why there are none."""
-
-    model_config = _STRICT
 
     not_applicable: Line | None
     points: tuple[PointRecord[At], ...]
@@ -84,19 +71,15 @@ Maps = Mapping[str, ViewRecord[Offset]]
 Curves = Mapping[str, ViewRecord[int]]
 
 
-class ChanceRecord(BaseModel):
+class ChanceRecord(StrictRecord):
     """What guessing would reach."""
-
-    model_config = _STRICT
 
     accuracy: float | NotApplicableRecord
     agreement: float | NotApplicableRecord
 
 
-class WorstRecord(BaseModel):
+class WorstRecord(StrictRecord):
     """An image whose answer changes often; a label of −1 is not known."""
-
-    model_config = _STRICT
 
     index: int
     name: Line
@@ -108,10 +91,8 @@ class WorstRecord(BaseModel):
     flips_to: int
 
 
-class MeasuredProtocolRecord(BaseModel):
+class MeasuredProtocolRecord(StrictRecord):
     """Everything measured under one protocol."""
-
-    model_config = _STRICT
 
     name: Line
     law: Line
@@ -137,10 +118,8 @@ class MeasuredProtocolRecord(BaseModel):
     worst: tuple[WorstRecord, ...]
 
 
-class ModelRecord(BaseModel):
+class ModelRecord(StrictRecord):
     """What was asked."""
-
-    model_config = _STRICT
 
     name: Line
     digest: Line
@@ -149,19 +128,15 @@ class ModelRecord(BaseModel):
     notes: tuple[Line, ...]
 
 
-class SkippedRecord(BaseModel):
+class SkippedRecord(StrictRecord):
     """A file that could not be used, and why."""
-
-    model_config = _STRICT
 
     name: Line
     reason: Line
 
 
-class DataRecord(BaseModel):
+class DataRecord(StrictRecord):
     """The images."""
-
-    model_config = _STRICT
 
     name: Line
     n_images: int
@@ -179,10 +154,8 @@ class DataRecord(BaseModel):
         return self.class_names[number] if number < len(self.class_names) else str(number)
 
 
-class MetricRecord(BaseModel):
+class MetricRecord(StrictRecord):
     """What a number means."""
-
-    model_config = _STRICT
 
     summary: Line
     unit: Line
@@ -191,10 +164,8 @@ class MetricRecord(BaseModel):
     source: Line
 
 
-class GateRecord(BaseModel):
+class GateRecord(StrictRecord):
     """A demand, and what became of it."""
-
-    model_config = _STRICT
 
     demand: Line
     protocol: Line
@@ -202,10 +173,8 @@ class GateRecord(BaseModel):
     measured: Measured
 
 
-class AuditRecord(BaseModel):
+class AuditRecord(StrictRecord):
     """A whole audit: one model, images, every protocol, and the verdict."""
-
-    model_config = _STRICT
 
     schema_version: Literal[1]
     kind: Literal["audit"]
@@ -229,19 +198,15 @@ class AuditRecord(BaseModel):
         return self
 
 
-class ComparedModelRecord(BaseModel):
+class ComparedModelRecord(StrictRecord):
     """One of two models."""
-
-    model_config = _STRICT
 
     name: Line
     digest: Line
 
 
-class ComparedMetricRecord(BaseModel):
+class ComparedMetricRecord(StrictRecord):
     """One metric of both models, and the second minus the first."""
-
-    model_config = _STRICT
 
     metric: Line
     higher_is_better: bool
@@ -250,19 +215,15 @@ class ComparedMetricRecord(BaseModel):
     difference: Compared
 
 
-class ComparedProtocolRecord(BaseModel):
+class ComparedProtocolRecord(StrictRecord):
     """Both models under one protocol."""
-
-    model_config = _STRICT
 
     name: Line
     rows: tuple[ComparedMetricRecord, ...]
 
 
-class ComparisonRecord(BaseModel):
+class ComparisonRecord(StrictRecord):
     """Two models on the same images under the same shifts."""
-
-    model_config = _STRICT
 
     schema_version: Literal[1]
     kind: Literal["comparison"]

@@ -10,11 +10,10 @@ from shiftproof.report._audit_record import (
     Estimated,
     GateRecord,
     MeasuredProtocolRecord,
-    NotApplicableRecord,
     WorstRecord,
 )
 from shiftproof.report._numbers import NO_NUMBER, amount, in_full, interval, title
-from shiftproof.report._record import EstimateRecord
+from shiftproof.report._record import EstimateRecord, NotApplicableRecord
 
 Rows = list[list[str]]
 # Which chance level stands beside a metric. A constant answer has the same accuracy at every shift.

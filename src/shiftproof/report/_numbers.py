@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shiftproof._text import counted, percent
-from shiftproof.report._audit_record import DifferenceRecord, NotApplicableRecord
-from shiftproof.report._record import EstimateRecord
+from shiftproof.report._audit_record import DifferenceRecord
+from shiftproof.report._record import EstimateRecord, NotApplicableRecord
 
 NO_NUMBER = "n/a"
 # Short enough to stand behind each number; longer ones are named once.

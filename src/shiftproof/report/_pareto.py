@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
+from shiftproof._figures import COLOURS, MARKERS, drawing, image_bytes
 from shiftproof._optional import require
 from shiftproof.errors import DataError
 from shiftproof.report._record import ColumnRecord, RowRecord, StudyRecord
 
-# Okabe and Ito 2008, which the colour-blind can tell apart; with the markers, 28 networks differ.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "os^D"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 INCHES = (9.6, 4.6)
-# Bytes that do not depend on the moment: a fixed salt for the ids, and no date.
-SETTINGS = {"svg.hashsalt": "shiftproof", "svg.fonttype": "none", "font.size": 9.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +60,8 @@ def pareto_svg(record: StudyRecord, *, column: int | None = None) -> str:
     points = _points(record, shown)
     if not points:
         raise DataError("a row with costs and a number to draw", "none")
-    matplotlib = require("matplotlib", extra="plot", purpose="A figure")
-    figures = require("matplotlib.figure", extra="plot", purpose="A figure")
     ticker = require("matplotlib.ticker", extra="plot", purpose="A figure")
-    with matplotlib.rc_context(SETTINGS):
-        figure = figures.Figure(figsize=INCHES, layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True)
+    with drawing(1, 2, inches=INCHES, share_y=True) as (figure, (left, right)):
         _draw(left, points, [p.multiply_adds for p in points], "multiply-adds per image")
         _draw(right, points, [p.ms_per_image for p in points], "milliseconds per image")
         for axes, label in ((left, ticker.EngFormatter(sep="")), (right, "{x:g}")):
@@ -77,9 +71,7 @@ def pareto_svg(record: StudyRecord, *, column: int | None = None) -> str:
         left.set_ylabel(f"{shown.title} (%, {shown.metric} under {shown.protocol})")
         figure.legend(*left.get_legend_handles_labels(), loc="outside right center", frameon=False)
         figure.suptitle("\n".join([record.title, _how(record)]), fontsize=9)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+    return image_bytes(figure).decode()
 
 
 def frontier(costs: Sequence[float], values: Sequence[float]) -> list[int]:
@@ -126,7 +118,7 @@ def _point(record: StudyRecord, row: RowRecord, column: ColumnRecord) -> Point |
     )
 
 
-def _draw(axes: Any, points: Sequence[Point], costs: Sequence[float], label: str) -> None:
+def _draw(axes: Axes, points: Sequence[Point], costs: Sequence[float], label: str) -> None:
     networks = list(dict.fromkeys(point.network for point in points))
     for point, cost in zip(points, costs, strict=True):
         place = networks.index(point.network)

@@ -12,16 +12,25 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from shiftproof._text import printable
 from shiftproof.errors import DataError
 
-_STRICT = ConfigDict(frozen=True, extra="forbid")
 Record = TypeVar("Record", bound=BaseModel)
 # Half a character, as in a name that is no UTF-8, is no string to pydantic: made printable before it looks.
 Line = Annotated[str, BeforeValidator(lambda text: printable(text) if isinstance(text, str) else text)]
 
 
-class EstimateRecord(BaseModel):
-    """A number with its interval; see `shiftproof.metrics.Estimate`."""
+class StrictRecord(BaseModel):
+    """What every record is: as it was read, and nothing that the schema does not know."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NotApplicableRecord(StrictRecord):
+    """There is no number, and why."""
+
+    not_applicable: Line
+
+
+class EstimateRecord(StrictRecord):
+    """A number with its interval; see `shiftproof.metrics.Estimate`."""
 
     value: float
     low: float
@@ -33,10 +42,8 @@ class EstimateRecord(BaseModel):
     method: Line
 
 
-class CellRecord(BaseModel):
+class CellRecord(StrictRecord):
     """One network under one protocol. `not_applicable` has the reason for each metric without a number."""
-
-    model_config = _STRICT
 
     protocol: str
     metrics: Mapping[str, EstimateRecord]
@@ -47,10 +54,8 @@ class CellRecord(BaseModel):
     published_inside_interval: bool | None
 
 
-class ColumnRecord(BaseModel):
+class ColumnRecord(StrictRecord):
     """What a column of the table shows; `judges`: rows are compared with their base by it."""
-
-    model_config = _STRICT
 
     protocol: str
     metric: str
@@ -61,10 +66,8 @@ class ColumnRecord(BaseModel):
     summary: str
 
 
-class TimeRecord(BaseModel):
+class TimeRecord(StrictRecord):
     """A median time in milliseconds with its interval, and how it was measured."""
-
-    model_config = _STRICT
 
     value: float
     low: float
@@ -76,45 +79,29 @@ class TimeRecord(BaseModel):
     method: Line
 
 
-class CostsRecord(BaseModel):
+class CostsRecord(StrictRecord):
     """What a network costs: multiply-adds and milliseconds of one image."""
-
-    model_config = _STRICT
 
     multiply_adds: int
     ms_per_image: TimeRecord
 
 
-class NoDifferenceRecord(BaseModel):
-    """Why there is no number."""
-
-    model_config = _STRICT
-
-    not_applicable: str
-
-
-class ChangeRecord(BaseModel):
+class ChangeRecord(StrictRecord):
     """A column of a row minus that of its base; `column` is its number, from 0."""
 
-    model_config = _STRICT
-
     column: int
-    found: EstimateRecord | NoDifferenceRecord
+    found: EstimateRecord | NotApplicableRecord
 
 
-class AgainstRecord(BaseModel):
+class AgainstRecord(StrictRecord):
     """A row beside the one that it is meant to be better than."""
-
-    model_config = _STRICT
 
     base: str
     differences: tuple[ChangeRecord, ...]
 
 
-class RowRecord(BaseModel):
+class RowRecord(StrictRecord):
     """One network with one training."""
-
-    model_config = _STRICT
 
     name: str
     network: str
@@ -129,30 +116,24 @@ class RowRecord(BaseModel):
     against: AgainstRecord | None = None
 
 
-class ProtocolRecord(BaseModel):
+class ProtocolRecord(StrictRecord):
     """How images were shifted."""
-
-    model_config = _STRICT
 
     name: str
     summary: str
     source: str
 
 
-class SplitRecord(BaseModel):
+class SplitRecord(StrictRecord):
     """A set of images."""
-
-    model_config = _STRICT
 
     name: str
     n_images: int
     digest: str
 
 
-class StudyRecord(BaseModel):
+class StudyRecord(StrictRecord):
     """A whole study: what was asked, on what, and every number."""
-
-    model_config = _STRICT
 
     schema_version: Literal[1]
     kind: Literal["study"]

@@ -82,11 +82,15 @@ def extend(images: Tensor, margin_px: tuple[int, int], border: Border) -> Tensor
     Returns:
         (N, C, H + 2·margin, W + 2·margin), same dtype and device.
 
+    Raises:
+        UnknownNameError: Unknown border.
+
     Example:
         >>> extend(torch.tensor([[[[1, 2]]]]), (0, 1), "circular")
         tensor([[[[2, 1, 2, 1]]]])
     """
     my, mx = margin_px
+    border = check_border(border)
     if border == "zeros":
         return torch.nn.functional.pad(images, (mx, mx, my, my))
     for dim, margin in ((2, my), (3, mx)):

@@ -18,8 +18,8 @@ def find_protocol(reference: str, *, border: ProtocolBorder | None = None) -> Sh
         border: Another border than the protocol's; the name then says so.
 
     Raises:
-        UnknownNameError: No such protocol.
-        OptionError: Numbers that do not fit.
+        UnknownNameError: No such protocol or border.
+        OptionError: Numbers that do not fit, or a border that the interpolation does not allow.
         ConfigError: A file that does not define it.
 
     Example:

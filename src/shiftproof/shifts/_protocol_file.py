@@ -23,7 +23,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from shiftproof._registry import unknown_name
 from shiftproof.errors import ConfigError
-from shiftproof.shifts._borders import BORDERS
 from shiftproof.shifts._laws import (
     Diagonal,
     Grid,
@@ -35,7 +34,6 @@ from shiftproof.shifts._laws import (
     UniformBox,
 )
 from shiftproof.shifts._protocols import ShiftProtocol
-from shiftproof.shifts._translate import INTERPOLATIONS
 
 LAWS: Mapping[str, type] = {
     "grid": Grid,
@@ -53,6 +51,8 @@ def read_protocols(path: Path) -> dict[str, ShiftProtocol]:
 
     Raises:
         ConfigError: The file cannot be read, has no protocols, or one has fields without meaning.
+        UnknownNameError: No such law, field, border or interpolation.
+        OptionError: A border that the interpolation does not allow.
     """
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -77,13 +77,9 @@ def parse_protocol(name: str, table: object) -> ShiftProtocol:
     if not isinstance(table, dict):
         raise ConfigError(f"a table [protocols.{name}]", repr(table))
     fields = dict(table)
-    border = _one_of(fields, "border", (*BORDERS, "scene"))
-    interpolation = _one_of(fields, "interpolation", INTERPOLATIONS, "bilinear")
+    border, interpolation = fields.pop("border", "zeros"), fields.pop("interpolation", "bilinear")
     texts = {key: str(fields.pop(key, "")) for key in ("summary", "source")}
-    law = _law(name, fields)
-    if interpolation == "fourier" and border != "circular":
-        raise ConfigError(f"border 'circular' with 'fourier' in protocol {name!r}", repr(border))
-    return ShiftProtocol(name, law, border, interpolation, **texts)  # type: ignore[arg-type]
+    return ShiftProtocol(name, _law(name, fields), border, interpolation, **texts)
 
 
 def _law(name: str, fields: dict[str, Any]) -> Law:
@@ -103,10 +99,3 @@ def _law(name: str, fields: dict[str, Any]) -> Law:
             f"the fields of law {kind!r} in protocol {name!r}", f"{where}: {first['msg'].rstrip('.')}"
         ) from error
     return law
-
-
-def _one_of(fields: dict[str, Any], key: str, legal: tuple[str, ...], default: str = "zeros") -> str:
-    value = fields.pop(key, default)
-    if value not in legal:
-        raise unknown_name(key, str(value), legal)
-    return str(value)

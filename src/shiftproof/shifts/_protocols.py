@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from shiftproof._digest import Json, derive_seed
-from shiftproof._registry import Registry
+from shiftproof._registry import Registry, unknown_name
 from shiftproof.errors import OptionError
-from shiftproof.shifts._borders import Border
+from shiftproof.shifts._borders import BORDERS, Border
 from shiftproof.shifts._laws import (
     Diagonal,
     Grid,
@@ -23,10 +23,11 @@ from shiftproof.shifts._laws import (
     Ring,
     UniformBox,
 )
-from shiftproof.shifts._translate import Interpolation
+from shiftproof.shifts._translate import Interpolation, check_interpolation
 
 # `scene`: the image is a window on a larger one, and the window moves; nothing has to be made up.
 ProtocolBorder = Border | Literal["scene"]
+PROTOCOL_BORDERS: tuple[ProtocolBorder, ...] = (*BORDERS, "scene")
 
 ARTICLE = "D. Soni, Translation Invariance in Convolutional Neural Networks, 2019"
 
@@ -42,6 +43,10 @@ class ShiftProtocol:
         interpolation: How fractions of a pixel are filled.
         summary: One line for a table.
         source: Where it was published, and how ours differs.
+
+    Raises:
+        UnknownNameError: Unknown border or interpolation.
+        OptionError: `fourier` with a border that is not circular.
     """
 
     name: str
@@ -50,6 +55,11 @@ class ShiftProtocol:
     interpolation: Interpolation
     summary: str
     source: str
+
+    def __post_init__(self) -> None:
+        if self.border not in PROTOCOL_BORDERS:
+            raise unknown_name("border", str(self.border), PROTOCOL_BORDERS)
+        check_interpolation(self.interpolation, self.border)
 
     def draw(self, n_images: int, size_px: tuple[int, int], *, seed: int) -> Tensor:
         """The offsets of this protocol: float64 (S, 2) or (N, S, 2), the same for the same seed.
@@ -65,16 +75,24 @@ class ShiftProtocol:
         """How much larger than the model's images, on each side, the images have to be: 0 but for a scene."""
         return self.law.reach_px(size_px) if self.border == "scene" else (0, 0)
 
-    def describe(self) -> dict[str, Json]:
-        """Everything that its offsets and images depend on, and its source."""
+    def identity(self) -> dict[str, Json]:
+        """Everything that its offsets and images depend on.
+
+        Example:
+            >>> protocols.get("article-none").identity()["law"]
+            'Grid(radius_px=0, step_px=1)'
+        """
         return {
-            "name": self.name,
+            "protocol": self.name,
             "law": repr(self.law),
             "border": self.border,
             "interpolation": self.interpolation,
-            "summary": self.summary,
-            "source": self.source,
         }
+
+    def describe(self) -> dict[str, Json]:
+        """The same for a reader, with its source."""
+        facts = self.identity()
+        return {"name": facts.pop("protocol"), **facts, "summary": self.summary, "source": self.source}
 
 
 @dataclass(frozen=True, slots=True)

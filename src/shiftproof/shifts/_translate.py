@@ -60,16 +60,8 @@ def translate(
         tensor([[[[1.0000, 1.5000],
                   [3.0000, 3.5000]]]])
     """
-    if interpolation not in INTERPOLATIONS:
-        raise unknown_name("interpolation", interpolation, INTERPOLATIONS)
     border = check_border(border)
-    if interpolation == "fourier" and border != "circular":
-        raise OptionError(
-            "border 'circular' with interpolation 'fourier'",
-            repr(border),
-            cause="A Fourier series repeats the image in every direction.",
-            fix="Use border='circular' or interpolation='bilinear'.",
-        )
+    check_interpolation(interpolation, border)
     offsets = _checked_offsets(images, offsets_px)
     move = _move_fourier if interpolation == "fourier" else _move_bilinear
     exact = bool((offsets == offsets.round()).all())
@@ -77,6 +69,27 @@ def translate(
     for axis, dim in enumerate((2, 3)):
         working = move(working, offsets[:, axis], dim, border)
     return _to_dtype(working, images.dtype)
+
+
+def check_interpolation(interpolation: str, border: str) -> None:
+    """Nothing for an interpolation that the border allows.
+
+    Raises:
+        UnknownNameError: No such interpolation.
+        OptionError: `fourier` with a border that is not circular.
+
+    Example:
+        >>> check_interpolation("bilinear", "edge")
+    """
+    if interpolation not in INTERPOLATIONS:
+        raise unknown_name("interpolation", str(interpolation), INTERPOLATIONS)
+    if interpolation == "fourier" and border != "circular":
+        raise OptionError(
+            "border 'circular' with interpolation 'fourier'",
+            repr(border),
+            cause="A Fourier series repeats the image in every direction.",
+            fix="Use border='circular' or interpolation='bilinear'.",
+        )
 
 
 def _checked_offsets(images: Tensor, offsets_px: Tensor | Sequence[float]) -> Tensor:

@@ -1,7 +1,12 @@
 """Declarative experiments and their record."""
 
+from shiftproof.study._costs import count_multiply_adds as count_multiply_adds
 from shiftproof.study._materials import Materials as Materials
+from shiftproof.study._record import Responses as Responses
+from shiftproof.study._record import study_record as study_record
+from shiftproof.study._run import Silent as Silent
 from shiftproof.study._run import Watcher as Watcher
+from shiftproof.study._run import measure_study as measure_study
 from shiftproof.study._run import run_study as run_study
 from shiftproof.study._spec import Arm as Arm
 from shiftproof.study._spec import Overrides as Overrides

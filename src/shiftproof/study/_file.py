@@ -11,11 +11,16 @@ from shiftproof._registry import unknown_name
 from shiftproof.errors import ConfigError
 from shiftproof.train import InputScale
 
-STRICT = ConfigDict(frozen=True, extra="forbid")
 M = TypeVar("M", bound=BaseModel)
 
 
-class Column(BaseModel):
+class Strict(BaseModel):
+    """What stays as it was written, and has no keys but those that have a meaning."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(Strict):
     """What one column of the table shows: a metric under a protocol.
 
     Args:
@@ -25,21 +30,17 @@ class Column(BaseModel):
         judges: Whether remedies are judged by it: rows with a base are compared with that.
     """
 
-    model_config = STRICT
-
     protocol: str
     metric: str = "accuracy"
     title: str = ""
     judges: bool = False
 
 
-class Row(BaseModel):
+class Row(Strict):
     """One line of the table, as written: a network and what differs from the study's training.
 
     `base` is the row that it is meant to be better than.
     """
-
-    model_config = STRICT
 
     name: str
     network: str
@@ -50,10 +51,8 @@ class Row(BaseModel):
     published: Mapping[str, float] = Field(default_factory=dict)
 
 
-class Variant(BaseModel):
+class Variant(Strict):
     """Every row once more, with another training; its name is `ROW+VARIANT`."""
-
-    model_config = STRICT
 
     training: Mapping[str, Any]
 
@@ -68,13 +67,11 @@ class Variant(BaseModel):
         )
 
 
-class Preset(BaseModel):
+class Preset(Strict):
     """A named size of the study, as written.
 
     `test_limit` is for studies that train in seconds and measure for minutes: without it `limit` is for both.
     """
-
-    model_config = STRICT
 
     summary: str
     seeds: int | None = None
@@ -86,10 +83,8 @@ class Preset(BaseModel):
     rows: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
 
-class StudyFile(BaseModel):
+class StudyFile(Strict):
     """A study, as written in TOML."""
-
-    model_config = STRICT
 
     schema_version: Literal[1]
     name: str

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
 from shiftproof._digest import Json
 from shiftproof.metrics import (
+    Estimate,
     MetricSpec,
     NotApplicable,
     Scores,
@@ -25,28 +26,30 @@ def difference(remedy: Sequence[Response], base: Sequence[Response], metric: Met
         JSON of a number with its interval, or `{"not_applicable": reason}`. With one seed the interval of
         `shiftproof.metrics.compare_responses`; with several that of images and seeds crossed.
     """
-    if len(remedy) == 1:
-        found = compare_responses(remedy[0], base[0], metric)
-        if isinstance(found, NotApplicable):
-            return {"not_applicable": found.reason}
-        numbers = {key: value for key, value in found.to_dict().items() if key != "p_value"}
-        return {**numbers, "n_seeds": 1}
-    return _over_seeds(remedy, base, metric)
+    if len(remedy) > 1:
+        return _over_seeds(remedy, base, metric).to_dict()
+    found = compare_responses(remedy[0], base[0], metric)
+    if isinstance(found, NotApplicable):
+        return found.to_dict()
+    numbers = {key: value for key, value in found.to_dict().items() if key != "p_value"}
+    return {**numbers, "n_seeds": 1}
 
 
-def _over_seeds(remedy: Sequence[Response], base: Sequence[Response], metric: MetricSpec) -> dict[str, Json]:
+def _over_seeds(
+    remedy: Sequence[Response], base: Sequence[Response], metric: MetricSpec
+) -> Estimate | NotApplicable:
     changes = []
     for pair in zip(remedy, base, strict=True):
         first, second = (metric.scores(response) for response in pair)
         for scores in (first, second):
             if isinstance(scores, NotApplicable):
-                return {"not_applicable": scores.reason}
+                return scores
         assert isinstance(first, Scores)
         assert isinstance(second, Scores)
         if metric.bounds != (0.0, 1.0) or not (first.counts.all() and second.counts.all()):
-            return {"not_applicable": f"over several seeds {metric.name} has no difference of every image"}
+            return NotApplicable(f"over several seeds {metric.name} has no difference of every image")
         changes.append(first.values - second.values)
     # A change in [−1, 1] as a share in [0, 1]: the interval does not mind a change of scale.
     share = estimate_share((np.stack(changes) + 1) / 2, unit=metric.unit)
     low, value, high = (2 * end - 1 for end in (share.low, share.value, share.high))
-    return asdict(replace(share, low=low, value=value, high=high))
+    return replace(share, low=low, value=value, high=high)

@@ -43,6 +43,9 @@ class Silent:
     def finished(self, label: str) -> None: ...
 
 
+Results = list[list[Responses | ShiftproofError]]
+
+
 def run_study(
     materials: Materials,
     run: Run,
@@ -72,6 +75,27 @@ def run_study(
         ShiftproofError: Every arm failed; the first one's error. If only some failed, the record
             says which, and its status is `incomplete`.
     """
+    results = measure_study(materials, run, workers=workers, threads=threads, watcher=watcher, stop=stop)
+    costs = _all_costs(materials, run, stop) if materials.study.costs else None
+    record = study_record(materials, results, costs)
+    run.write_report(record)
+    return record
+
+
+def measure_study(
+    materials: Materials,
+    run: Run,
+    *,
+    workers: int = 1,
+    threads: int | None = None,
+    watcher: Watcher | None = None,
+    stop: StopSignal | None = None,
+) -> Results:
+    """Train and measure every arm of a study with every seed; arguments and errors as in `run_study`.
+
+    Returns:
+        For each arm and seed what the network answered under each protocol, or the error that ended it.
+    """
     study = materials.study
     watcher = watcher or Silent()
     pairs = [(arm, seed) for arm in study.arms for seed in study.seeds]
@@ -95,10 +119,7 @@ def run_study(
         if isinstance(error, Stopped) or len(errors) == len(results):
             raise error
     n_seeds = len(study.seeds)
-    by_arm = [results[i : i + n_seeds] for i in range(0, len(results), n_seeds)]
-    record = study_record(materials, by_arm, _all_costs(materials, run, stop) if study.costs else None)
-    run.write_report(record)
-    return record
+    return [results[i : i + n_seeds] for i in range(0, len(results), n_seeds)]
 
 
 def _all_costs(materials: Materials, run: Run, stop: StopSignal | None) -> dict[str, Costs]:
@@ -217,13 +238,7 @@ def _measured(
     protocol = find_protocol(protocol_name)
     unit = Unit(
         "probe",
-        {
-            "protocol": protocol.name,
-            "law": repr(protocol.law),
-            "border": protocol.border,
-            "interpolation": protocol.interpolation,
-            "seed": materials.study.shift_seed,
-        },
+        {**protocol.identity(), "seed": materials.study.shift_seed},
         {"network": trained.key, "data": materials.test.digest},
     )
     path = run.units.path(unit)

@@ -7,21 +7,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from shiftproof._digest import Json
 from shiftproof._registry import unknown_name
 from shiftproof.errors import ConfigError
 from shiftproof.metrics import metrics
 from shiftproof.shifts import find_protocol
-from shiftproof.study._file import STRICT, Column, Preset, Row, StudyFile, validate
+from shiftproof.study._file import Column, Preset, Row, Strict, StudyFile, validate
 from shiftproof.train import InputScale, Recipe
 from shiftproof.zoo import networks
 
 BUILT_IN = Path(__file__).parent
 
 
-class Arm(BaseModel):
+class Arm(Strict):
     """One row of the table, fully resolved.
 
     Args:
@@ -34,8 +34,6 @@ class Arm(BaseModel):
         base: Name of the arm that it is compared with, if that is there.
     """
 
-    model_config = STRICT
-
     name: str
     network: str
     title: str
@@ -45,7 +43,7 @@ class Arm(BaseModel):
     base: str | None = None
 
 
-class Study(BaseModel):
+class Study(Strict):
     """A study with preset and overrides applied: nothing is left to decide.
 
     Args:
@@ -65,8 +63,6 @@ class Study(BaseModel):
         costs: Whether arithmetic and time of each network are counted and measured.
         test_limit: Use only so many test images.
     """
-
-    model_config = STRICT
 
     name: str
     title: str
@@ -100,10 +96,8 @@ class Study(BaseModel):
         return tuple(dict.fromkeys(["accuracy", *self.metrics, *shown]))
 
 
-class Overrides(BaseModel):
+class Overrides(Strict):
     """What the command line changes; None leaves a field as the preset has it."""
-
-    model_config = STRICT
 
     data: str | None = None
     limit: int | None = None

@@ -72,7 +72,8 @@ def fit(
     """Train a network in place.
 
     Args:
-        network: What to train; left on `device`, in evaluation mode.
+        network: What to train; left on `device`, in evaluation mode. Parameters that need no gradient
+            (`requires_grad=False`) stay as they are.
         data: Training images. With early stopping, a part of them is held out.
         recipe: All settings.
         seed: Source of order, dropout, augmentation and held-out part. On a CPU the same seed gives
@@ -89,7 +90,7 @@ def fit(
 
     Raises:
         TrainingError: The loss is not finite; says at which step.
-        OptionError: `input_scale` of recipe and network differ, or there is nothing to train on.
+        OptionError: `input_scale` of recipe and network differ, or there is nothing to train, or to train on.
         CheckpointError: `checkpoint` belongs to another training.
 
     Source:
@@ -114,9 +115,19 @@ def fit(
     training, held_out = _hold_out(data, recipe, seed)
     if not len(training):
         raise OptionError("at least one image to train on", "none")
+    frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
+    if len(frozen) == len(list(network.parameters())):
+        raise OptionError(
+            "a parameter to learn",
+            "none",
+            cause="All layers are frozen.",
+            fix="Call requires_grad_() on one.",
+        )
     network.to(device).train()
     state = TrainingState(network, _adam(network, recipe, device))
     about: dict[str, Json] = {"recipe": recipe.model_dump(), "seed": seed, "data": data.digest}
+    if frozen:
+        about["frozen"] = [*frozen]
     if checkpoint is not None and checkpoint.is_file():
         state.load(checkpoint, about)
     augmentation = None if recipe.augmentation == "none" else protocols.get(recipe.augmentation)

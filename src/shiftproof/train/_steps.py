@@ -92,7 +92,8 @@ class LaneSteps:
         seed: int,
     ) -> None:
         self.loss = training_loss(network)
-        self.parameters = list(network.parameters())
+        # Frozen layers have no gradient, and none is computed for them.
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = optimizer
         self.batches = batches
         self.pool = pool

@@ -5,6 +5,7 @@ from shiftproof.zoo import _blurred as _blurred
 from shiftproof.zoo import _capsnet as _capsnet
 from shiftproof.zoo import _detail as _detail
 from shiftproof.zoo import _polyphase as _polyphase
+from shiftproof.zoo import _pooled as _pooled
 from shiftproof.zoo import _resnet as _resnet
 from shiftproof.zoo._article import PixelRows as PixelRows
 from shiftproof.zoo._checkpoint import CHECKPOINT_SCHEMA_VERSION as CHECKPOINT_SCHEMA_VERSION

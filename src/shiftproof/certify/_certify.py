@@ -1,0 +1,281 @@
+"""One call: for which shifts is a network's answer certain not to change?"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from shiftproof._device import describe_environment
+from shiftproof.adapters import Classifier, Model, as_classifier, describe, evaluating, load_classifier
+from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
+from shiftproof.certify._circular import CircularFinding, find_circular
+from shiftproof.certify._circular_facts import Rolls
+from shiftproof.certify._interior import InteriorPass, Local, find_interior, smallest_px
+from shiftproof.certify._law import Reason
+from shiftproof.certify._moves import boxes, random_images, rolls
+from shiftproof.certify._numeric import Check, Precisions, check
+from shiftproof.certify._operations import Adaptive, Choose, Grid, Pair
+from shiftproof.certify._reading import Steps, read_network
+from shiftproof.certify._stages import stages_of
+from shiftproof.dense import NotPlanned
+from shiftproof.errors import ModelError, OptionError, ShapeError
+from shiftproof.zoo import ImageShape
+
+N_IMAGES = 4
+# As many moves as make so many pixels, by default: all of 4 images of 28 × 28 px, 19 of 224 × 224.
+BUDGET_PX = 4_000_000
+
+REAL_ARITHMETIC = '"Proved" is meant in real arithmetic: computed answers differ by rounding.'
+ADAPTIVE = (
+    "Adaptive strides choose by content. Phases that are equally strong, within 2⁻³⁴, are told apart by a "
+    "hash of their content: rounding before the layer may change which one is taken, and one time in about "
+    "2⁴⁰ different phases have the same hash."
+)
+
+
+def certify(
+    model: str | Model | Classifier,
+    image_shape: ImageShape | None = None,
+    images: Tensor | None = None,
+    *,
+    n_images: int = N_IMAGES,
+    n_moves: int | None = None,
+    numeric: bool = True,
+    seed: int = 0,
+) -> Certificate:
+    """Prove for which shifts a network's answer cannot change, and check it by numbers.
+
+    Args:
+        model: A module of images (N, C, H, W) to logits or to maps, a reference such as
+            `zoo:cnn2-aps`, or a `Classifier`, whose preprocessing is part of the network. It comes back as
+            it was.
+        image_shape: (C, H, W) of the images; by default what the classifier takes.
+        images: Images to check on beside random ones: (n, C, H, W), numbers in [0, 1] or bytes.
+        n_images: Random images to check on.
+        n_moves: Check so many moves at most; by default by the size of the images. The first, the last,
+            and others at random.
+        numeric: Whether to check at all.
+        seed: Source of images, of colours and of the choice of moves.
+
+    Returns:
+        Both laws, the strongest one as verdict, and the checks. What cannot be followed is not proved,
+        and named.
+
+    Raises:
+        ModelError: It is a function or an exported graph, of which the layers are not known.
+        OptionError: No size of images is known, or fewer than one image or move.
+        ShapeError: Images of another shape.
+
+    Example:
+        >>> layers = [nn.Conv2d(1, 4, 3, 2, padding=1, padding_mode="circular"), nn.ReLU(),
+        ...           nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        >>> found = certify(nn.Sequential(*layers), (1, 8, 8))
+        >>> found.verdict, found.circular.step_px, found.holds
+        ('strided-shifts', (2, 2), True)
+        >>> print(found.headline)
+        Proved that the answer does not change under circular shifts by multiples of 2 px.
+    """
+    classifier = load_classifier(model) if isinstance(model, str) else as_classifier(model)
+    shape = _shape(classifier, image_shape, images)
+    _check_options(n_images, n_moves)
+    if numeric and images is not None and tuple(images.shape[1:]) != shape:
+        raise ShapeError(f"images of shape (n, {', '.join(map(str, shape))})", tuple(images.shape))
+    module = _own_copy(_pipeline(classifier))
+    with evaluating(module):
+        steps = read_network(module, shape)
+        if isinstance(steps, NotPlanned):
+            found = _not_followed(classifier, shape, steps)
+        else:
+            found = _proved(classifier, shape, steps)
+        if not numeric:
+            return found
+        shown = _images(shape, images, n_images, seed)
+        narrows = isinstance(steps, Steps) and steps.narrows
+        budget = n_moves or max(1, BUDGET_PX // (len(shown) * shape[1] * shape[2]))
+        grid = None if isinstance(steps, NotPlanned) else steps.steps[-1].grid
+        try:
+            networks = Precisions.of(module, shown, narrows=narrows)
+            checks = _checks(found, networks, shown, grid, budget, seed)
+        except Exception as error:  # Anything can happen in the forward of others, also in float64 alone.
+            first_line = str(error).partition("\n")[0]
+            return replace(found, notes=(*found.notes, f"Not checked by numbers: {first_line}"))
+        return replace(found, checks=checks)
+
+
+def _shape(classifier: Classifier, image_shape: ImageShape | None, images: Tensor | None) -> ImageShape:
+    if image_shape is not None:
+        return image_shape
+    if classifier.framing.image_shape is not None:
+        return classifier.framing.image_shape
+    if images is not None and images.ndim == 4:
+        channels, height, width = images.shape[1:]
+        return channels, height, width
+    raise OptionError(
+        f"a size of the images that {classifier.name} takes",
+        "none",
+        cause="Whether strides divide the size decides what can be proved.",
+        fix="Give --size and --channels, or `image_shape=(C, H, W)` in Python.",
+    )
+
+
+def _check_options(n_images: int, n_moves: int | None) -> None:
+    if n_images < 1:
+        raise OptionError("at least 1 image", n_images)
+    if n_moves is not None and n_moves < 1:
+        raise OptionError("at least 1 move", n_moves)
+
+
+def _pipeline(classifier: Classifier) -> nn.Module:
+    """Preprocessing, model and choice of the logits as one module."""
+    model = getattr(classifier.model, "_orig_mod", classifier.model)  # What torch.compile was given.
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"a network of layers in {classifier.name}",
+            type(model).__name__,
+            cause="What a function or an exported graph does is not known layer by layer.",
+            fix="Certify the PyTorch module that it was made from.",
+        )
+    parts = [] if classifier.preprocess.is_identity else [classifier.preprocess]
+    picked = [] if classifier.logits is None else [_Picked(classifier.logits)]
+    return nn.Sequential(*parts, model, *picked) if parts or picked else model
+
+
+class _Picked(nn.Module):
+    """One part of an answer that has several."""
+
+    def __init__(self, part: int | str) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, answer: dict[int | str, Tensor]) -> Tensor:
+        return answer[self.part]
+
+
+def _own_copy(module: nn.Module) -> nn.Module:
+    """A copy, so that nothing that is done to it can be seen from outside; itself if it has none."""
+    try:
+        return copy.deepcopy(module)
+    except Exception:  # whatever a model does in __deepcopy__, it can still be read
+        return module
+
+
+def _images(shape: ImageShape, images: Tensor | None, n_images: int, seed: int) -> Tensor:
+    random = random_images(shape, n_images, seed=seed)
+    if images is None:
+        return random
+    given = images.detach().cpu()
+    given = given.double() / 255 if given.dtype == torch.uint8 else given.double()
+    return torch.cat([random, given])
+
+
+def _not_followed(classifier: Classifier, shape: ImageShape, refusal: NotPlanned) -> Certificate:
+    size_px, reason = shape[1:], Reason(refusal.layer, refusal.reason)
+    return Certificate(
+        describe(classifier),
+        shape,
+        "nothing",
+        CircularLaw(size_px, None, None, None, (reason,), reason),
+        InteriorLaw(size_px, None, "", (1, 1), (0, 0), (0, 0), False, None, reason),
+        (),
+        (),
+        (REAL_ARITHMETIC, *classifier.notes),
+        describe_environment(torch.device("cpu")),
+    )
+
+
+def _proved(classifier: Classifier, shape: ImageShape, steps: Steps) -> Certificate:
+    size_px = shape[1:]
+    rolled, moved = find_circular(steps, size_px), find_interior(steps, size_px)
+    circular, interior = _circular(rolled, steps, size_px), _interior(moved, steps)
+    adaptive = any(isinstance(o, Adaptive | Choose) for step in steps.steps for o in step.operations)
+    return Certificate(
+        describe(classifier),
+        shape,
+        _verdict(circular, interior),
+        circular,
+        interior,
+        stages_of(steps.steps, rolled.last, moved),
+        (),
+        (REAL_ARITHMETIC, *([ADAPTIVE] if adaptive and circular.proved else []), *classifier.notes),
+        describe_environment(torch.device("cpu")),
+    )
+
+
+def _verdict(circular: CircularLaw, interior: InteriorLaw) -> Verdict:
+    if circular.proved:
+        return "all-shifts" if circular.step_px == (1, 1) else "strided-shifts"
+    return "interior" if interior.proved else "nothing"
+
+
+def _circular(finding: CircularFinding, steps: Steps, size_px: Pair) -> CircularLaw:
+    limits = finding.limits
+    if finding.last.lost is not None:
+        return CircularLaw(size_px, None, None, None, limits, finding.last.lost)
+    answer = finding.last.facts[steps.steps[-1].node]
+    grid = steps.steps[-1].grid
+    if not isinstance(answer, Rolls) or answer.stays or grid is None:
+        return CircularLaw(size_px, finding.last.step_px, None, None, limits, None)
+    rolls_by = (int(answer.turns[0].step), int(answer.turns[1].step))
+    return CircularLaw(size_px, finding.last.step_px, rolls_by, grid.axes, limits, None)
+
+
+def _interior(found: InteriorPass, steps: Steps) -> InteriorLaw:
+    final = found.final
+    answer: Literal["invariant", "equivariant"] | None = None
+    if found.lost is None:
+        answer = "equivariant" if isinstance(found.answer, Local) else "invariant"
+    smallest = smallest_px(steps, found) if found.is_empty and answer is not None else None
+    return InteriorLaw(
+        found.image_px,
+        answer,
+        final.layer if answer else found.reach.layer,
+        final.step_px,
+        final.before_px,
+        final.after_px,
+        found.is_empty,
+        smallest,
+        found.lost,
+    )
+
+
+def _checks(
+    found: Certificate, networks: Precisions, images: Tensor, grid: Grid | None, n_most: int, seed: int
+) -> tuple[Check, ...]:
+    """Each law by itself; without one of rolls, how much these change."""
+    law = found.circular
+    rolled = rolls(images, law.step_px or (1, 1), n_most=n_most, seed=seed)
+    checks = []
+    if rolled.offsets_px:
+
+        def follows(answer: Tensor, offset_px: Pair) -> Tensor:
+            return _rolled(answer, offset_px, law, grid)
+
+        name = "circular" if law.proved else "none"
+        checks.append(check(name, rolled, networks, follows if law.rolls is not None else None))
+    inner = found.interior
+    if inner.proved and inner.answer == "invariant":
+        moved = boxes(images, inner.step_px, inner.before_px, inner.after_px, n_most=n_most, seed=seed)
+        checks.append(check("interior", moved, networks))
+    return tuple(checks)
+
+
+def _rolled(answer: Tensor, offset_px: Pair, law: CircularLaw, grid: Grid | None) -> Tensor:
+    """Maps as the law says that they answer a roll of the images."""
+    assert law.step_px is not None
+    assert law.rolls is not None
+    assert grid is not None
+    amounts = [
+        offset // step * by for offset, step, by in zip(offset_px, law.step_px, law.rolls, strict=True)
+    ]
+    if grid.is_joint:
+        (line, _), (height, width) = grid.axes, grid.size
+        assert line is not None
+        square = answer.reshape(*answer.shape[:line], height, width, *answer.shape[line + 1 :])
+        return torch.roll(square, amounts, (line, line + 1)).flatten(line, line + 1)
+    for axis, amount in zip(grid.axes, amounts, strict=True):
+        answer = answer if axis is None else torch.roll(answer, amount, axis)
+    return answer

@@ -1,0 +1,48 @@
+"""What both laws share: a reason why one ends, and how far it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shiftproof.certify._operations import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a law does not hold, or not for finer shifts.
+
+    Args:
+        layer: Its path in the network.
+        text: A sentence in plain words.
+    """
+
+    layer: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.text}"
+
+
+class Lost(Exception):  # never leaves this room
+    """A step after which a law does not hold for the shifts in question.
+
+    Args:
+        text: Why, as a sentence.
+        step_px: Multiples of so many pixels to try next, (down, right); None where no other shifts than
+            whole turns would help.
+    """
+
+    def __init__(self, text: str, step_px: Pair | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.step_px = step_px
+
+
+def times(factor: int) -> str:
+    """A stride or another small number in words.
+
+    Example:
+        >>> times(2), times(7)
+        ('every second', 'every 7th')
+    """
+    return {2: "every second", 3: "every third"}.get(factor, f"every {factor}th")

@@ -1,0 +1,212 @@
+"""What layers do to positions, where that cannot be read from a call of one torch function.
+
+Each rule is proved from the code of its layer, as its docstring says. A new layer is one entry of `RULES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from shiftproof.certify._operations import (
+    Adaptive,
+    AliasFree,
+    Border,
+    Grid,
+    LowPass,
+    Pointwise,
+    Scatter,
+    Slide,
+)
+from shiftproof.certify._question import Question, Reading, not_known, unknown
+from shiftproof.certify._torch_rules import read_call
+from shiftproof.dense import POINTWISE_LAYERS
+from shiftproof.layers import (
+    AdaptivePolyphase2d,
+    AliasFreeActivation,
+    BlurPool2d,
+    CircularMaxPool2d,
+    DetailPreservingPool2d,
+    GlobalMeanPool,
+    LearnedPolyphase2d,
+    LowPassPool2d,
+    MaxBlurPool2d,
+    PolyphaseUnpool2d,
+    PrimaryCapsules,
+    RoutedCapsules,
+)
+
+Rule = Callable[[Any, Question], Reading]
+POINTWISE_FUNCTIONS = (torch.relu, F.relu, torch.tanh, torch.sigmoid, F.gelu, F.silu, torch.square)
+
+
+def _slides(question: Question, *slides: Slide) -> Reading:
+    """Windows one after the other; the last one leaves what torch gave."""
+    size = question.grid.size
+    for slide in slides:
+        size = (slide.n_outputs(0, size[0]), slide.n_outputs(1, size[1]))
+    if question.grid.axes != (2, 3) or question.after[2:] != size:
+        return unknown("The size after it is not what its numbers say.")
+    return slides, Grid(size, (2, 3))
+
+
+def _global_mean(layer: GlobalMeanPool, question: Question) -> Reading:
+    """`maps.mean((2, 3))`."""
+    return read_call(replace(question, name="mean", arguments={"dim": (2, 3)}))
+
+
+def _blur_slide(layer: BlurPool2d, border: Border) -> Slide:
+    before, after = layer.margins_px
+    return Slide(
+        (layer.kernel_size,) * 2,
+        layer.stride,
+        (before, before),
+        (after, after),
+        border,
+        linear=True,
+    )
+
+
+def _blur(layer: BlurPool2d, question: Question) -> Reading:
+    """A convolution of each channel with one kernel, after a padding of `margins_px`."""
+    return _slides(question, _blur_slide(layer, layer.border))
+
+
+def _max_blur(layer: MaxBlurPool2d, question: Question) -> Reading:
+    """A maximum of stride 1 without padding, then the blur; on a circle one padding serves both."""
+    window = Slide((layer.pool_size,) * 2)
+    blur = _blur_slide(layer.blur, layer.blur.border)
+    if layer.blur.border != "circular":
+        return _slides(question, window, blur)
+    more = blur.after[0] + layer.pool_size - 1
+    margin = Slide(before=blur.before, after=(more, more), border="circular", linear=True)
+    return _slides(question, margin, window, replace(blur, before=(0, 0), after=(0, 0)))
+
+
+def _circular_max(layer: CircularMaxPool2d, question: Question) -> Reading:
+    """A maximum of stride 1 after a circular padding below and to the right."""
+    behind = layer.pool_size - 1
+    return _slides(question, Slide((layer.pool_size,) * 2, after=(behind, behind), border="circular"))
+
+
+def _detail(layer: DetailPreservingPool2d, question: Question) -> Reading:
+    """A function of the pixels of a window, and for `full` of a 3 × 3 filter that begins a pixel before it.
+
+    The filter is padded by a zero pixel, of which the one behind is only seen with a stride of 1.
+    """
+    if layer.coarse_filter is None:
+        return _slides(question, Slide(layer.stride, layer.stride))
+    down, right = layer.stride
+    taps = (max(down, 2) + 1, max(right, 2) + 1)
+    return _slides(question, Slide(taps, layer.stride, (1, 1), (int(down == 1), int(right == 1))))
+
+
+def _adaptive(layer: AdaptivePolyphase2d | LearnedPolyphase2d, question: Question) -> Reading:
+    """The phase with the largest key, after a blur that is circular and so commutes with rolls.
+
+    Keys of phases change places as phases do, and are whole numbers that have no order of sums. Where
+    two are the same, so are the phases, but for a roll (`layers/_exact_keys.py`).
+    """
+    if layer.training:
+        return unknown("In training mode it mixes phases.")
+    down, right = layer.stride
+    height, width = question.grid.size
+    if question.grid.axes != (2, 3):
+        return not_known(type(layer).__name__)
+    grid = replace(question.grid, size=(height // down, width // right))
+    return (Adaptive(layer.stride),), grid
+
+
+def _alias_free(layer: AliasFreeActivation, question: Question) -> Reading:
+    """Ideal resampling to a finer grid and back commutes with rolls of whole positions of the finer one."""
+    pointwise = type(layer.activation) in POINTWISE_LAYERS or layer.activation in POINTWISE_FUNCTIONS
+    if not pointwise:
+        return unknown("Whether its activation looks at each number alone is not known.")
+    return (AliasFree(layer.factor),), question.grid
+
+
+def _low_pass(layer: LowPassPool2d, question: Question) -> Reading:
+    """Reads the band-limited function through the maps at another number of positions."""
+    if question.grid.axes != (2, 3):
+        return not_known("LowPassPool2d")
+    return (LowPass(layer.stride),), replace(question.grid, size=(question.after[2], question.after[3]))
+
+
+def _primary_capsules(layer: PrimaryCapsules, question: Question) -> Reading:
+    """A convolution, whose positions are then capsules of their own, in order."""
+    return (Scatter(),), None
+
+
+def _routed_capsules(layer: RoutedCapsules, question: Question) -> Reading:
+    """Each capsule has matrices of its own."""
+    return (Scatter(),), None
+
+
+def _padded(layer: Any, question: Question) -> Reading:
+    """A border, as (left, right, above, below)."""
+    modes = {"ReflectionPad2d": "reflect", "ReplicationPad2d": "replicate", "CircularPad2d": "circular"}
+    mode = modes.get(type(layer).__name__, "constant")
+    return read_call(replace(question, name="pad", arguments={"pad": layer.padding, "mode": mode}))
+
+
+def _called(name: str, *fields: str, **others: Any) -> Rule:
+    """The rule of a torch function, whose arguments the layer keeps under their names."""
+
+    def rule(layer: Any, question: Question) -> Reading:
+        arguments = {field: getattr(layer, field) for field in fields} | others
+        return read_call(replace(question, name=name, arguments=arguments))
+
+    return rule
+
+
+def _instance_norm(layer: nn.InstanceNorm2d, question: Question) -> Reading:
+    """Statistics of each image, unless it has kept running ones."""
+    arguments = {"running_mean": layer.running_mean, "use_input_stats": not layer.track_running_stats}
+    return read_call(replace(question, name="instance_norm", arguments=arguments))
+
+
+def _upsample(layer: nn.Upsample, question: Question) -> Reading:
+    """`interpolate`, with the numbers of the layer."""
+    return _called("interpolate", "size", "scale_factor", "mode")(layer, question)
+
+
+def _channels_alone(layer: nn.Module, question: Question) -> Reading:
+    """At each position a function of its channels, whose axis comes second."""
+    return not_known(type(layer).__name__) if 1 in question.grid.axes else ((Pointwise(),), question.grid)
+
+
+RULES: dict[type[nn.Module], Rule] = {
+    AdaptivePolyphase2d: _adaptive,
+    AliasFreeActivation: _alias_free,
+    BlurPool2d: _blur,
+    CircularMaxPool2d: _circular_max,
+    DetailPreservingPool2d: _detail,
+    GlobalMeanPool: _global_mean,
+    LearnedPolyphase2d: _adaptive,
+    LowPassPool2d: _low_pass,
+    MaxBlurPool2d: _max_blur,
+    PrimaryCapsules: _primary_capsules,
+    RoutedCapsules: _routed_capsules,
+    nn.CircularPad2d: _padded,
+    nn.ConstantPad2d: _padded,
+    nn.GroupNorm: _called("group_norm"),
+    nn.InstanceNorm2d: _instance_norm,
+    nn.LocalResponseNorm: _channels_alone,
+    nn.PixelShuffle: _called("pixel_shuffle"),
+    nn.PixelUnshuffle: _called("pixel_unshuffle", "downscale_factor"),
+    nn.ReflectionPad2d: _padded,
+    nn.ReplicationPad2d: _padded,
+    nn.Softmax2d: _called("softmax", dim=1),
+    nn.Unflatten: _called("unflatten"),
+    nn.Upsample: _upsample,
+    nn.UpsamplingNearest2d: _upsample,
+    nn.ZeroPad2d: _padded,
+}
+
+# Layers that the trace keeps whole; others of this project are followed into.
+LEAVES = (*(kind for kind in RULES if kind.__module__.startswith("shiftproof.")), PolyphaseUnpool2d)

@@ -1,0 +1,181 @@
+"""The numeric certificate: how far computed answers are from what a law says of exact ones."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from shiftproof.certify._moves import Moves
+from shiftproof.certify._operations import Pair
+
+# Images that one call of the network gets, in pixels.
+BATCH_PX = 1 << 19
+# The worst of many moves, over the one pass in which rounding is measured; and the least that is allowed.
+TIMES_MEASURED = 16
+LEAST_EPS = 64
+
+# From the answer to the images as they are, and a move, to the answer that the law says.
+Expected = Callable[[Tensor, Pair], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """How far the answers to moved images are from the law, in one dtype.
+
+    Args:
+        dtype: Such as `float64`.
+        change: The largest difference of a number in an answer.
+        relative: The same, in units of the largest number in any answer.
+        tolerance: How much of `relative` rounding may explain.
+        n_flips: Images and moves for which the predicted class is another one; None for answers that are
+            no logits.
+    """
+
+    dtype: str
+    change: float
+    relative: float
+    tolerance: float
+    n_flips: int | None
+
+    @property
+    def within(self) -> bool:
+        """Whether rounding may explain it. What is no number is not explained."""
+        return self.relative <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One law, checked.
+
+    Args:
+        law: `circular`, `interior`, or `none`: the change under circular shifts by whole pixels, where
+            nothing is proved of them.
+        n_images: How many.
+        n_moves: Moves of each image.
+        n_possible: Moves that there are.
+        float64: In which the law is judged.
+        own: In the dtype of the model, if that is another one.
+    """
+
+    law: str
+    n_images: int
+    n_moves: int
+    n_possible: int
+    float64: Deviation
+    own: Deviation | None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether float64 agrees with the law; None where there is no law to agree with."""
+        return None if self.law == "none" else self.float64.within
+
+
+@dataclass(frozen=True, eq=False)
+class Precisions:
+    """A network in several dtypes, and how much rounding changes its answers.
+
+    Args:
+        float64, float32: Copies in evaluation mode.
+        own: Dtype of the model.
+        narrows: Whether it rounds to fewer digits by itself.
+        rounding: Largest difference of answers in float32 and float64, in units of the largest number.
+    """
+
+    float64: nn.Module
+    float32: nn.Module
+    own: torch.dtype
+    narrows: bool
+    rounding: float
+
+    @classmethod
+    def of(cls, module: nn.Module, images: Tensor, *, narrows: bool) -> Precisions:
+        """Copies of a module in evaluation mode, measured on images; the module stays as it is.
+
+        Args:
+            module: Images to an answer.
+            images: (n, C, H, W), float64.
+            narrows: As in the class.
+        """
+        floats = (t.dtype for t in [*module.parameters(), *module.buffers()] if t.is_floating_point())
+        own = next(floats, torch.float32)
+        wide, narrow = copy.deepcopy(module).double().eval(), copy.deepcopy(module).float().eval()
+        exact, rounded = answers(wide, images), answers(narrow, images.float())
+        return cls(wide, narrow, own, narrows, _relative(rounded.double() - exact, exact))
+
+    def tolerance(self, dtype: torch.dtype) -> float:
+        """What rounding may explain, relative to the largest number of an answer.
+
+        The rounding of one pass was measured in float32, and shrinks with the digits of the dtype: its
+        machine epsilon. 16 times that, for the worst of many passes, and no less than 64 epsilon.
+        """
+        finest = torch.float32 if self.narrows else torch.float64
+        eps = max(torch.finfo(dtype).eps, torch.finfo(finest).eps)
+        measured = self.rounding * eps / torch.finfo(torch.float32).eps
+        return max(TIMES_MEASURED * measured, LEAST_EPS * eps)
+
+
+def check(law: str, moves: Moves, networks: Precisions, expected: Expected | None = None) -> Check:
+    """Ask a network about moved images, and compare with what a law says.
+
+    Args:
+        law: As in `Check`.
+        moves: Images, and where they go.
+        networks: The network.
+        expected: What the law says; by default that the answer stays.
+    """
+    expected = expected or (lambda answer, offset_px: answer)
+    own = None
+    if networks.own == torch.float32:
+        own = _deviation(networks.float32, torch.float32, moves, networks, expected)
+    return Check(
+        law,
+        len(moves.images),
+        len(moves.offsets_px),
+        moves.n_possible,
+        _deviation(networks.float64, torch.float64, moves, networks, expected),
+        own,
+    )
+
+
+def _deviation(
+    network: nn.Module, dtype: torch.dtype, moves: Moves, networks: Precisions, expected: Expected
+) -> Deviation:
+    still = answers(network, moves.images.to(dtype))
+    change = torch.zeros((), dtype=torch.float64)
+    largest = still.double().abs().max()
+    n_flips = 0
+    for offset_px in moves.offsets_px:
+        answer, said = answers(network, moves.moved(offset_px).to(dtype)), expected(still, offset_px)
+        # `maximum` hands on what is no number, and so does all that follows.
+        change = torch.maximum(change, (answer.double() - said.double()).abs().max())
+        largest = torch.maximum(largest, answer.double().abs().max())
+        if still.ndim == 2:
+            n_flips += int((answer.argmax(1) != said.argmax(1)).sum())
+    relative = float(change / largest) if largest > 0 else float(change)
+    return Deviation(
+        str(dtype).removeprefix("torch."),
+        float(change),
+        relative,
+        networks.tolerance(dtype),
+        n_flips if still.ndim == 2 else None,
+    )
+
+
+@torch.inference_mode()
+def answers(network: nn.Module, images: Tensor) -> Tensor:
+    """What a network answers, batch by batch; on the CPU."""
+    parameters = [*network.parameters(), *network.buffers()]
+    device = parameters[0].device if parameters else torch.device("cpu")
+    height, width = images.shape[2:]
+    size = max(1, BATCH_PX // (height * width))
+    # Each batch is a copy: a network may overwrite what it is given.
+    return torch.cat([network(batch.to(device, copy=True)).cpu() for batch in torch.split(images, size)])
+
+
+def _relative(difference: Tensor, to: Tensor) -> float:
+    largest = float(to.abs().max())
+    return float(difference.abs().max()) / largest if largest else 0.0

@@ -1,0 +1,273 @@
+"""What a step of a network does to positions, as far as laws of shifts need to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Pair = tuple[int, int]
+Axis = Literal[0, 1]
+AXES: tuple[Axis, Axis] = (0, 1)
+WORDS = ("down", "right")
+
+# What lies outside of maps. Without padding it does not matter.
+Border = Literal["zeros", "edge", "reflect", "circular"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the positions of maps lie in a tensor.
+
+    Args:
+        size: Rows and columns of positions.
+        axes: The axis of each, counted from 0; None where there is no such axis, since the size is 1. Both
+            are the same where rows follow each other on one axis.
+    """
+
+    size: Pair
+    axes: tuple[int | None, int | None]
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether all positions lie on one axis."""
+        return self.axes[0] is not None and self.axes[0] == self.axes[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a step does to positions."""
+
+    def __str__(self) -> str:
+        return type(self).__name__.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Images(Operation):
+    """The images themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise(Operation):
+    """At each position the same function of what all inputs have there, and of values without positions.
+
+    Args:
+        linear: Whether it is a sum of multiples of its maps, and a constant: it then also commutes with
+            shifts by fractions of a position.
+    """
+
+    linear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slide(Operation):
+    """A window that looks at the same way at every stride-th position: convolutions, pools, crops, borders.
+
+    Args:
+        taps: Positions that a window looks at.
+        stride: Positions from one window to the next.
+        before, after: Positions that are added outside; below 0 for those that are cut off.
+        border: What is added.
+        dilation: Positions from one tap to the next.
+        ceil: Whether a window may begin inside and end outside of what was added.
+        linear: As in `Pointwise`.
+        rigid: Whether its sizes follow from the size of the images.
+    """
+
+    taps: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    before: Pair = (0, 0)
+    after: Pair = (0, 0)
+    border: Border = "zeros"
+    dilation: Pair = (1, 1)
+    ceil: bool = False
+    linear: bool = False
+    rigid: bool = False
+
+    def extent(self, axis: Axis) -> int:
+        """Positions from the first to the last tap."""
+        return self.dilation[axis] * (self.taps[axis] - 1) + 1
+
+    def n_outputs(self, axis: Axis, length: int) -> int:
+        """Windows along an axis of that length."""
+        padded = length + self.before[axis] + self.after[axis]
+        stride = self.stride[axis]
+        n = (padded - self.extent(axis) + (stride - 1 if self.ceil else 0)) // stride + 1
+        if self.ceil and (n - 1) * stride >= length + self.before[axis]:
+            n -= 1  # As torch does: a window may not begin in the border behind.
+        return n
+
+    def reads(self, axis: Axis, length: int, window: int) -> set[int]:
+        """The positions that a window looks at, its border resolved."""
+        first = window * self.stride[axis] - self.before[axis]
+        taps = (first + tap * self.dilation[axis] for tap in range(self.taps[axis]))
+        return {source for tap in taps if (source := self._source(tap, length)) is not None}
+
+    def _source(self, position: int, length: int) -> int | None:
+        """Where the number at a position comes from; None for a zero."""
+        if 0 <= position < length:
+            return position
+        if self.border == "edge":
+            return min(max(position, 0), length - 1)
+        if self.border == "circular":
+            return position % length
+        if self.border == "reflect" and length > 1:
+            place = position % (2 * length - 2)
+            return min(place, 2 * length - 2 - place)
+        return None
+
+    def __str__(self) -> str:
+        kernel = f"{_by(self.taps)}" if self.taps != (1, 1) else "1 × 1"
+        parts = [kernel]
+        if self.stride != (1, 1):
+            parts.append(f"stride {_by(self.stride)}")
+        if self.dilation != (1, 1):
+            parts.append(f"dilation {_by(self.dilation)}")
+        return ", ".join(parts)
+
+    @property
+    def padding(self) -> str:
+        """The border in words, empty where there is none."""
+        if not any((*self.before, *self.after)):
+            return ""
+        if min(*self.before, *self.after) < 0:
+            return "crop"
+        width = _by(self.before) if self.before == self.after else f"{_by(self.before)}, {_by(self.after)}"
+        return f"{self.border} {width}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce(Operation):
+    """All positions of some axes become one, whatever their order: mean, sum, maximum.
+
+    Args:
+        axes: Whether rows, and columns, are reduced.
+        linear: As in `Pointwise`.
+        rigid: Whether it reads all positions only for images of this size.
+    """
+
+    axes: tuple[bool, bool] = (True, True)
+    linear: bool = True
+    rigid: bool = False
+
+    def __str__(self) -> str:
+        return "over all positions" if all(self.axes) else "over one axis"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalise(Operation):
+    """Each position beside statistics of all positions, whatever their order: GroupNorm, softmax over maps.
+
+    Args:
+        axes: Whether the statistics are over rows, and columns.
+    """
+
+    axes: tuple[bool, bool] = (True, True)
+
+    def __str__(self) -> str:
+        return "statistics of all positions" if all(self.axes) else "statistics of one axis"
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter(Operation):
+    """Positions become features: each counts for itself from here on."""
+
+    def __str__(self) -> str:
+        return "flatten"
+
+
+@dataclass(frozen=True, slots=True)
+class Finer(Operation):
+    """Each position becomes a block of positions that depends on it alone.
+
+    Args:
+        factor: Rows and columns of a block.
+    """
+
+    factor: Pair
+
+    def __str__(self) -> str:
+        return f"{_by(self.factor)} finer"
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive(Operation):
+    """One position of each block, the same in all blocks, which the content chooses."""
+
+    stride: Pair
+
+    def __str__(self) -> str:
+        return f"adaptive stride {_by(self.stride)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choose(Operation):
+    """Which position of each block; the first input decides, the others where it leaves that open."""
+
+    stride: Pair
+
+    def __str__(self) -> str:
+        return f"choice for stride {_by(self.stride)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Take(Operation):
+    """The position of each block that a choice names: maps first, then the choice."""
+
+    stride: Pair
+
+    def __str__(self) -> str:
+        return f"adaptive stride {_by(self.stride)}, shared choice"
+
+
+@dataclass(frozen=True, slots=True)
+class Unpool(Operation):
+    """Each position put back where a choice says that it came from: maps first, then the choice."""
+
+    stride: Pair
+
+    def __str__(self) -> str:
+        return f"adaptive unpool {_by(self.stride)}"
+
+
+@dataclass(frozen=True, slots=True)
+class AliasFree(Operation):
+    """A function of each number on an ideally finer grid.
+
+    Args:
+        factor: How many times finer.
+    """
+
+    factor: int
+
+    def __str__(self) -> str:
+        return f"on a grid {self.factor} × finer"
+
+
+@dataclass(frozen=True, slots=True)
+class LowPass(Operation):
+    """An ideal low-pass, and every stride-th position."""
+
+    stride: Pair
+
+    def __str__(self) -> str:
+        return f"ideal low-pass, stride {_by(self.stride)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Function(Operation):
+    """Any function of values without positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Operation):
+    """Something of which nothing is claimed.
+
+    Args:
+        reason: A sentence for a reader.
+    """
+
+    reason: str
+
+
+def _by(pair: Pair) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]} × {pair[1]}"

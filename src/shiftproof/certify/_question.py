@@ -1,0 +1,71 @@
+"""What a rule is asked: a call of one input that has positions; and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shiftproof.certify._operations import Grid, Operation, Pair, Pointwise, Unknown
+from shiftproof.certify._relabel import Shape
+
+# What it does to positions, one after the other, and where they lie after it.
+Reading = tuple[tuple[Operation, ...], Grid | None]
+LINEAR = Pointwise(linear=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call of one input that has positions.
+
+    Args:
+        name: As in `shiftproof.dense.Call`.
+        arguments: All but its input; what is known of them is put in.
+        grid: Where the positions of its input lie.
+        before: Shape of its input; empty where it is a tuple of tensors.
+        after: Shape of its answer; empty where that is a tuple of tensors.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    grid: Grid
+    before: Shape
+    after: Shape
+
+    def number(self, name: str, otherwise: Any = None) -> Any:
+        """An argument, or what stands for None and for an absent one."""
+        value = self.arguments.get(name)
+        return otherwise if value is None else value
+
+    def dims(self) -> list[int]:
+        """The axes that `dim` names, counted from 0; all where there is none."""
+        dim = self.arguments.get("dim")
+        if dim is None or dim == []:
+            return list(range(len(self.before)))
+        listed = list(dim) if isinstance(dim, list | tuple) else [dim]
+        return [axis % len(self.before) for axis in listed]
+
+
+Rule = Callable[[Question], Reading]
+
+
+def unknown(reason: str) -> Reading:
+    """Nothing is claimed, and why."""
+    return (Unknown(reason),), None
+
+
+def not_known(name: str) -> Reading:
+    """What to say about an operation that has no rule."""
+    if "ttention" in name or "ransformer" in name:
+        return unknown("Attention weighs all positions, and what follows it may know where they are.")
+    return unknown(f"What `{name or 'it'}` does to positions is not known here.")
+
+
+def pair(value: Any) -> Pair:
+    """(down, right); one number stands for both."""
+    down, right = value if isinstance(value, list | tuple) and len(value) == 2 else (_only(value),) * 2
+    return int(down), int(right)
+
+
+def _only(value: Any) -> Any:
+    return value[0] if isinstance(value, list | tuple) else value

@@ -1,0 +1,260 @@
+"""From a traced network to steps whose effect on positions is known, or known to be unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from shiftproof.certify import _layer_rules
+from shiftproof.certify._operations import (
+    Choose,
+    Function,
+    Grid,
+    Images,
+    Operation,
+    Pointwise,
+    Take,
+    Unpool,
+)
+from shiftproof.certify._question import LINEAR, Question, Reading, not_known, unknown
+from shiftproof.certify._torch_rules import read_call
+from shiftproof.dense import Call, NotPlanned, Trace, call_of, layer_call, trace
+from shiftproof.layers import AdaptivePolyphase2d, LearnedPolyphase2d, Polyphase2d, PolyphaseUnpool2d
+from shiftproof.zoo import ImageShape
+
+# What can be asked about a tensor without looking at its numbers.
+SIZES = ("device", "dim", "dtype", "is_cuda", "ndim", "numel", "shape", "size")
+CHOOSE, TAKE = vars(Polyphase2d)["choose"], vars(Polyphase2d)["take"]
+# What gives its first input back in evaluation mode, by the place of its code.
+IDENTITIES = ("torchvision.ops.stochastic_depth.stochastic_depth",)
+# Casts to fewer digits than float64 has.
+NARROWING = ("bfloat16", "float", "half", "to", "type", "type_as")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """A step that depends on the images.
+
+    Args:
+        layer: Where it happens.
+        node: In the graph.
+        operations: What it does to positions, one after the other.
+        inputs: The steps that it reads, in the order in which its operation counts them.
+        grid: Where positions lie after it; None where there are none, or nothing is known.
+    """
+
+    layer: str
+    node: fx.Node
+    operations: tuple[Operation, ...]
+    inputs: tuple[fx.Node, ...]
+    grid: Grid | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steps:
+    """All steps of a network, the images first and the answer last.
+
+    Args:
+        steps: In the order in which they run.
+        shapes: Of what they give, for a batch of two.
+        narrows: Whether some step rounds to fewer digits than float64 has.
+    """
+
+    steps: tuple[Step, ...]
+    shapes: dict[fx.Node, tuple[int, ...]]
+    narrows: bool
+
+
+def read_network(module: nn.Module, image_shape: ImageShape) -> Steps | NotPlanned:
+    """Every step of a network in evaluation mode, or why it cannot be followed."""
+    found = trace(
+        module,
+        image_shape,
+        leaves=_layer_rules.LEAVES,
+        methods=((Polyphase2d, "choose"), (Polyphase2d, "take")),
+        any_answer=True,
+    )
+    if isinstance(found, NotPlanned):
+        return found
+    reader = _Reader(found)
+    steps = tuple(step for node in found.nodes if (step := reader.read(node)) is not None)
+    narrows = any(node.op != "placeholder" and str(node.target) in NARROWING for node in found.nodes)
+    return Steps(steps, dict(found.shapes), narrows)
+
+
+class _Reader:
+    """What is known of the steps so far: which depend on the images, and where positions lie."""
+
+    def __init__(self, traced: Trace) -> None:
+        self._traced = traced
+        self._grids: dict[fx.Node, Grid | None] = {}
+
+    def read(self, node: fx.Node) -> Step | None:
+        if node.op == "output":
+            return None
+        if node.op == "placeholder":
+            height, width = self._traced.shapes[node][2:]
+            return self._step(node, ((Images(),), Grid((height, width), (2, 3))), ())
+        call = self._call(node)
+        sources = tuple(source for source in node.all_input_nodes if source in self._grids)
+        if not sources or call.name in SIZES:
+            return None
+        if all(self._grids[source] is None for source in sources) and not _is_choice(node):
+            return self._step(node, ((Function(),), None), sources)
+        return self._step(node, self._reading(node, call, sources), self._ordered(node, sources))
+
+    def _step(self, node: fx.Node, reading: Reading, inputs: tuple[fx.Node, ...]) -> Step:
+        operations, grid = reading
+        self._grids[node] = grid
+        return Step(self._traced.layer_of(node), node, operations, inputs, grid)
+
+    def _call(self, node: fx.Node) -> Call:
+        if node.op == "call_module":
+            return layer_call(node, self._traced.module)
+        return Call("get_attr") if node.op == "get_attr" else call_of(node)
+
+    def _ordered(self, node: fx.Node, sources: tuple[fx.Node, ...]) -> tuple[fx.Node, ...]:
+        """Inputs as the arguments have them, where their order counts."""
+        if not _is_choice(node) and self._layer(node, PolyphaseUnpool2d) is None:
+            return sources
+        return tuple(value for value in node.args if isinstance(value, fx.Node) and value in self._grids)
+
+    def _layer(self, node: fx.Node, kind: type[nn.Module]) -> nn.Module | None:
+        if node.op != "call_module":
+            return None
+        layer = self._traced.module.get_submodule(str(node.target))
+        return layer if type(layer) is kind else None
+
+    def _reading(self, node: fx.Node, call: Call, sources: tuple[fx.Node, ...]) -> Reading:
+        if _is_choice(node):
+            return self._choice(node)
+        unpool = self._layer(node, PolyphaseUnpool2d)
+        if isinstance(unpool, PolyphaseUnpool2d):
+            height, width = self._traced.shapes[node][2:]
+            return (Unpool(unpool.stride),), Grid((height, width), (2, 3))
+        if _name_of(node.target) in IDENTITIES:
+            return (LINEAR,), self._grids[sources[0]]
+        if call.function is not None or call.name == "cat":
+            return self._elementwise(node, call, sources)
+        if len(sources) > 1:
+            return not_known(call.name)
+        (source,) = sources
+        grid = self._grids[source]
+        assert grid is not None
+        arguments = {name: self._value(value) for name, value in call.arguments.items() if name != "input"}
+        question = Question(
+            call.name,
+            arguments,
+            grid,
+            self._traced.shapes.get(source, ()),
+            self._traced.shapes.get(node, ()),
+        )
+        if node.op == "call_module":
+            layer = self._traced.module.get_submodule(str(node.target))
+            rule = _layer_rules.RULES.get(type(layer))
+            if rule is not None and len(node.args) == 1 and not node.kwargs:
+                return rule(layer, question)
+        return read_call(question)
+
+    def _value(self, argument: Any) -> Any:
+        """An argument with what does not depend on the images put in."""
+
+        def known(node: fx.Node) -> Any:
+            if node in self._traced.constants:
+                return self._traced.constants[node]
+            return self._traced.numbers.get(node, node)
+
+        return fx.node.map_arg(argument, known)
+
+    def _choice(self, node: fx.Node) -> Reading:
+        """A call of `choose` or `take`, of which the layer is the first argument."""
+        layer = self._traced.numbers.get(node.args[0])  # type: ignore[arg-type]
+        if type(layer) not in (AdaptivePolyphase2d, LearnedPolyphase2d) or node.kwargs:
+            return unknown("How it chooses is not known.")
+        if any(value not in self._grids for value in node.args[1:]):
+            return unknown("It chooses by something that does not come from the images.")
+        assert isinstance(layer, Polyphase2d)
+        if layer.training:
+            return unknown("In training mode it mixes phases.")
+        if node.target is CHOOSE:
+            return (Choose(layer.stride),), None
+        height, width = self._traced.shapes[node][2:]
+        return (Take(layer.stride),), Grid((height, width), (2, 3))
+
+    def _elementwise(self, node: fx.Node, call: Call, sources: tuple[fx.Node, ...]) -> Reading:
+        """A function of the numbers of several tensors at the same place, or a concatenation of channels."""
+        shape = self._traced.shapes.get(node)
+        if shape is None:
+            return not_known(call.name)
+        grid = self._common(sources, shape)
+        if grid is None:
+            return unknown("It combines values of different places.")
+        if call.name == "cat":
+            dim = self._value(call.arguments.get("dim", 0))
+            axis = dim % len(shape) if isinstance(dim, int) else 0
+            if axis == 0 or axis in grid.axes:
+                return unknown("It puts more positions beside those of the maps, such as a class token.")
+        if not all(self._is_flat(n, grid, len(shape)) for n in node.all_input_nodes):
+            return unknown(
+                "It combines maps with numbers that differ between positions, such as a positional embedding."
+            )
+        return (Pointwise(self._is_linear(call)),), grid
+
+    def _common(self, sources: Sequence[fx.Node], shape: tuple[int, ...]) -> Grid | None:
+        """Where the positions of several maps lie in their common answer."""
+        rows: set[int | None] = set()
+        columns: set[int | None] = set()
+        size = [1, 1]
+        for source in sources:
+            grid = self._grids[source]
+            if grid is None:
+                continue
+            if len(self._traced.shapes.get(source, shape)) != len(shape):
+                return None
+            for axis, places in ((0, rows), (1, columns)):
+                if grid.size[axis] > 1:
+                    places.add(grid.axes[axis])
+                    if size[axis] not in (1, grid.size[axis]):
+                        return None
+                    size[axis] = grid.size[axis]
+        if len(rows) > 1 or len(columns) > 1:
+            return None
+        found = Grid((size[0], size[1]), (next(iter(rows), None), next(iter(columns), None)))
+        if found.axes != (None, None):
+            return found
+        return next(grid for source in sources if (grid := self._grids[source]) is not None)
+
+    def _is_flat(self, node: fx.Node, grid: Grid, n_axes: int) -> bool:
+        """Whether an input without positions has one number for all of them."""
+        if self._grids.get(node) is not None:
+            return True
+        if node not in self._traced.shapes:
+            return isinstance(self._traced.numbers.get(node), int | float | torch.dtype)
+        shape = self._traced.shapes[node]
+        padded = (1,) * (n_axes - len(shape)) + shape
+        axes = {axis for axis in grid.axes if axis is not None}
+        return len(padded) == n_axes and all(padded[axis] == 1 for axis in axes)
+
+    def _is_linear(self, call: Call) -> bool:
+        if call.name in ("add", "cat", "neg", "rsub", "sub", "subtract"):
+            return True
+        found: list[fx.Node] = []
+        fx.node.map_arg((call.args, dict(call.kwargs)), found.append)
+        one = sum(self._grids.get(node) is not None for node in found) == 1
+        if call.name in ("mul", "multiply"):
+            return one
+        divided = isinstance(call.args[0], fx.Node) and self._grids.get(call.args[0]) is not None
+        divides = call.name in ("div", "divide", "true_divide", "truediv") and not call.kwargs
+        return one and divides and divided
+
+
+def _name_of(target: object) -> str:
+    return f"{getattr(target, '__module__', '')}.{getattr(target, '__name__', '')}"
+
+
+def _is_choice(node: fx.Node) -> bool:
+    return node.op == "call_function" and node.target in (CHOOSE, TAKE)

@@ -1,0 +1,150 @@
+"""Where positions go when axes are merged, split, moved or cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from shiftproof.certify._operations import Grid, Pair, Slide
+
+Shape = tuple[int, ...]
+
+
+def reshaped(before: Shape, after: Shape, grid: Grid) -> Grid | None:
+    """The grid after a reshape, or None where positions are mixed with other things.
+
+    An axis survives where there is one of the same length that has as many numbers before it.
+
+    Example:
+        >>> reshaped((2, 6, 4, 5), (2, 3, 2, 20), Grid((4, 5), (2, 3)))
+        Grid(size=(4, 5), axes=(3, 3))
+        >>> reshaped((2, 6, 4, 5), (2, 120), Grid((4, 5), (2, 3))) is None
+        True
+    """
+    if before[0] != after[0] or math.prod(before) != math.prod(after):
+        return None
+    height, width = grid.size
+    starts = _starts(before, grid)
+    rows, columns = (
+        _find(after, start, size) if start is not None else None
+        for start, size in zip(starts, grid.size, strict=True)
+    )
+    lone_row, lone_column = height == 1, width == 1
+    if (rows is not None or lone_row) and (columns is not None or lone_column) and rows != columns:
+        return _checked(Grid(grid.size, (rows, columns)))
+    adjacent = starts[0] is not None and starts[1] == starts[0] * height
+    joint = _find(after, starts[0], height * width) if starts[0] is not None and adjacent else None
+    return None if joint is None else Grid(grid.size, (joint, joint))
+
+
+def _starts(shape: Shape, grid: Grid) -> tuple[int | None, int | None]:
+    """How many numbers there are before rows, and before columns, in the order of a reshape."""
+    rows, columns = grid.axes
+    if rows is not None and grid.is_joint:
+        start = math.prod(shape[:rows])
+        return start, start * grid.size[0]
+    return (
+        None if rows is None else math.prod(shape[:rows]),
+        None if columns is None else math.prod(shape[:columns]),
+    )
+
+
+def _find(shape: Shape, start: int, size: int) -> int | None:
+    """The axis of that length before which there are that many numbers; never that of the images."""
+    found = (
+        axis for axis in range(1, len(shape)) if math.prod(shape[:axis]) == start and shape[axis] == size
+    )
+    return next(found, None)
+
+
+def _checked(grid: Grid) -> Grid | None:
+    return None if grid.axes == (None, None) else grid
+
+
+def permuted(order: Sequence[int], grid: Grid) -> Grid | None:
+    """The grid after axes change places: output axis i is input axis order[i]; None if images move."""
+    places = [axis % len(order) for axis in order]
+    if sorted(places) != list(range(len(order))) or places[0] != 0:
+        return None
+    rows, columns = (None if axis is None else places.index(axis) for axis in grid.axes)
+    return Grid(grid.size, (rows, columns))
+
+
+def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | None:
+    """What indexing does: to positions, if anything, and where they lie after it.
+
+    None where it asks for something else than slices of positions.
+
+    Example:
+        >>> slide, grid = cut((slice(None), 0, slice(1, None), slice(None, None, 2)), (2, 3, 6, 6),
+        ...                   Grid((6, 6), (2, 3)))
+        >>> slide.before, slide.after, slide.stride, grid
+        ((-1, 0), (0, 0), (1, 2), Grid(size=(5, 3), axes=(1, 2)))
+    """
+    items = _items(index, len(before))
+    if items is None:
+        return None
+    axis, kept = 0, 0
+    places: dict[int, int] = {}
+    cuts: dict[int, tuple[int, int, int]] = {}
+    for item in items:
+        if item is None:
+            kept += 1
+            continue
+        touches = axis in grid.axes
+        whole = item == slice(None) or (
+            isinstance(item, slice) and item.indices(before[axis]) == (0, before[axis], 1)
+        )
+        if axis == 0 and not whole:
+            return None
+        if isinstance(item, slice):
+            start, stop, step = item.indices(before[axis])
+            if touches and not whole:
+                if grid.is_joint or step < 1 or stop <= start:
+                    return None
+                cuts[axis] = (start, stop, step)
+            places[axis] = kept
+            kept += 1
+        elif isinstance(item, int) and not touches:
+            pass
+        else:
+            return None
+        axis += 1
+    rows, columns = (None if place is None else places[place] for place in grid.axes)
+    if not cuts:
+        return None, Grid(grid.size, (rows, columns))
+    slide = _crop(cuts, before, grid)
+    size = (slide.n_outputs(0, grid.size[0]), slide.n_outputs(1, grid.size[1]))
+    return slide, Grid(size, (rows, columns))
+
+
+def _items(index: Any, n_axes: int) -> list[Any] | None:
+    """One item for each axis, and None for each new one; None if there is more to it."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    if any(not (item is None or item is Ellipsis or isinstance(item, int | slice)) for item in items):
+        return None
+    if any(isinstance(item, bool) for item in items):
+        return None
+    n_given = sum(1 for item in items if item is not None and item is not Ellipsis)
+    rest = [slice(None)] * (n_axes - n_given)
+    if Ellipsis in items:
+        place = items.index(Ellipsis)
+        return [*items[:place], *rest, *items[place + 1 :]]
+    return [*items, *rest]
+
+
+def _crop(cuts: dict[int, tuple[int, int, int]], before: Shape, grid: Grid) -> Slide:
+    starts, ends, steps = [], [], []
+    for axis in grid.axes:
+        length = 1 if axis is None else before[axis]
+        start, stop, step = (0, length, 1) if axis is None or axis not in cuts else cuts[axis]
+        starts.append(-start)
+        ends.append(stop - length)
+        steps.append(step)
+    return Slide(stride=_pair(steps), before=_pair(starts), after=_pair(ends), linear=True)
+
+
+def _pair(numbers: list[int]) -> Pair:
+    first, second = numbers
+    return first, second

@@ -1,0 +1,81 @@
+"""The network as both laws see it, step by step, for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import fx
+
+from shiftproof.certify import _circular_facts as circular
+from shiftproof.certify._certificate import Stage
+from shiftproof.certify._circular import CircularPass
+from shiftproof.certify._interior import InteriorPass, Local
+from shiftproof.certify._operations import Function, Images, Pair, Pointwise, Slide, Unknown
+from shiftproof.certify._reading import Step
+
+LOST = "nothing known"
+STAYS = "stays"
+
+
+def stages_of(steps: Sequence[Step], rolled: CircularPass, moved: InteriorPass) -> tuple[Stage, ...]:
+    """Steps that do more than something to each number, and the first one."""
+    return tuple(_stage(step, rolled, moved) for step in steps if _is_shown(step))
+
+
+def _is_shown(step: Step) -> bool:
+    return not all(isinstance(operation, Pointwise | Function) for operation in step.operations)
+
+
+def _stage(step: Step, rolled: CircularPass, moved: InteriorPass) -> Stage:
+    shown = [operation for operation in step.operations if not isinstance(operation, Pointwise)]
+    padding = next((o.padding for o in shown if isinstance(o, Slide) and o.padding), "")
+    images = isinstance(shown[0], Images)
+    words = "; ".join(
+        "not known" if isinstance(operation, Unknown) else str(operation) for operation in shown
+    )
+    return Stage(
+        "images" if images else step.layer,
+        "" if images else words,
+        padding,
+        step.grid.size if step.grid else None,
+        _stride(step.node, rolled, moved),
+        _rolls(step.node, rolled),
+        _moves(step.node, moved),
+    )
+
+
+def _stride(node: fx.Node, rolled: CircularPass, moved: InteriorPass) -> Pair | None:
+    local = moved.facts.get(node)
+    if isinstance(local, Local):
+        return local.cones[0].stride, local.cones[1].stride
+    fact = rolled.facts.get(node)
+    if not isinstance(fact, circular.Rolls):
+        return None
+    down, right = (size / turn.period for size, turn in zip(moved.image_px, fact.turns, strict=True))
+    return (int(down), int(right)) if down % 1 == right % 1 == 0 else None
+
+
+def _rolls(node: fx.Node, rolled: CircularPass) -> str:
+    if node not in rolled.facts:
+        return LOST
+    fact = rolled.facts[node]
+    if isinstance(fact, circular.Chosen):
+        return "a choice"
+    if fact is None or fact.stays:
+        return STAYS
+    if fact.choice is not None:
+        return f"rolls as {fact.choice.layer} chose"
+    down, right = (f"{turn.step % turn.period}" for turn in fact.turns)
+    return f"rolls by {down}" if down == right else f"rolls by {down}, {right}"
+
+
+def _moves(node: fx.Node, moved: InteriorPass) -> str:
+    if node not in moved.facts:
+        return LOST
+    fact = moved.facts[node]
+    if fact is None:
+        return STAYS
+    (top, bottom), (left, right) = (cone.margin_px for cone in fact.cones)
+    if len({top, bottom, left, right}) == 1:
+        return f"moves, margin {top}"
+    return f"moves, margin {top}+{bottom}, {left}+{right}"

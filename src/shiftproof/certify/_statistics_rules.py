@@ -1,0 +1,105 @@
+"""What sums and statistics do to positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from shiftproof.certify._operations import Grid, Normalise, Pointwise, Reduce
+from shiftproof.certify._question import LINEAR, Question, Reading, Rule, not_known, unknown
+
+
+def _batch_norm(question: Question) -> Reading:
+    if question.number("training", False) or question.arguments.get("running_mean") is None:
+        return unknown("It has no statistics of its own: the answer to an image depends on the others.")
+    return ((LINEAR,), question.grid) if 1 not in question.grid.axes else not_known("batch_norm")
+
+
+def _layer_norm(question: Question) -> Reading:
+    shape = question.number("normalized_shape")
+    n_axes = len(shape) if isinstance(shape, list | tuple) else 1
+    first = len(question.before) - n_axes
+    if first < 1:
+        return unknown("It normalises over images.")
+    over = _over(range(first, len(question.before)), question.grid)
+    for name in ("weight", "bias"):
+        tensor = question.arguments.get(name)
+        if isinstance(tensor, Tensor) and any(over) and not _alike(tensor, question, first):
+            return unknown(f"Its {name} differs between positions.")
+    return _statistics(over, question.grid)
+
+
+def _alike(tensor: Tensor, question: Question, first: int) -> bool:
+    """Whether a tensor has the same number at all positions."""
+    for axis in {axis for axis in question.grid.axes if axis is not None and axis >= first}:
+        beginning = tensor.detach().narrow(axis - first, 0, 1)
+        if not bool((tensor.detach() == beginning).all()):
+            return False
+    return True
+
+
+def _group_norm(question: Question) -> Reading:
+    if 1 in question.grid.axes:
+        return not_known(question.name)
+    return _statistics((True, True), question.grid)
+
+
+def _instance_norm(question: Question) -> Reading:
+    if 1 in question.grid.axes:
+        return not_known(question.name)
+    by_itself = question.number("use_input_stats", True) or question.arguments.get("running_mean") is None
+    return _statistics((True, True), question.grid) if by_itself else ((LINEAR,), question.grid)
+
+
+def _softmax(question: Question) -> Reading:
+    n_axes = len(question.before)
+    axis = question.number("dim", 1 if n_axes in (2, 4) else 0) % n_axes
+    if axis == 0:
+        return unknown("It compares images with each other.")
+    return _statistics(_over([axis], question.grid), question.grid)
+
+
+def _reduction(question: Question) -> Reading:
+    axes, grid = set(question.dims()), question.grid
+    linear = question.name in ("mean", "sum")
+    over = _over(sorted(axes), grid)
+    if all(reduced or place is None for reduced, place in zip(over, grid.axes, strict=True)):
+        return (Reduce(linear=linear),), None
+    if 0 in axes:
+        return unknown("It mixes images.")
+    keeps = len(question.after) == len(question.before)
+    sizes, places = [], []
+    for reduced, place, size in zip(over, grid.axes, grid.size, strict=True):
+        gone = place is None or reduced
+        sizes.append(1 if gone else size)
+        places.append(
+            None if place is None or reduced else place if keeps else place - sum(a < place for a in axes)
+        )
+    operation = Reduce(over, linear) if any(over) else Pointwise(linear)
+    return (operation,), Grid((sizes[0], sizes[1]), (places[0], places[1]))
+
+
+def _over(axes: Sequence[int] | range, grid: Grid) -> tuple[bool, bool]:
+    return grid.axes[0] in axes, grid.axes[1] in axes
+
+
+def _statistics(over: tuple[bool, bool], grid: Grid) -> Reading:
+    return (Normalise(over) if any(over) else Pointwise(),), grid
+
+
+STATISTICS: dict[str, Rule] = {
+    "amax": _reduction,
+    "amin": _reduction,
+    "batch_norm": _batch_norm,
+    "group_norm": _group_norm,
+    "instance_norm": _instance_norm,
+    "layer_norm": _layer_norm,
+    "log_softmax": _softmax,
+    "logsumexp": _reduction,
+    "mean": _reduction,
+    "softmax": _softmax,
+    "std": _reduction,
+    "sum": _reduction,
+    "var": _reduction,
+}

@@ -1,0 +1,152 @@
+"""What windows do to positions: convolutions, pools, borders, and maps that become finer."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from shiftproof.certify._operations import Border, Finer, Grid, Pair, Reduce, Slide
+from shiftproof.certify._question import LINEAR, Question, Reading, Rule, not_known, pair, unknown
+
+BORDERS: dict[str, Border] = {
+    "zeros": "zeros",
+    "constant": "zeros",
+    "replicate": "edge",
+    "reflect": "reflect",
+    "circular": "circular",
+}
+
+
+def slid(slide: Slide, question: Question) -> Reading:
+    """A window over maps (N, C, H, W), with the size that it leaves checked against what torch gave."""
+    if question.grid.axes != (2, 3) or len(question.after) != 4:
+        return unknown(f"`{question.name}` slides over other axes than those of images.")
+    size = (slide.n_outputs(0, question.grid.size[0]), slide.n_outputs(1, question.grid.size[1]))
+    if size != question.after[2:]:
+        return unknown(f"The size after `{question.name}` is not what its numbers say.")
+    return (slide,), Grid(size, (2, 3))
+
+
+def _conv(question: Question) -> Reading:
+    weight = question.arguments["weight"]
+    if not isinstance(weight, Tensor) or weight.ndim != 4:
+        return not_known(question.name)
+    taps = (weight.shape[2], weight.shape[3])
+    dilation = pair(question.number("dilation", 1))
+    padding = question.number("padding", 0)
+    border = BORDERS.get(question.number("padding_mode", "zeros"))
+    if border is None:
+        return not_known(question.name)
+    before = after = (0, 0)
+    if padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, taps, strict=True)]
+        before = (total[0] // 2, total[1] // 2)
+        after = (total[0] - before[0], total[1] - before[1])
+    elif padding != "valid":
+        before = after = pair(padding)
+    slide = Slide(taps, pair(question.number("stride", 1)), before, after, border, dilation, linear=True)
+    return slid(slide, question)
+
+
+def _pool(question: Question) -> Reading:
+    if question.number("return_indices", False):
+        return unknown("It also returns where its maxima are.")
+    taps, padding = pair(question.number("kernel_size")), pair(question.number("padding", 0))
+    slide = Slide(
+        taps,
+        pair(question.number("stride") or taps),
+        padding,
+        padding,
+        dilation=pair(question.number("dilation", 1)),
+        ceil=bool(question.number("ceil_mode", False)),
+        linear=question.name == "avg_pool2d",
+    )
+    everything = taps == question.grid.size and not any(padding) and slide.dilation == (1, 1)
+    if everything and question.grid.axes == (2, 3):
+        return (Reduce(linear=slide.linear, rigid=True),), None
+    return slid(slide, question)
+
+
+def _adaptive_pool(question: Question) -> Reading:
+    if question.number("return_indices", False):
+        return unknown("It also returns where its maxima are.")
+    if question.grid.axes != (2, 3) or len(question.after) != 4:
+        return not_known(question.name)
+    size, kept = question.grid.size, (question.after[2], question.after[3])
+    linear = question.name == "adaptive_avg_pool2d"
+    if kept == (1, 1):
+        return (Reduce(linear=linear),), None
+    if kept == size:
+        return (LINEAR,), question.grid
+    if any(length % n for length, n in zip(size, kept, strict=True)):
+        return unknown(f"Windows over {_of(size)} positions that leave {_of(kept)} differ in size.")
+    alone = (kept[0] == 1, kept[1] == 1)
+    windows = tuple(1 if one else length // n for one, length, n in zip(alone, size, kept, strict=True))
+    slide = Slide(pair(windows), pair(windows), linear=linear, rigid=True)
+    operations = (Reduce(alone, linear), slide) if any(alone) else (slide,)
+    return operations, Grid(kept, (2, 3))
+
+
+def _of(size: Pair) -> str:
+    return f"{size[0]} × {size[1]}"
+
+
+def _pad(question: Question) -> Reading:
+    amounts = list(question.arguments["pad"])
+    border = BORDERS.get(question.number("mode", "constant"))
+    if border is None or len(amounts) % 2:
+        return not_known("pad")
+    by_axis = {
+        len(question.before) - 1 - place: (amounts[2 * place], amounts[2 * place + 1])
+        for place in range(len(amounts) // 2)
+    }
+    if by_axis.get(0, (0, 0)) != (0, 0):
+        return unknown("It adds images.")
+    if question.grid.is_joint:
+        return not_known("pad")
+    margins = [by_axis.get(axis, (0, 0)) if axis is not None else (0, 0) for axis in question.grid.axes]
+    if not any(any(margin) for margin in margins):
+        return (LINEAR,), question.grid
+    slide = Slide(
+        before=(margins[0][0], margins[1][0]),
+        after=(margins[0][1], margins[1][1]),
+        border=border,
+        linear=True,
+    )
+    size = (slide.n_outputs(0, question.grid.size[0]), slide.n_outputs(1, question.grid.size[1]))
+    return (slide,), Grid(size, question.grid.axes)
+
+
+def _interpolate(question: Question) -> Reading:
+    if question.number("mode", "nearest") != "nearest" or question.grid.axes != (2, 3):
+        return unknown("Between positions it interpolates, and near the border it cannot.")
+    factors = question.number("scale_factor", 1)
+    if any(factor % 1 for factor in (factors if isinstance(factors, list | tuple) else [factors])):
+        return unknown("Its factor is no whole number, so that blocks differ in size.")
+    return _finer(question)
+
+
+def _finer(question: Question) -> Reading:
+    if question.grid.axes != (2, 3) or len(question.after) != 4:
+        return not_known(question.name)
+    size, after = question.grid.size, (question.after[2], question.after[3])
+    if any(n % length for length, n in zip(size, after, strict=True)):
+        return unknown(f"{_of(size)} positions do not become {_of(after)} in the same way everywhere.")
+    return (Finer((after[0] // size[0], after[1] // size[1])),), Grid(after, (2, 3))
+
+
+def _unshuffle(question: Question) -> Reading:
+    block = pair(question.arguments["downscale_factor"])
+    return slid(Slide(block, block), question)
+
+
+WINDOWS: dict[str, Rule] = {
+    "adaptive_avg_pool2d": _adaptive_pool,
+    "adaptive_max_pool2d": _adaptive_pool,
+    "avg_pool2d": _pool,
+    "conv2d": _conv,
+    "interpolate": _interpolate,
+    "max_pool2d": _pool,
+    "pad": _pad,
+    "pixel_shuffle": _finer,
+    "pixel_unshuffle": _unshuffle,
+}

@@ -1,0 +1,102 @@
+"""Where an experiment keeps what it has finished, and whom it tells how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from shiftproof._digest import Json
+from shiftproof._files import write_atomically
+from shiftproof.data import LabelledImages
+from shiftproof.engine import Channel, Run, Unit
+from shiftproof.train import Progress, Recipe, fit, load_network
+from shiftproof.zoo import Network
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Lab:
+    """What an experiment is given.
+
+    Args:
+        run: Holds finished units; what is there is not computed again.
+        device: Where to compute.
+        channel: Takes news of the progress, and passes on a request to stop.
+        pool: Workers, one thread per operation.
+    """
+
+    run: Run
+    device: torch.device
+    channel: Channel
+    pool: Executor
+
+    def found_or_made(self, unit: Unit, make: Callable[[], Mapping[str, Tensor]]) -> Tensors:
+        """The tensors of a unit: read, or else made and kept.
+
+        Args:
+            unit: Names everything that the tensors depend on.
+            make: Computes them; called only where they are not there.
+        """
+        path = self.run.units.path(unit)
+        if not path.is_file():
+            self.channel.check_stop()
+            made = {name: tensor.detach().cpu().contiguous() for name, tensor in make().items()}
+            write_atomically(path, save(made))
+        return load_file(path)
+
+    def trained(
+        self,
+        build: Callable[[], Network],
+        data: LabelledImages,
+        recipe: Recipe,
+        *,
+        seed: int,
+        label: str,
+        start: Mapping[str, Json] | None = None,
+    ) -> tuple[Network, Unit]:
+        """A trained network and the unit that it is, found or trained; resumes after its last epoch.
+
+        Args:
+            build: Makes the network as it is before training.
+            data: Training images.
+            recipe: Settings of the training.
+            seed: Of order and dropout.
+            label: What is trained, for whoever watches.
+            start: What else `build` depends on than the network's name, the seed and the data.
+        """
+        network = build()
+        spec: dict[str, Json] = {
+            "network": network.name,
+            "recipe": recipe.model_dump(mode="json"),
+            "seed": seed,
+            "device": self.device.type,
+            "torch": torch.__version__,
+            "start": dict(start or {}),
+        }
+        unit = Unit("train", spec, {"data": data.digest})
+        if not self.run.units.has(unit):
+            partial_path = self.run.units.partial_path(unit)
+
+            def tell(progress: Progress) -> None:
+                self.channel.send((label, progress))
+
+            fit(
+                network,
+                data,
+                recipe,
+                seed=seed,
+                device=self.device,
+                pool=self.pool,
+                checkpoint=partial_path,
+                on_progress=tell,
+                check_stop=self.channel.check_stop,
+            )
+            partial_path.replace(self.run.units.path(unit))
+            self.channel.send((label, None))
+        return load_network(self.run.units.path(unit)).to(self.device), unit

@@ -1,0 +1,119 @@
+"""`shiftproof certify`: for which shifts the answer of a network is certain not to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shiftproof.cli import _audit_options as o
+from shiftproof.cli._output import Exit, print_json, results
+from shiftproof.cli._request import model_request
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from shiftproof.adapters import Classifier
+    from shiftproof.certify import Certificate
+
+HELP = (
+    "Prove for which shifts a network's answer cannot change, and check the proof by numbers.\n\n"
+    "It reads the layers of the network: borders, strides, what combines their maps, and the head. What it "
+    "does not know it names, and proves nothing past it. DATA are images to check on beside random ones.\n\n"
+    "Exit codes: 0 something is proved and the numbers agree, 1 the numbers disagree with the proof, 2 a "
+    "mistake in what was asked, 3 nothing is proved."
+)
+
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATA]", help="Images to check on beside random ones; as for `shiftproof audit`."
+    ),
+]
+Limit = Annotated[int, typer.Option(help="Check on so many images of DATA.", rich_help_panel=o.WHAT)]
+Images = Annotated[
+    int, typer.Option("--random", help="Check on so many random images.", rich_help_panel=o.WHAT)
+]
+Moves = Annotated[
+    int | None,
+    typer.Option("--moves", help="Check so many shifts at most; default: by size.", rich_help_panel=o.WHAT),
+]
+Numeric = Annotated[
+    bool, typer.Option("--numeric/--no-numeric", help="Check the proof by numbers.", rich_help_panel=o.WHAT)
+]
+
+
+def certify(
+    model: o.Model,
+    data: Data = None,
+    limit: Limit = 4,
+    images: Images = 4,
+    moves: Moves = None,
+    numeric: Numeric = True,
+    seed: o.Seed = 0,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    scale: o.Scale = None,
+    size: o.Size = None,
+    resize: o.Resize = None,
+    channels: o.Channels = None,
+    channels_last: o.ChannelsLast = None,
+    logits: o.Logits = None,
+    weights: o.Weights = None,
+    model_arg: o.Arguments = None,
+    untrained: o.Untrained = False,
+    trust: o.Trust = False,
+    as_json: o.Json = False,
+) -> None:
+    """Prove for which shifts a network's answer cannot change, and check the proof by numbers."""
+    from shiftproof.adapters import load_classifier
+    from shiftproof.certify import certify as prove
+    from shiftproof.report import print_certificate, read_certificate
+
+    classifier = load_classifier(
+        model,
+        model_request(
+            trust=trust,
+            weights=weights,
+            model_arg=model_arg,
+            mean=mean,
+            std=std,
+            scale=scale,
+            size=size,
+            resize=resize,
+            channels=channels,
+            channels_last=channels_last,
+            logits=logits,
+            untrained=untrained,
+        ),
+    )
+    shown = _images(classifier, data, limit, seed)
+    found = prove(classifier, images=shown, n_images=images, n_moves=moves, numeric=numeric, seed=seed)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_certificate(read_certificate(found.to_dict()), results)
+    raise typer.Exit(_exit(found))
+
+
+def _images(classifier: Classifier, data: str | None, limit: int, seed: int) -> Tensor | None:
+    from shiftproof.data import load_images
+
+    if data is None:
+        return None
+    framing = classifier.framing
+    images = load_images(
+        data,
+        image_shape=framing.image_shape,
+        resize_px=framing.resize_px,
+        resampling=framing.resampling,
+        limit=limit,
+        seed=seed,
+    )
+    return images.pixels(slice(0, limit))
+
+
+def _exit(found: Certificate) -> Exit:
+    if found.holds is False:
+        return Exit.GATE_FAILED
+    return Exit.INCOMPLETE if found.verdict == "nothing" else Exit.OK

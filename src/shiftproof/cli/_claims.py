@@ -1,0 +1,80 @@
+"""`shiftproof claims`: every claim of the article, run and judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
+
+if TYPE_CHECKING:
+    from shiftproof.claims import ClaimsResult
+
+Preset = Annotated[str, typer.Option(help="quick (minutes on two cores) or full (days; resumable).")]
+Out = Annotated[Path | None, typer.Option(help="Run directory; by default a new one in runs/.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compute everything again.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Networks of the tables at a time, a process each; default: the cores, or 1."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def claims(
+    preset: Preset = "quick",
+    out: Out = None,
+    fresh: Fresh = False,
+    device: Device = "auto",
+    workers: Workers = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the article's twelve claims, and judge each: reproduced, partly, not reproduced.
+
+    Stop it at any time: the same command goes on where it was.
+    """
+    from shiftproof._device import choose_device, describe_environment
+    from shiftproof._files import write_atomically
+    from shiftproof._text import record_text
+    from shiftproof._threads import available_cores
+    from shiftproof.claims import load_preset, run_claims
+    from shiftproof.cli._progress import watching
+    from shiftproof.report import claims_markdown, print_claims, read_claims
+
+    size, chosen = load_preset(preset), choose_device(device)
+    config = {"claims": size.config(), "environment": describe_environment(chosen)}
+    processes = workers or (available_cores() if chosen.type == "cpu" else 1)
+    with (
+        run_directory("claims", config, out=out, fresh=fresh) as run,
+        stoppable() as stop,
+        watching(messages, quiet=quiet) as watcher,
+    ):
+        found = run_claims(size, run, device=chosen, workers=processes, watcher=watcher, stop=stop)
+        checked = read_claims(found.record)
+        write_atomically(run.folder / "report.md", claims_markdown(checked))
+        _draw(found, run.folder / "figures")
+    if as_json:
+        print_json(record_text(found.record))
+    else:
+        print_claims(checked, results)
+        results.print(f"Every statement: {run.folder / 'report.md'}", soft_wrap=True)
+    if checked.status == "incomplete":
+        raise typer.Exit(Exit.INCOMPLETE)
+
+
+def _draw(found: ClaimsResult, folder: Path) -> None:
+    """The figures of the experiments; a report is whole without them."""
+    from shiftproof._figures import image_bytes
+    from shiftproof.cli._figures import write_figures
+    from shiftproof.errors import MissingDependencyError
+
+    try:
+        figures: dict[str, Any] = {f"{name}.svg": image_bytes(figure) for name, figure in found.figures()}
+    except MissingDependencyError as error:
+        messages.print(f"No figures: {error}", soft_wrap=True)
+        return
+    write_figures(figures, folder)

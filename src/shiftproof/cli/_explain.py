@@ -1,0 +1,148 @@
+"""`shiftproof explain`: which layer of a network loses translation invariance, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shiftproof._text import record_text
+from shiftproof.cli import _audit_options as o
+from shiftproof.cli._figures import check_drawable
+from shiftproof.cli._output import messages, print_json, results
+from shiftproof.cli._request import model_request
+
+if TYPE_CHECKING:
+    from shiftproof.explain import Explanation
+
+HELP = (
+    "Measure which layers of a network lose translation invariance, why, and how much.\n\n"
+    "Images are shown as they are and moved; the feature maps of each layer are moved back and compared. "
+    "What a layer adds to the error of its inputs is split into downsampling, border, non-linearity, head "
+    "and what is left."
+)
+
+Limit = Annotated[int, typer.Option(help="Use so many images, drawn at random.", rich_help_panel=o.WHAT)]
+MaxShift = Annotated[
+    int | None,
+    typer.Option(
+        "--max-shift-px",
+        help="Longest shift; by default a seventh of the image, and half of it for multiples of strides.",
+        rich_help_panel=o.WHAT,
+    ),
+]
+Border = Annotated[
+    str,
+    typer.Option(
+        help="What comes in from outside: zeros, edge, reflect or circular.",
+        metavar="NAME",
+        rich_help_panel=o.WHAT,
+    ),
+]
+Remedies = Annotated[
+    int,
+    typer.Option(
+        help="Of how many layers to measure what another one in their place would gain.",
+        rich_help_panel=o.WHAT,
+    ),
+]
+Figure = Annotated[
+    Path | None,
+    typer.Option(
+        help="Draw what each layer loses, by cause, as SVG, or PNG by its suffix.",
+        metavar="FILE",
+        rich_help_panel=o.RUN,
+    ),
+]
+
+
+def explain(
+    model: o.Model,
+    data: o.Data,
+    limit: Limit = 32,
+    max_shift_px: MaxShift = None,
+    border: Border = "zeros",
+    remedies: Remedies = 3,
+    seed: o.Seed = 0,
+    max_bad: o.MaxBad = 0.01,
+    confidence: o.Confidence = 0.95,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    scale: o.Scale = None,
+    size: o.Size = None,
+    resize: o.Resize = None,
+    channels: o.Channels = None,
+    channels_last: o.ChannelsLast = None,
+    logits: o.Logits = None,
+    weights: o.Weights = None,
+    class_names: o.ClassNames = None,
+    model_arg: o.Arguments = None,
+    untrained: o.Untrained = False,
+    trust: o.Trust = False,
+    device: o.Device = "auto",
+    batch_size: o.BatchSize = None,
+    figure: Figure = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Measure which layers of a network lose translation invariance, why, and how much."""
+    from shiftproof.audits import AuditOptions, ask
+    from shiftproof.explain import explain as explain_network
+    from shiftproof.shifts import check_border
+
+    if figure is not None:
+        check_drawable("--figure")
+    request = model_request(
+        trust=trust,
+        weights=weights,
+        model_arg=model_arg,
+        mean=mean,
+        std=std,
+        scale=scale,
+        size=size,
+        resize=resize,
+        channels=channels,
+        channels_last=channels_last,
+        logits=logits,
+        class_names=class_names,
+        untrained=untrained,
+    )
+    options = AuditOptions(limit=limit, seed=seed, max_bad=max_bad, confidence=confidence, device=device)
+    question = ask(model, data, options, request=request)
+    found = explain_network(
+        question.classifier,
+        question.images,
+        limit=limit,
+        max_shift_px=max_shift_px,
+        border=check_border(border),
+        n_remedies=remedies,
+        confidence=confidence,
+        device=device,
+        batch_size=batch_size,
+        on_step=(lambda step: None) if quiet else _say,
+    )
+    if figure is not None:
+        _draw(found, figure)
+    _show(found.to_dict(), as_json)
+
+
+def _say(step: str) -> None:
+    messages.print(f"{step} …", soft_wrap=True, markup=False)
+
+
+def _draw(found: Explanation, path: Path) -> None:
+    from shiftproof._figures import image_bytes
+    from shiftproof._files import write_atomically
+
+    write_atomically(path, image_bytes(found.plot()[0], "png" if path.suffix.lower() == ".png" else "svg"))
+    messages.print(f"Figure: {path}", soft_wrap=True, markup=False)
+
+
+def _show(record: dict[str, Any], as_json: bool) -> None:
+    from shiftproof.report import print_explanation, read_explanation
+
+    if as_json:
+        print_json(record_text(record))
+    else:
+        print_explanation(read_explanation(record), results)

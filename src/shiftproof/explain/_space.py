@@ -1,0 +1,96 @@
+"""Where the answer of a layer lies in the image: layout, stride, and the pixels that a position sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+from torch import Tensor
+
+# Channels before rows and columns, or after; `l` is rows and columns as one axis.
+Layout = Literal["nchw", "nhwc", "ncl", "nlc"]
+Pair = tuple[Fraction, Fraction]
+# Class tokens and registers stand before the positions of a transformer.
+MOST_EXTRA_TOKENS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The positions of feature maps, as places in the image.
+
+    Args:
+        layout: Order of the axes.
+        channels: Features at each position.
+        size: Positions, (down, right).
+        stride: Pixels of the image from one position to the next, (down, right); below 1 after upsampling.
+        first: First pixel that position (0, 0) sees, (down, right); negative where it sees a border.
+        last: Last pixel that it sees; None, as `first`, where a position sees the whole image or it is
+            not known what.
+        n_extra: Tokens before the positions, which have no place in the image.
+    """
+
+    layout: Layout
+    channels: int
+    size: tuple[int, int]
+    stride: Pair = (Fraction(1), Fraction(1))
+    first: Pair | None = (Fraction(0), Fraction(0))
+    last: Pair | None = (Fraction(0), Fraction(0))
+    n_extra: int = 0
+
+    def maps(self, answer: Tensor) -> Tensor:
+        """The positions as (N, C, H, W), without the tokens before them."""
+        if self.layout == "nchw":
+            return answer
+        if self.layout == "nhwc":
+            return answer.permute(0, 3, 1, 2)
+        tokens = answer if self.layout == "ncl" else answer.transpose(1, 2)
+        channels = tokens.shape[1]
+        return tokens[:, :, self.n_extra :].reshape(len(tokens), channels, *self.size)
+
+    @property
+    def blind(self) -> Space:
+        """The same, of which it is not known what a position sees."""
+        return replace(self, first=None, last=None)
+
+
+def arranged(shape: Sequence[int], parent: Space) -> Space | None:
+    """Layout and size of an answer whose input was laid out as `parent`; None where it has no positions.
+
+    Where a shape can be read in two ways, the layout of the input is kept.
+
+    Example:
+        >>> parent = Space("nchw", 64, (14, 14))
+        >>> arranged((2, 197, 64), parent).layout, arranged((2, 64), parent)
+        ('nlc', None)
+    """
+    readings = [found for layout in _order(parent, shape) if (found := _read(shape, layout, parent))]
+    exact = [r for r in readings if r.size == parent.size and r.channels == parent.channels]
+    same_size = [r for r in readings if r.size == parent.size]
+    return next(iter([*exact, *same_size, *readings]), None)
+
+
+def _order(parent: Space, shape: Sequence[int]) -> list[Layout]:
+    if len(shape) == 4:
+        last = parent.layout in ("nhwc", "nlc")
+        return ["nhwc", "nchw"] if last else ["nchw", "nhwc"]
+    first = parent.layout in ("nchw", "ncl")
+    return ["ncl", "nlc"] if first else ["nlc", "ncl"]
+
+
+def _read(shape: Sequence[int], layout: Layout, parent: Space) -> Space | None:
+    if len(shape) != len(layout) or 0 in shape:
+        return None
+    channels = shape[layout.index("c")]
+    if "l" in layout:
+        n_extra = shape[layout.index("l")] - parent.size[0] * parent.size[1]
+        if not 0 <= n_extra <= MOST_EXTRA_TOKENS:
+            return None
+        return replace(parent.blind, layout=layout, channels=channels, n_extra=n_extra)
+    size = (shape[layout.index("h")], shape[layout.index("w")])
+    if "l" in parent.layout and size != parent.size:
+        return None
+    if layout != parent.layout and size != parent.size:  # Another order is believed only if it fits.
+        return None
+    return replace(parent.blind, layout=layout, channels=channels, size=size, n_extra=0)

@@ -1,0 +1,115 @@
+"""The verdicts on the article's claims: a table, and below it every statement with what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shiftproof.report._markdown import escaped, table
+from shiftproof.report._record import Line, StrictRecord, read_record
+
+MARKS = {True: "yes", False: "no", None: "open"}
+COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red"}
+
+
+class CheckRecord(StrictRecord):
+    """A statement of a claim; `effect` is the number that decides, with its interval."""
+
+    says: Line
+    holds: bool | None
+    found: Line
+    effect: Mapping[str, Any] | None
+    source: Line
+
+
+class ClaimRecord(StrictRecord):
+    """A claim with its verdict."""
+
+    number: int
+    claim: Line
+    verdict: Literal["reproduced", "partly", "not reproduced"]
+    sentence: Line
+    checks: tuple[CheckRecord, ...]
+
+
+class ClaimsRecord(StrictRecord):
+    """`report.json` of a run of the claims."""
+
+    schema_version: Literal[1]
+    kind: Literal["claims"]
+    status: Literal["complete", "incomplete"]
+    preset: str
+    preset_summary: Line
+    environment: Mapping[str, Any]
+    config: Mapping[str, Any]
+    claims: tuple[ClaimRecord, ...]
+    experiments: Mapping[str, Any]
+    errors: Mapping[str, Line]
+
+
+def read_claims(source: Path | Mapping[str, Any]) -> ClaimsRecord:
+    """A record from a file or as it is.
+
+    Raises:
+        DataError: It is not the record of a run of the claims.
+    """
+    return read_record(source, ClaimsRecord, "the record of the claims")
+
+
+def print_claims(record: ClaimsRecord, console: Console) -> None:
+    """The table of verdicts; details are in the Markdown report."""
+    console.print(Text(claims_headline(record), style="bold"))
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_lines=False)
+    shown.add_column("#", justify="right")
+    shown.add_column("claim", ratio=3)
+    shown.add_column("verdict", no_wrap=True)
+    shown.add_column("what was found", ratio=5)
+    for claim in record.claims:
+        shown.add_row(
+            str(claim.number),
+            Text(claim.claim),
+            Text(claim.verdict, style=COLOURS[claim.verdict]),
+            Text(claim.sentence),
+        )
+    console.print(shown)
+    for note in claims_notes(record):
+        console.print(Text(note, style="dim"))
+
+
+def claims_markdown(record: ClaimsRecord) -> str:
+    """Headline, the table of verdicts, and every statement with its source."""
+    rows = [[str(c.number), escaped(c.claim), f"**{c.verdict}**", escaped(c.sentence)] for c in record.claims]
+    lines = [f"**{escaped(claims_headline(record))}**", ""]
+    lines += table(["#", "claim", "verdict", "what was found"], rows, left=4)
+    lines += ["", *(f"- {escaped(note)}" for note in claims_notes(record))]
+    for claim in record.claims:
+        lines += ["", f"### {claim.number}. {escaped(claim.claim)}", ""]
+        statements = [
+            [escaped(check.says), MARKS[check.holds], escaped(check.found), escaped(check.source)]
+            for check in claim.checks
+        ]
+        lines += table(["statement", "holds", "found", "shown by"], statements, left=4)
+    return "\n".join(lines) + "\n"
+
+
+def claims_headline(record: ClaimsRecord) -> str:
+    """How many claims came out how."""
+    words = [claim.verdict for claim in record.claims]
+    counts = ", ".join(f"{words.count(word)} {word}" for word in COLOURS if word in words)
+    return f"{len(words)} claims of the article: {counts}."
+
+
+def claims_notes(record: ClaimsRecord) -> list[str]:
+    """What a reader has to know about all of them."""
+    notes = [
+        "reproduced: every statement of the claim holds; partly: some do; not reproduced: none does. "
+        "A statement holds where the whole 95 % interval does.",
+        f"Preset {record.preset}: {record.preset_summary}.",
+    ]
+    return notes + [f"{name} failed: {error}" for name, error in record.errors.items()]

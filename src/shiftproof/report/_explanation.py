@@ -1,0 +1,205 @@
+"""Which layers lose translation invariance, and why: in the terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.text import Text
+
+from shiftproof._text import counted, percent
+from shiftproof.report._audit_markdown import capped
+from shiftproof.report._audit_record import Estimated, ModelRecord
+from shiftproof.report._audit_terminal import new_table, print_heading
+from shiftproof.report._markdown import escaped, table
+from shiftproof.report._numbers import NO_NUMBER
+from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, read_record
+
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+MOST_SENTENCES = 10
+MOST_ROWS = 20
+SHORT = {"downsampling": "down", "border": "border", "non-linearity": "non-lin", "head": "head"}
+
+
+class LayerRowRecord(BaseModel):
+    """One layer; see `shiftproof.explain.LayerRow`."""
+
+    model_config = _STRICT
+
+    layer: Line
+    kind: Line
+    stride_px: tuple[float, float]
+    size: tuple[int, int] | None
+    errors: Mapping[Line, Estimated]
+    increase: EstimateRecord
+    split: Mapping[Line, float]
+    share: float
+    sentence: Line
+    remedy: Line | None
+    remedy_removes: float | None
+    not_applicable: Line | None
+
+
+class ImageSetRecord(BaseModel):
+    """The images that were shown."""
+
+    model_config = _STRICT
+
+    name: Line
+    n_images: int
+    image_shape: tuple[int, int, int]
+    digest: Line
+
+
+class ExplanationRecord(BaseModel):
+    """A whole network; see `shiftproof.explain.Explanation`."""
+
+    model_config = _STRICT
+
+    schema_version: Literal[1]
+    kind: Literal["explanation"]
+    model: ModelRecord
+    data: ImageSetRecord
+    frame: Literal["interior", "circle"]
+    border: Line
+    offsets_px: tuple[tuple[float, float], ...]
+    n_images: int
+    image_loss: EstimateRecord
+    output_loss: EstimateRecord
+    output_errors: Mapping[Line, Estimated]
+    rows: tuple[LayerRowRecord, ...]
+    notes: tuple[Line, ...]
+
+
+def read_explanation(source: Path | Mapping[str, Any]) -> ExplanationRecord:
+    """An explanation's record from its JSON file or from the same as a mapping.
+
+    Raises:
+        DataError: Not such a file, or of another schema version.
+    """
+    return read_record(source, ExplanationRecord, "the record of an explanation")
+
+
+def print_explanation(record: ExplanationRecord, console: Console) -> None:
+    """Print who loses most in sentences, then the layers as they run, with what each adds by cause.
+
+    Args:
+        record: From `read_explanation`.
+        console: Where to.
+    """
+    headline, *about = _about(record)
+    console.print(Text(headline, style="bold"))
+    for line in about:
+        console.print(Text(line))
+    print_heading("Who loses it, and why", console)
+    for sentence in _sentences(record):
+        console.print(Text(sentence))
+    print_heading(_title(record), console)
+    drawn = new_table(_columns(record))
+    for row in _shown(record):
+        name, *cells = _cells(row)
+        drawn.add_row(Text(name), *map(Text, cells))
+    console.print(drawn)
+    for note in _notes(record):
+        console.print(Text(note, style="dim"))
+
+
+def explanation_markdown(record: ExplanationRecord) -> str:
+    """The same as Markdown of at most 200 kB.
+
+    Args:
+        record: From `read_explanation`.
+    """
+    return capped(_lines(record))
+
+
+def _lines(record: ExplanationRecord) -> Iterable[str]:
+    headline, *about = _about(record)
+    yield f"**{escaped(headline)}**"
+    for line in about:
+        yield from ("", escaped(line))
+    yield from ("", "### Who loses it, and why", "")
+    yield from (f"{number}. {escaped(sentence)}" for number, sentence in enumerate(_sentences(record), 1))
+    yield from ("", f"### {escaped(_title(record))}", "")
+    rows = [[escaped(cell) for cell in _cells(row)] for row in _shown(record)]
+    yield from table([escaped(name) for name in _columns(record)], rows)
+    yield ""
+    yield from (f"- {escaped(note)}" for note in _notes(record))
+
+
+def _about(record: ExplanationRecord) -> list[str]:
+    loss = record.output_loss
+    return [
+        f"{record.model.name}: when the image moves, the answer changes by {loss.value:.3g} of what another "
+        f"image would change ({loss.low:.3g} to {loss.high:.3g}).",
+        f"data: {record.data.name}, {counted(record.n_images, 'image')}; "
+        f"{counted(len(record.offsets_px), 'shift')}, border {record.border}; "
+        f"intervals of {100 * loss.confidence:g} %",
+        _by_cause(record),
+    ]
+
+
+def _by_cause(record: ExplanationRecord) -> str:
+    totals = {cause: sum(row.split[cause] for row in record.rows) for cause in _causes(record)}
+    return f"all layers together: {', '.join(f'{cause} {_signed(total)}' for cause, total in totals.items())}"
+
+
+def _causes(record: ExplanationRecord) -> list[str]:
+    return list(dict.fromkeys(cause for row in record.rows for cause in row.split))
+
+
+def _sentences(record: ExplanationRecord) -> list[str]:
+    losing = sorted((row for row in record.rows if row.share > 0), key=lambda row: -row.share)
+    return [row.sentence for row in losing[:MOST_SENTENCES]] or ["No layer loses anything."]
+
+
+def _title(record: ExplanationRecord) -> str:
+    shown = len(_shown(record))
+    which = "Layers" if shown == len(record.rows) else f"The {shown} of {len(record.rows)} layers that matter"
+    return f"{which}, in the order in which they run"
+
+
+def _shown(record: ExplanationRecord) -> list[LayerRowRecord]:
+    strongest = sorted(record.rows, key=lambda row: -sum(map(abs, row.split.values())))[:MOST_ROWS]
+    kept = {row.layer for row in strongest}
+    return [row for row in record.rows if row.layer in kept]
+
+
+def _columns(record: ExplanationRecord) -> list[str]:
+    return ["layer", "stride", "share", "adds", *(SHORT.get(cause, cause) for cause in _causes(record))]
+
+
+def _cells(row: LayerRowRecord) -> Sequence[str]:
+    down, right = row.stride_px
+    stride = f"{down:g}" if down == right else f"{down:g} × {right:g}"
+    split = [NO_NUMBER if row.not_applicable else _signed(value) for value in row.split.values()]
+    adds = NO_NUMBER if row.not_applicable else _signed(row.increase.value)
+    return [row.layer, stride, percent(row.share), adds, *split]
+
+
+def _signed(value: float) -> str:
+    """Three decimals with a sign; a dot where that is nothing."""
+    text = f"{value:+.3f}".replace("-", "−")
+    return "·" if text[1:] == "0.000" else text
+
+
+def _notes(record: ExplanationRecord) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for row in record.rows:
+        if row.not_applicable:
+            reasons.setdefault(row.not_applicable, []).append(row.layer)
+    partly = {
+        (condition, error.not_applicable)
+        for row in record.rows
+        for condition, error in row.errors.items()
+        if isinstance(error, NotApplicableRecord) and not row.not_applicable
+    }
+    return [
+        "Numbers are changes of a squared difference, 1 for another image; those that restore are negative.",
+        *record.notes,
+        *(f"Not measured, since {reason}: {', '.join(names)}." for reason, names in reasons.items()),
+        *(f"Of some layers there is no {name} error: {reason}." for name, reason in sorted(partly)),
+    ]

@@ -1,0 +1,92 @@
+"""`shiftproof explain` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from shiftproof.cli import main
+from shiftproof.data import load_data
+from shiftproof.errors import DataError
+from shiftproof.explain import explain
+from shiftproof.report import explanation_markdown, read_explanation
+from shiftproof.zoo import build_network
+
+COMMAND = ["explain", "zoo:cnn1", "demo:mnist", "--limit", "6", "--remedies", "0", "--quiet"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_layers_and_sentences_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, *COMMAND)
+    text = " ".join(out.split())
+    assert code == 0
+    assert err == ""
+    assert "`body.flatten` loses" in text
+    assert "from here on position is part of the features" in text
+    assert "body.pool1" in text
+    assert "untrained" in text
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_json_is_one_document_and_that_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, *COMMAND, "--json")
+    record = json.loads(out)
+    assert code == 0
+    assert run(capsys, *COMMAND, "--json")[1] == out, "equal commands have equal bytes"
+    checked = read_explanation(record)
+    assert [row.layer for row in checked.rows] == [row["layer"] for row in record["rows"]]
+    found = explain(build_network("cnn1"), load_data("mnist", "test").head(6), n_remedies=0).to_dict()
+    assert [row["kind"] for row in found["rows"]] == [row["kind"] for row in record["rows"]]  # type: ignore[union-attr, index, call-overload]
+    assert found["offsets_px"] == record["offsets_px"]
+
+
+def test_what_is_done_is_said_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    code, _, err = run(capsys, *COMMAND[:-1], "--figure", "f.svg")
+    assert code == 0
+    assert "comparing" in err
+    assert ElementTree.parse("f.svg").getroot().tag.endswith("svg")
+
+
+def test_a_name_with_markup_in_it_is_printed_as_it_is() -> None:
+    found = explain(build_network("cnn1"), load_data("mnist", "test").head(4), n_remedies=0).to_dict()
+    name = "<b>|[red]\x1b[2J"
+    record = {**found, "model": {**found["model"], "name": name}}  # type: ignore[dict-item]
+    text = explanation_markdown(read_explanation(record))
+    assert "&lt;b>\\|\\[red\\]" in text
+    assert "\x1b" not in text
+    assert "| body.flatten |" in text
+    with pytest.raises(DataError, match="the record of an explanation"):
+        read_explanation({**found, "schema_version": 2})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--limit", "1"], "`limit` of at least 2"),
+        (["--max-shift-px", "28"], "a longest shift from 1 to 27 px"),
+        (["--border", "nothing"], "border"),
+        (["--remedies", "-1"], "`n_remedies` of at least 0"),
+        (["--batch-size", "1"], "`batch_size` of at least 2"),
+    ],
+)
+def test_mistakes_are_explained_without_a_traceback(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *COMMAND, *arguments)
+    assert (code, out) == (2, "")
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
