@@ -150,9 +150,19 @@ def explained() -> str:
 
 
 def certified() -> str:
-    records = json.loads((RESULTS / "certificates.json").read_text())
-    lines = ["| network | what is proved |", "| --- | --- |"]
-    lines += [f"| `{record['network']}` | {record['verdict']} |" for record in records]
+    record = json.loads((RESULTS / "certificates.json").read_text())
+    lines = [
+        "| network | what is proved | largest change in float64 | seconds |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    for row in record["rows"]:
+        changes = [check["float64"]["relative"] for check in row["checks"]]
+        largest = f"{max(changes):.0e}" if changes else "–"
+        ended = row["circular"]["ended_by"]
+        why = (
+            f" `{ended['layer']}`: {ended['text']}" if row["headline"].startswith("Nothing") and ended else ""
+        )
+        lines.append(f"| `{row['network']}` | {row['headline']}{why} | {largest} | {row['seconds']:.1f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -6,12 +6,15 @@ import doctest
 import importlib.util
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from PIL import Image
+from tests.claims.test_run import tiny
 from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
@@ -65,7 +68,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("shiftproof")])
+def runnable() -> Iterator[ParameterSet]:
+    for command in COMMANDS:
+        if command.startswith("shiftproof"):
+            slow = command.startswith("shiftproof claims")
+            yield pytest.param(command, marks=pytest.mark.slow if slow else ())
+
+
+@pytest.mark.parametrize("command", runnable())
 def test_commands_run(
     command: str,
     place: Path,
@@ -85,6 +95,11 @@ def test_commands_run(
         if "--networks" not in rest:
             few = {"alternatives": "cnn2,cnn2-aps", str(tiny_study): "cnn1"}
             rest += ["--networks", few.get(rest[0] if rest else "", "dense-nn,cnn2")]
+    if verb == "claims":
+        monkeypatch.setattr("shiftproof.claims.load_preset", lambda name: tiny())
+        rest += ["--out", str(tmp_path / "run"), "--workers", "1"]
+    if verb == "explain":
+        rest += ["--limit", "4", "--remedies", "0"]
     if verb == "audit":
         rest += ["--limit", "20", "--out", str(tmp_path / "run")] if "--limit" not in rest else []
     assert main([verb, *rest]) == 0

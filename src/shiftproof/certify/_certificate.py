@@ -63,7 +63,8 @@ class InteriorLaw:
         answer: `invariant`; `equivariant` for an answer that is maps; None where the law ends before.
         layer: The last layer whose maps move with the content, or the one that asks for most distance.
         step_px: The content moves by multiples of this, (down, right).
-        before_px: Least distance of the content from the top, and from the left.
+        before_px: Least distance of the content from the top, and from the left; in images of `smallest_px`
+            where that is known.
         after_px: Least distance from the bottom, and from the right.
         is_empty: Whether the images are too small for any content to move.
         smallest_px: Size of images from which on it could; None where it can, or where that is not known.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Literal
 
@@ -14,7 +15,7 @@ from shiftproof.adapters import Classifier, Model, as_classifier, describe, eval
 from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
 from shiftproof.certify._circular import CircularFinding, find_circular
 from shiftproof.certify._circular_facts import Rolls
-from shiftproof.certify._interior import InteriorPass, Local, find_interior, smallest_px
+from shiftproof.certify._interior import InteriorPass, Local, find_interior, where_it_begins
 from shiftproof.certify._law import Reason
 from shiftproof.certify._moves import boxes, random_images, rolls
 from shiftproof.certify._numeric import Check, Precisions, check
@@ -26,8 +27,11 @@ from shiftproof.errors import ModelError, OptionError, ShapeError
 from shiftproof.zoo import ImageShape
 
 N_IMAGES = 4
-# As many moves as make so many pixels, by default: all of 4 images of 28 × 28 px, 19 of 224 × 224.
-BUDGET_PX = 4_000_000
+# As many moves as make so many pixels, by default: all of 4 images of 28 × 28 px, 12 of 224 × 224.
+BUDGET_PX = 2_500_000
+
+# Name of the model beside its preprocessing.
+MODEL = "model"
 
 REAL_ARITHMETIC = '"Proved" is meant in real arithmetic: computed answers differ by rounding.'
 ADAPTIVE = (
@@ -86,7 +90,7 @@ def certify(
         raise ShapeError(f"images of shape (n, {', '.join(map(str, shape))})", tuple(images.shape))
     module = _own_copy(_pipeline(classifier))
     with evaluating(module):
-        steps = read_network(module, shape)
+        steps = read_network(module, shape, inside=MODEL if isinstance(module, _Pipeline) else "")
         if isinstance(steps, NotPlanned):
             found = _not_followed(classifier, shape, steps)
         else:
@@ -139,9 +143,16 @@ def _pipeline(classifier: Classifier) -> nn.Module:
             cause="What a function or an exported graph does is not known layer by layer.",
             fix="Certify the PyTorch module that it was made from.",
         )
-    parts = [] if classifier.preprocess.is_identity else [classifier.preprocess]
-    picked = [] if classifier.logits is None else [_Picked(classifier.logits)]
-    return nn.Sequential(*parts, model, *picked) if parts or picked else model
+    if classifier.preprocess.is_identity and classifier.logits is None:
+        return model
+    layers = OrderedDict([("preprocess", classifier.preprocess), (MODEL, model)])
+    if classifier.logits is not None:
+        layers["logits"] = _Picked(classifier.logits)
+    return _Pipeline(layers)
+
+
+class _Pipeline(nn.Sequential):
+    """Preprocessing, `MODEL`, and what picks the logits."""
 
 
 class _Picked(nn.Module):
@@ -224,11 +235,11 @@ def _circular(finding: CircularFinding, steps: Steps, size_px: Pair) -> Circular
 
 
 def _interior(found: InteriorPass, steps: Steps) -> InteriorLaw:
-    final = found.final
     answer: Literal["invariant", "equivariant"] | None = None
     if found.lost is None:
         answer = "equivariant" if isinstance(found.answer, Local) else "invariant"
-    smallest = smallest_px(steps, found) if found.is_empty and answer is not None else None
+    larger = where_it_begins(steps, found) if found.is_empty and answer is not None else None
+    final = (larger or found).final
     return InteriorLaw(
         found.image_px,
         answer,
@@ -237,7 +248,7 @@ def _interior(found: InteriorPass, steps: Steps) -> InteriorLaw:
         final.before_px,
         final.after_px,
         found.is_empty,
-        smallest,
+        larger.image_px if larger else None,
         found.lost,
     )
 

@@ -200,8 +200,8 @@ def find_interior(steps: Steps, image_px: Pair) -> InteriorPass:
 LARGEST_PX = 1 << 14
 
 
-def smallest_px(steps: Steps, found: InteriorPass) -> Pair | None:
-    """The smallest size from which on there is a box to move, or None where that cannot be said.
+def where_it_begins(steps: Steps, found: InteriorPass) -> InteriorPass | None:
+    """The same for the smallest images that have room for a box to move; None where that cannot be said.
 
     Sizes grow by the total stride, so that windows fall as they do now.
     """
@@ -215,7 +215,7 @@ def smallest_px(steps: Steps, found: InteriorPass) -> Pair | None:
         if now.lost != found.lost:
             return None
         if not now.is_empty:
-            return sizes
+            return now
         needed = [
             before + after + step + 1
             for before, after, step in zip(

@@ -69,8 +69,14 @@ class Steps:
     narrows: bool
 
 
-def read_network(module: nn.Module, image_shape: ImageShape) -> Steps | NotPlanned:
-    """Every step of a network in evaluation mode, or why it cannot be followed."""
+def read_network(module: nn.Module, image_shape: ImageShape, *, inside: str = "") -> Steps | NotPlanned:
+    """Every step of a network in evaluation mode, or why it cannot be followed.
+
+    Args:
+        module: Images (N, C, H, W) to an answer.
+        image_shape: (C, H, W).
+        inside: A part of the module, whose layers are named as if it stood alone.
+    """
     found = trace(
         module,
         image_shape,
@@ -78,9 +84,10 @@ def read_network(module: nn.Module, image_shape: ImageShape) -> Steps | NotPlann
         methods=((Polyphase2d, "choose"), (Polyphase2d, "take")),
         any_answer=True,
     )
+    prefix = f"{inside}." if inside else ""
     if isinstance(found, NotPlanned):
-        return found
-    reader = _Reader(found)
+        return NotPlanned(found.layer.removeprefix(prefix), found.reason)
+    reader = _Reader(found, prefix)
     steps = tuple(step for node in found.nodes if (step := reader.read(node)) is not None)
     narrows = any(node.op != "placeholder" and str(node.target) in NARROWING for node in found.nodes)
     return Steps(steps, dict(found.shapes), narrows)
@@ -89,8 +96,9 @@ def read_network(module: nn.Module, image_shape: ImageShape) -> Steps | NotPlann
 class _Reader:
     """What is known of the steps so far: which depend on the images, and where positions lie."""
 
-    def __init__(self, traced: Trace) -> None:
+    def __init__(self, traced: Trace, prefix: str) -> None:
         self._traced = traced
+        self._prefix = prefix
         self._grids: dict[fx.Node, Grid | None] = {}
 
     def read(self, node: fx.Node) -> Step | None:
@@ -110,7 +118,7 @@ class _Reader:
     def _step(self, node: fx.Node, reading: Reading, inputs: tuple[fx.Node, ...]) -> Step:
         operations, grid = reading
         self._grids[node] = grid
-        return Step(self._traced.layer_of(node), node, operations, inputs, grid)
+        return Step(self._traced.layer_of(node).removeprefix(self._prefix), node, operations, inputs, grid)
 
     def _call(self, node: fx.Node) -> Call:
         if node.op == "call_module":

@@ -13,20 +13,24 @@ from shiftproof.certify._interior import InteriorPass, Local
 from shiftproof.certify._operations import Function, Images, Pair, Pointwise, Slide, Unknown
 from shiftproof.certify._reading import Step
 
-LOST = "nothing known"
+LOST = "–"
 STAYS = "stays"
 
 
 def stages_of(steps: Sequence[Step], rolled: CircularPass, moved: InteriorPass) -> tuple[Stage, ...]:
     """Steps that do more than something to each number, and the first one."""
-    return tuple(_stage(step, rolled, moved) for step in steps if _is_shown(step))
+    found = (fact.choice for fact in rolled.facts.values() if isinstance(fact, circular.Rolls))
+    choices = list(dict.fromkeys(choice for choice in found if choice is not None))
+    return tuple(_stage(step, rolled, moved, choices) for step in steps if _is_shown(step))
 
 
 def _is_shown(step: Step) -> bool:
     return not all(isinstance(operation, Pointwise | Function) for operation in step.operations)
 
 
-def _stage(step: Step, rolled: CircularPass, moved: InteriorPass) -> Stage:
+def _stage(
+    step: Step, rolled: CircularPass, moved: InteriorPass, choices: Sequence[circular.Choice]
+) -> Stage:
     shown = [operation for operation in step.operations if not isinstance(operation, Pointwise)]
     padding = next((o.padding for o in shown if isinstance(o, Slide) and o.padding), "")
     images = isinstance(shown[0], Images)
@@ -39,7 +43,7 @@ def _stage(step: Step, rolled: CircularPass, moved: InteriorPass) -> Stage:
         padding,
         step.grid.size if step.grid else None,
         _stride(step.node, rolled, moved),
-        _rolls(step.node, rolled),
+        _rolls(step.node, rolled, choices),
         _moves(step.node, moved),
     )
 
@@ -55,7 +59,7 @@ def _stride(node: fx.Node, rolled: CircularPass, moved: InteriorPass) -> Pair | 
     return (int(down), int(right)) if down % 1 == right % 1 == 0 else None
 
 
-def _rolls(node: fx.Node, rolled: CircularPass) -> str:
+def _rolls(node: fx.Node, rolled: CircularPass, choices: Sequence[circular.Choice]) -> str:
     if node not in rolled.facts:
         return LOST
     fact = rolled.facts[node]
@@ -64,7 +68,7 @@ def _rolls(node: fx.Node, rolled: CircularPass) -> str:
     if fact is None or fact.stays:
         return STAYS
     if fact.choice is not None:
-        return f"rolls as {fact.choice.layer} chose"
+        return f"rolls by choice {choices.index(fact.choice) + 1}"
     down, right = (f"{turn.step % turn.period}" for turn in fact.turns)
     return f"rolls by {down}" if down == right else f"rolls by {down}, {right}"
 
@@ -75,7 +79,9 @@ def _moves(node: fx.Node, moved: InteriorPass) -> str:
     fact = moved.facts[node]
     if fact is None:
         return STAYS
-    (top, bottom), (left, right) = (cone.margin_px for cone in fact.cones)
-    if len({top, bottom, left, right}) == 1:
-        return f"moves, margin {top}"
-    return f"moves, margin {top}+{bottom}, {left}+{right}"
+    margins = [f"{before}+{after}" if before != after else str(before) for before, after in _margins(fact)]
+    return f"margin {', '.join(dict.fromkeys(margins))}"
+
+
+def _margins(fact: Local) -> list[Pair]:
+    return [cone.margin_px for cone in fact.cones]

@@ -52,6 +52,7 @@ class ClaimsPreset:
 
 
 def _quick() -> ClaimsPreset:
+    faces = ScrambledSettings.quick()
     return ClaimsPreset(
         name="quick",
         summary="few images and epochs, one to three seeds: minutes; directions, not figures to quote",
@@ -72,7 +73,7 @@ def _quick() -> ClaimsPreset:
         transfer=TransferSettings(),
         sharing=SharingSettings(),
         letter=LetterSettings(),
-        scrambled=ScrambledSettings.quick(),
+        scrambled=faces.model_copy(update={"detectors": (*faces.detectors, "cnn2-dpp")}),
     )
 
 

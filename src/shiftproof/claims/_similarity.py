@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import unfold
@@ -41,7 +43,7 @@ def window_distance(a: LabelledImages, b: LabelledImages) -> float:
     both = _square_root(root @ covariance_b @ root)
     squared = (mean_a - mean_b).square().sum() + (covariance_a + covariance_b - 2 * both).trace()
     # Rounding leaves 1e-14 of what is exactly 0.
-    return round(float(squared.clamp(min=0)), 9) ** 0.5
+    return math.sqrt(round(float(squared.clamp(min=0)), 9))
 
 
 def _moments(data: LabelledImages) -> tuple[Tensor, Tensor]:

@@ -173,4 +173,5 @@ def _draw(axes: Axes, rows: list[LayerRow]) -> None:
     axes.set_xlabel("change of the loss (1: as different as another image)")
     axes.set_axisbelow(True)
     axes.use_sticky_edges = False
+    axes.margins(x=0.04)
     axes.grid(axis="x", alpha=0.25)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.text import Text
 
@@ -16,18 +15,16 @@ from shiftproof.report._audit_record import Estimated, ModelRecord
 from shiftproof.report._audit_terminal import new_table, print_heading
 from shiftproof.report._markdown import escaped, table
 from shiftproof.report._numbers import NO_NUMBER
-from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, read_record
+from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, StrictRecord, read_record
 
-_STRICT = ConfigDict(frozen=True, extra="forbid")
 MOST_SENTENCES = 10
 MOST_ROWS = 20
+# In the order of the table; a file has sorted keys.
 SHORT = {"downsampling": "down", "border": "border", "non-linearity": "non-lin", "head": "head"}
 
 
-class LayerRowRecord(BaseModel):
+class LayerRowRecord(StrictRecord):
     """One layer; see `shiftproof.explain.LayerRow`."""
-
-    model_config = _STRICT
 
     layer: Line
     kind: Line
@@ -43,10 +40,8 @@ class LayerRowRecord(BaseModel):
     not_applicable: Line | None
 
 
-class ImageSetRecord(BaseModel):
+class ImageSetRecord(StrictRecord):
     """The images that were shown."""
-
-    model_config = _STRICT
 
     name: Line
     n_images: int
@@ -54,10 +49,8 @@ class ImageSetRecord(BaseModel):
     digest: Line
 
 
-class ExplanationRecord(BaseModel):
+class ExplanationRecord(StrictRecord):
     """A whole network; see `shiftproof.explain.Explanation`."""
-
-    model_config = _STRICT
 
     schema_version: Literal[1]
     kind: Literal["explanation"]
@@ -148,7 +141,8 @@ def _by_cause(record: ExplanationRecord) -> str:
 
 
 def _causes(record: ExplanationRecord) -> list[str]:
-    return list(dict.fromkeys(cause for row in record.rows for cause in row.split))
+    named = {cause for row in record.rows for cause in row.split}
+    return [*(cause for cause in SHORT if cause in named), *sorted(named - SHORT.keys())]
 
 
 def _sentences(record: ExplanationRecord) -> list[str]:
