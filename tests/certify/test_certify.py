@@ -105,6 +105,20 @@ class Gated(nn.Module):
         return gated
 
 
+class Turned(nn.Module):
+    """Maps and their mirror image at the diagonal, by one choice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phase = AdaptivePolyphase2d(stride=(2, 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        turned = maps.transpose(2, 3)
+        choice = self.phase.choose(maps, turned)
+        total: Tensor = self.phase.take(maps, choice) + self.phase.take(turned, choice)
+        return total.square()
+
+
 class Positioned(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -176,6 +190,7 @@ CASES = (
     # For multiples of the stride every choice stays the same.
     Case("own choices", lambda: meaned(Halved(AdaptivePolyphase2d(), "own")), (2, 2)),
     Case("unseen", lambda: meaned(Halved(AdaptivePolyphase2d(), "unseen")), (2, 2), is_more=True),
+    Case("turned", lambda: meaned(Turned()), None, "0"),
     Case("there and back", lambda: meaned(There(), circular(), nn.ReLU()), (2, 2), is_more=True),
     Case("dense maximum", lambda: meaned(CircularMaxPool2d(3), circular(2), nn.ReLU()), (2, 2)),
     Case("blur", lambda: meaned(BlurPool2d(2, border="circular"), nn.ReLU()), (2, 2)),

@@ -127,6 +127,8 @@ def _alias_free(layer: AliasFreeActivation, question: Question) -> Reading:
     pointwise = type(layer.activation) in POINTWISE_LAYERS or layer.activation in POINTWISE_FUNCTIONS
     if not pointwise:
         return unknown("Whether its activation looks at each number alone is not known.")
+    if question.grid.axes != (2, 3):
+        return not_known("AliasFreeActivation")
     return (AliasFree(layer.factor),), question.grid
 
 

@@ -29,6 +29,7 @@ from shiftproof.zoo import ImageShape
 # What can be asked about a tensor without looking at its numbers.
 SIZES = ("device", "dim", "dtype", "is_cuda", "ndim", "numel", "shape", "size")
 CHOOSE, TAKE = vars(Polyphase2d)["choose"], vars(Polyphase2d)["take"]
+TURNED = "Its maps have their rows and columns on other axes than images."
 # What gives its first input back in evaluation mode, by the place of its code.
 IDENTITIES = ("torchvision.ops.stochastic_depth.stochastic_depth",)
 # Casts to fewer digits than float64 has.
@@ -142,6 +143,8 @@ class _Reader:
             return self._choice(node)
         unpool = self._layer(node, PolyphaseUnpool2d)
         if isinstance(unpool, PolyphaseUnpool2d):
+            if not self._are_maps(node.args):
+                return unknown(TURNED)
             height, width = self._traced.shapes[node][2:]
             return (Unpool(unpool.stride),), Grid((height, width), (2, 3))
         if _name_of(node.target) in IDENTITIES:
@@ -185,6 +188,8 @@ class _Reader:
             return unknown("How it chooses is not known.")
         if any(value not in self._grids for value in node.args[1:]):
             return unknown("It chooses by something that does not come from the images.")
+        if not self._are_maps(node.args[1:]):
+            return unknown(TURNED)
         assert isinstance(layer, Polyphase2d)
         if layer.training:
             return unknown("In training mode it mixes phases.")
@@ -192,6 +197,11 @@ class _Reader:
             return (Choose(layer.stride),), None
         height, width = self._traced.shapes[node][2:]
         return (Take(layer.stride),), Grid((height, width), (2, 3))
+
+    def _are_maps(self, values: Sequence[Any]) -> bool:
+        """Whether all that have positions have their rows and columns on the last two of four axes."""
+        grids = [self._grids.get(value) for value in values if isinstance(value, fx.Node)]
+        return all(grid is None or grid.axes == (2, 3) for grid in grids)
 
     def _elementwise(self, node: fx.Node, call: Call, sources: tuple[fx.Node, ...]) -> Reading:
         """A function of the numbers of several tensors at the same place, or a concatenation of channels."""
