@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from shiftproof.cli import main
@@ -90,3 +91,22 @@ def test_mistakes_are_explained_without_a_traceback(
     assert (code, out) == (2, "")
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+
+
+def test_the_derivative_and_maps_of_layers_are_in_the_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figure = tmp_path / "blame.png"
+    where = ["zoo:cnn1", "demo:mnist", "--limit", "4", "--remedies", "0", "--max-shift-px", "2"]
+    maps = ["--map", "logits", "--map", "body.pool1", "--figure", str(figure)]
+    assert main(["explain", *where, *maps, "--json", "-q"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["lie_derivative"]["mean_abs"]["y"]["unit"] == "probability per px"
+    assert [each["layer"] for each in record["sensitivity"]] == [None, "body.pool1"]
+    assert np.shape(record["sensitivity"][1]["map"]) == (5, 5)
+    assert all(each["map"][2][2] == 0 for each in record["sensitivity"]), "no shift, no change"
+    pictures = [figure, tmp_path / "blame-logits.png", tmp_path / "blame-body.pool1.png"]
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    text = explanation_markdown(read_explanation(record))
+    assert "Lie derivative" in text
+    assert "sensitivity of body.pool1" in text

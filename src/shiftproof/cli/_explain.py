@@ -14,7 +14,10 @@ from shiftproof.cli._output import messages, print_json, results
 from shiftproof.cli._request import model_request
 
 if TYPE_CHECKING:
-    from shiftproof.explain import Explanation
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    from shiftproof._digest import Json
+    from shiftproof.audits import AuditQuestion
 
 HELP = (
     "Measure which layers of a network lose translation invariance, why, and how much.\n\n"
@@ -44,6 +47,15 @@ Remedies = Annotated[
     int,
     typer.Option(
         help="Of how many layers to measure what another one in their place would gain.",
+        rich_help_panel=o.WHAT,
+    ),
+]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="Also measure how far every shift moves the features of this layer, or the logits; repeatable.",
+        metavar="LAYER",
         rich_help_panel=o.WHAT,
     ),
 ]
@@ -82,6 +94,7 @@ def explain(
     trust: o.Trust = False,
     device: o.Device = "auto",
     batch_size: o.BatchSize = None,
+    maps: Maps = None,
     figure: Figure = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -122,20 +135,52 @@ def explain(
         batch_size=batch_size,
         on_step=(lambda step: None) if quiet else _say,
     )
+    record = found.to_dict() | {"lie_derivative": _lie(question, batch_size)}
     if figure is not None:
-        _draw(found, figure)
-    _show(found.to_dict(), as_json)
+        _draw(found.plot()[0], figure)
+    if maps:
+        record["sensitivity"] = [_sensitivity(question, each, max_shift_px, border, figure) for each in maps]
+    _show(record, as_json)
 
 
 def _say(step: str) -> None:
     messages.print(f"{step} …", soft_wrap=True, markup=False)
 
 
-def _draw(found: Explanation, path: Path) -> None:
+def _lie(question: AuditQuestion, batch_size: int | None) -> Json:
+    from shiftproof.explain import lie_derivative
+
+    return lie_derivative(question.classifier, question.images, batch_size=batch_size or 32).to_dict()
+
+
+def _sensitivity(
+    question: AuditQuestion, layer: str, max_shift_px: int | None, border: str, figure: Path | None
+) -> Json:
+    """The record of one map; drawn beside the other figure, where one is wanted."""
+    from shiftproof.errors import DataError
+    from shiftproof.explain import sensitivity_map
+    from shiftproof.metrics import NotApplicable
+    from shiftproof.shifts import check_border
+
+    found = sensitivity_map(
+        question.classifier,
+        question.images,
+        layer=None if layer == "logits" else layer,
+        max_shift_px=max_shift_px or min(8, *(side - 1 for side in question.images.image_shape[1:])),
+        border=check_border(border),
+    )
+    if isinstance(found, NotApplicable):
+        raise DataError(f"features of {layer} that tell images apart", "equal ones", cause=found.reason)
+    if figure is not None:
+        _draw(found.plot()[0], figure.with_stem(f"{figure.stem}-{layer}"))
+    return found.to_dict()
+
+
+def _draw(figure: MatplotlibFigure, path: Path) -> None:
     from shiftproof._figures import image_bytes
     from shiftproof._files import write_atomically
 
-    write_atomically(path, image_bytes(found.plot()[0], "png" if path.suffix.lower() == ".png" else "svg"))
+    write_atomically(path, image_bytes(figure, "png" if path.suffix.lower() == ".png" else "svg"))
     messages.print(f"Figure: {path}", soft_wrap=True, markup=False)
 
 

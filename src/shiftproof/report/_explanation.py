@@ -49,6 +49,29 @@ class ImageSetRecord(StrictRecord):
     digest: Line
 
 
+class LieRecord(StrictRecord):
+    """The derivative of the answer to the position of the image; see `shiftproof.explain.LieDerivative`."""
+
+    how: Mapping[Line, Any]
+    norm: Mapping[Line, Estimated]
+    mean_abs: Mapping[Line, Estimated]
+    px_per_grid_unit: Mapping[Line, float]
+
+
+class SensitivityRecord(StrictRecord):
+    """What a layer makes of every shift of a square; see `shiftproof.explain.SensitivityMap`."""
+
+    layer: Line | None
+    n_images: int
+    scale: float
+    scale_is: Line
+    max_shift_px: int
+    map: tuple[tuple[float, ...], ...]
+    cosine_map: tuple[tuple[float, ...], ...]
+    radial: Mapping[Line, Estimated]
+    radial_cosine: Mapping[Line, Estimated]
+
+
 class ExplanationRecord(StrictRecord):
     """A whole network; see `shiftproof.explain.Explanation`."""
 
@@ -65,6 +88,8 @@ class ExplanationRecord(StrictRecord):
     output_errors: Mapping[Line, Estimated]
     rows: tuple[LayerRowRecord, ...]
     notes: tuple[Line, ...]
+    lie_derivative: LieRecord | None = None
+    sensitivity: tuple[SensitivityRecord, ...] = ()
 
 
 def read_explanation(source: Path | Mapping[str, Any]) -> ExplanationRecord:
@@ -132,7 +157,32 @@ def _about(record: ExplanationRecord) -> list[str]:
         f"{counted(len(record.offsets_px), 'shift')}, border {record.border}; "
         f"intervals of {100 * loss.confidence:g} %",
         _by_cause(record),
+        *_lie(record.lie_derivative),
+        *(_sensitivity(each) for each in record.sensitivity),
     ]
+
+
+def _lie(found: LieRecord | None) -> list[str]:
+    if found is None:
+        return []
+    words = []
+    for axis, way in (("y", "down"), ("x", "right")):
+        change = found.mean_abs[axis]
+        text = "unknown"
+        if isinstance(change, EstimateRecord):
+            text = f"{change.value:.3g} ({change.low:.3g} to {change.high:.3g})"
+        words.append(f"{text} per px {way}")
+    return [f"Lie derivative, how fast the probability of a class changes: {', '.join(words)}"]
+
+
+def _sensitivity(found: SensitivityRecord) -> str:
+    """The radial means, with their numbers alone."""
+    means = (
+        f"{radius} px {mean.value:.2f}"
+        for radius, mean in sorted(found.radial.items(), key=lambda pair: int(pair[0]))
+        if isinstance(mean, EstimateRecord)
+    )
+    return f"sensitivity of {found.layer or 'the logits'}, 1 for the {found.scale_is}: {', '.join(means)}"
 
 
 def _by_cause(record: ExplanationRecord) -> str:
