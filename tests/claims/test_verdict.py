@@ -31,10 +31,12 @@ def test_all_some_none(holds: list[bool | None], word: str) -> None:
     assert ClaimVerdict(1, tuple(map(check, holds))).word == word
 
 
-def test_the_sentence_names_what_fails_and_what_is_open() -> None:
-    verdict = ClaimVerdict(7, (check(True), check(False, "Pigs fly."), check(None, "It rains.")))
-    assert verdict.sentence.startswith("1 of 3 statements hold. Not so: “Pigs fly”")
-    assert "Left open: “It rains”" in verdict.sentence
+def test_the_sentence_is_of_the_statement_that_decides() -> None:
+    verdict = ClaimVerdict(7, (check(True), check(None, "It rains."), check(False, "Pigs fly.")))
+    assert verdict.sentence == "1 of 3 statements hold, not “Pigs fly”: Measured: 1."
+    left_open = ClaimVerdict(7, (check(True), check(None, "It rains.")))
+    assert left_open.sentence == "1 of 2 statements hold, and left open is “It rains”: Measured: 1."
+    assert ClaimVerdict(7, (check(True),)).sentence == "1 of 1 statements hold: Measured: 1."
     assert json.loads(json.dumps(verdict.to_dict()))["claim"] == CLAIMS[7]
 
 

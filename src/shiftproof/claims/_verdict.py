@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,27 +50,21 @@ class ClaimVerdict:
 
     @property
     def decisive(self) -> Check:
-        """The check to show beside the verdict: the first that fails, else is open, else the first."""
+        """The statement to show beside the verdict: the first that fails, or is left open, or the first."""
         for wanted in (False, None):
             for check in self.checks:
-                if check.holds is wanted and self.word != "reproduced":
+                if check.holds is wanted:
                     return check
         return self.checks[0]
 
     @property
     def sentence(self) -> str:
-        """The verdict in words."""
-        held, failed, left_open = (
-            [check for check in self.checks if check.holds is holds] for holds in (True, False, None)
-        )
-        parts = [f"{len(held)} of {len(self.checks)} statements hold."]
-        if failed:
-            parts.append(f"Not so: {_listed(failed)}")
-        if left_open:
-            parts.append(f"Left open: {_listed(left_open)}")
-        if not failed and not left_open:
-            parts.append(self.checks[0].found)
-        return " ".join(parts)
+        """The verdict in words: how many statements hold, and what was found for the decisive one."""
+        held = sum(check.holds is True for check in self.checks)
+        check = self.decisive
+        word = {True: "", False: ", not ", None: ", and left open is "}[check.holds]
+        said = f"{word}“{check.says.rstrip('.')}”" if word else ""
+        return f"{held} of {len(self.checks)} statements hold{said}: {check.found}"
 
     def to_dict(self) -> dict[str, Json]:
         """As in the record."""
@@ -80,9 +73,7 @@ class ClaimVerdict:
             "claim": CLAIMS[self.number],
             "verdict": self.word,
             "sentence": self.sentence,
+            "effect": self.decisive.to_dict()["effect"],
+            "shown_by": self.decisive.source,
             "checks": [check.to_dict() for check in self.checks],
         }
-
-
-def _listed(checks: Sequence[Check]) -> str:
-    return " ".join(f"“{check.says.rstrip('.')}” ({check.found.rstrip('.')})." for check in checks)

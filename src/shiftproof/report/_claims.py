@@ -29,12 +29,14 @@ class CheckRecord(StrictRecord):
 
 
 class ClaimRecord(StrictRecord):
-    """A claim with its verdict."""
+    """A claim with its verdict; `effect` and `shown_by` are those of the statement that decides."""
 
     number: int
     claim: Line
     verdict: Literal["reproduced", "partly", "not reproduced"]
     sentence: Line
+    effect: Mapping[str, Any] | None
+    shown_by: Line
     checks: tuple[CheckRecord, ...]
 
 
@@ -70,12 +72,14 @@ def print_claims(record: ClaimsRecord, console: Console) -> None:
     shown.add_column("claim", ratio=3)
     shown.add_column("verdict", no_wrap=True)
     shown.add_column("what was found", ratio=5)
+    shown.add_column("shown by", ratio=2)
     for claim in record.claims:
         shown.add_row(
             str(claim.number),
             Text(claim.claim),
             Text(claim.verdict, style=COLOURS[claim.verdict]),
             Text(claim.sentence),
+            Text(claim.shown_by, style="dim"),
         )
     console.print(shown)
     for note in claims_notes(record):
@@ -86,7 +90,7 @@ def claims_markdown(record: ClaimsRecord) -> str:
     """Headline, the table of verdicts, and every statement with its source."""
     rows = [[str(c.number), escaped(c.claim), f"**{c.verdict}**", escaped(c.sentence)] for c in record.claims]
     lines = [f"**{escaped(claims_headline(record))}**", ""]
-    lines += table(["#", "claim", "verdict", "what was found"], rows, left=4)
+    lines += table(["#", "claim", "verdict", "what was found", "shown by"], rows, left=5)
     lines += ["", *(f"- {escaped(note)}" for note in claims_notes(record))]
     for claim in record.claims:
         lines += ["", f"### {claim.number}. {escaped(claim.claim)}", ""]
