@@ -23,7 +23,7 @@ def main() -> None:
     rows = []
     for name in networks.names():
         start = time.perf_counter()
-        found = certify(build_network(name), n_images=2).to_dict()
+        found = certify(build_network(name).eval(), n_images=2).to_dict()
         rows.append(
             {
                 "network": name,

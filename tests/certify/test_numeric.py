@@ -177,3 +177,17 @@ def test_a_network_that_does_not_compute_in_float64_says_so() -> None:
     found = certify(OnlyFloat32().eval(), SHAPE)
     assert found.holds is None
     assert any(note.startswith("Not checked by numbers") for note in found.notes)
+
+
+def test_an_answer_that_is_only_rounding_decides_nothing() -> None:
+    """The mean of normalised maps is zero; what is computed is what rounding left of it."""
+    network = nn.Sequential(circular_conv(), nn.InstanceNorm2d(3), GlobalMeanPool()).eval()
+    found = certify(network, SHAPE)
+    assert found.verdict == "all-shifts"
+    assert found.holds is None
+    assert "undecided" in str(found)
+
+
+def circular_conv() -> nn.Conv2d:
+    torch.manual_seed(2)
+    return nn.Conv2d(1, 3, 3, padding=1, padding_mode="circular")

@@ -240,7 +240,10 @@ def _check_line(check: Check) -> str:
     )
     if check.law == "none":
         return f"Without a law: {text} in float64."
-    state = "as exact as rounding allows" if found.within else "MORE than rounding allows"
+    states = {True: "as exact as rounding allows", False: "MORE than rounding allows"}
+    state = "undecided, since the answer is hardly more than rounding"
+    if check.holds is not None:
+        state = states[check.holds]
     text = f"Checked: {text} in float64 (tolerance {found.tolerance:.1g}), {state}"
     if check.own is None:
         return f"{text}."
