@@ -32,6 +32,7 @@ bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.probing
 	.venv/bin/python -m benchmarks.layers
 	.venv/bin/python -m benchmarks.networks
+	.venv/bin/python -m benchmarks.certificates
 	.venv/bin/python benchmarks/training.py
 
 clean:

@@ -110,3 +110,17 @@ def test_the_derivative_and_maps_of_layers_are_in_the_record(
     text = explanation_markdown(read_explanation(record))
     assert "Lie derivative" in text
     assert "sensitivity of body.pool1" in text
+
+
+def test_convention_a_cause_stands_in_its_column_whatever_the_order_of_the_keys() -> None:
+    """A file has sorted keys."""
+    found = explain(build_network("cnn1"), load_data("mnist", "test").head(4), n_remedies=0)
+    record = found.to_dict()
+    in_file = json.loads(json.dumps(record, sort_keys=True))
+    assert list(in_file["rows"][0]["split"]) != list(record["rows"][0]["split"])
+    markdown = explanation_markdown(read_explanation(record))
+    assert explanation_markdown(read_explanation(in_file)) == markdown
+    (flatten,) = [line for line in markdown.splitlines() if line.startswith("| body.flatten")]
+    cells = [cell.strip() for cell in flatten.strip("|").split("|")]
+    assert "| down | border | non-lin | head | other |" in markdown
+    assert [cell != "·" for cell in cells[4:]] == [False, False, False, True, False]

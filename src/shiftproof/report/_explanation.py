@@ -118,7 +118,7 @@ def print_explanation(record: ExplanationRecord, console: Console) -> None:
     print_heading(_title(record), console)
     drawn = new_table(_columns(record))
     for row in _shown(record):
-        name, *cells = _cells(row)
+        name, *cells = _cells(row, _causes(record))
         drawn.add_row(Text(name), *map(Text, cells))
     console.print(drawn)
     for note in _notes(record):
@@ -142,7 +142,7 @@ def _lines(record: ExplanationRecord) -> Iterable[str]:
     yield from ("", "### Who loses it, and why", "")
     yield from (f"{number}. {escaped(sentence)}" for number, sentence in enumerate(_sentences(record), 1))
     yield from ("", f"### {escaped(_title(record))}", "")
-    rows = [[escaped(cell) for cell in _cells(row)] for row in _shown(record)]
+    rows = [[escaped(cell) for cell in _cells(row, _causes(record))] for row in _shown(record)]
     yield from table([escaped(name) for name in _columns(record)], rows)
     yield ""
     yield from (f"- {escaped(note)}" for note in _notes(record))
@@ -216,10 +216,10 @@ def _columns(record: ExplanationRecord) -> list[str]:
     return ["layer", "stride", "share", "adds", *(SHORT.get(cause, cause) for cause in _causes(record))]
 
 
-def _cells(row: LayerRowRecord) -> Sequence[str]:
+def _cells(row: LayerRowRecord, causes: Sequence[str]) -> Sequence[str]:
     down, right = row.stride_px
     stride = f"{down:g}" if down == right else f"{down:g} × {right:g}"
-    split = [NO_NUMBER if row.not_applicable else _signed(value) for value in row.split.values()]
+    split = [NO_NUMBER if row.not_applicable else _signed(row.split[cause]) for cause in causes]
     adds = NO_NUMBER if row.not_applicable else _signed(row.increase.value)
     return [row.layer, stride, percent(row.share), adds, *split]
 
