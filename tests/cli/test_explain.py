@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_the_derivative_and_maps_of_layers_are_in_the_record(
 def test_convention_a_cause_stands_in_its_column_whatever_the_order_of_the_keys() -> None:
     """A file has sorted keys."""
     found = explain(build_network("cnn1"), load_data("mnist", "test").head(4), n_remedies=0)
-    record = found.to_dict()
+    record: dict[str, Any] = found.to_dict()
     in_file = json.loads(json.dumps(record, sort_keys=True))
     assert list(in_file["rows"][0]["split"]) != list(record["rows"][0]["split"])
     markdown = explanation_markdown(read_explanation(record))
