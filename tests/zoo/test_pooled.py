@@ -23,7 +23,7 @@ def maps(name: str, images: Tensor) -> Tensor:
     size = images.shape[2]
     network = build_network(name, image_shape=(1, size, size), seed=3).eval().to(images.dtype)
     names = [name for name, _ in network.body.named_children()]
-    head = next(i for i, name in enumerate(names) if name in ("flatten", "global", "max"))
+    head = next(i for i, name in enumerate(names) if name in ("flatten", "over_all"))
     features: Tensor = network.body[:head](images)
     return features
 
@@ -57,7 +57,7 @@ def test_nothing_differs_but_pools_and_head() -> None:
     layers = {}
     for name in NAMES:
         children = build_network(name).body.named_children()
-        layers[name] = [key for key, _ in children if not key.startswith(("pool", "global", "max"))]
+        layers[name] = [key for key, _ in children if not key.startswith(("pool", "over_all"))]
         pools = [m for m in build_network(name).body.modules() if isinstance(m, nn.MaxPool2d)]
         assert len(pools) == pools_and_head(name)[0]
     assert len(set(map(tuple, layers.values()))) == 1

@@ -225,26 +225,24 @@ def _deviation(deviation: Deviation) -> dict[str, Any]:
     return {**numbers, "within": deviation.within}
 
 
+_NOUNS = {"circular": "circular shift", "interior": "box move", "none": "circular shift"}
+_STATES = {
+    True: "as exact as rounding allows",
+    False: "MORE than rounding allows",
+    None: "undecided, since the answer is hardly more than rounding",
+}
+
+
 def _check_line(check: Check) -> str:
     found = check.float64
-    moves = {"circular": "circular shift", "interior": "move of a box", "none": "circular shift"}[check.law]
-    # The plural of the last one is in its first word.
-    n = (
-        counted(check.n_moves, moves)
-        if moves != "move of a box"
-        else f"{counted(check.n_moves, 'move')} of boxes"
-    )
     share = "" if check.n_moves == check.n_possible else f" of {check.n_possible:,}"
     text = (
-        f"{counted(check.n_images, 'image')}, {n}{share}: largest change {found.relative:.2g} of the answer"
+        f"{counted(check.n_images, 'image')}, {counted(check.n_moves, _NOUNS[check.law])}{share}: "
+        f"largest change {found.relative:.2g} of the answer"
     )
     if check.law == "none":
         return f"Without a law: {text} in float64."
-    states = {True: "as exact as rounding allows", False: "MORE than rounding allows"}
-    state = "undecided, since the answer is hardly more than rounding"
-    if check.holds is not None:
-        state = states[check.holds]
-    text = f"Checked: {text} in float64 (tolerance {found.tolerance:.1g}), {state}"
+    text = f"Checked: {text} in float64 (tolerance {found.tolerance:.1g}), {_STATES[check.holds]}"
     if check.own is None:
         return f"{text}."
     flips = check.own.n_flips

@@ -14,7 +14,8 @@ class PolyphaseUnpool2d(nn.Module):
     """Put features back where a polyphase stride has taken them from, and zeros elsewhere.
 
     Encoder and decoder of the same image share one choice. Then features return to their own pixels, and
-    the pair commutes with every circular shift.
+    the pair commutes with every circular shift, unless an image repeats itself: where two phases are the
+    same there is more than one way back, and a shift may take another one.
 
     Args:
         stride: (down, right), or one number for both, in px: as in the stride.

@@ -49,7 +49,8 @@ def _pooled(n_pools: int, head: Head, image_shape: ImageShape, n_classes: int) -
             layers[f"pool{block}"] = nn.MaxPool2d(2)
             height, width = height // 2, width // 2
     if head != "flatten":
-        layers[head] = GlobalMeanPool() if head == "global" else nn.AdaptiveMaxPool2d(1)
+        # Not `global`: torch.fx writes Python, where that is a keyword.
+        layers["over_all"] = GlobalMeanPool() if head == "global" else nn.AdaptiveMaxPool2d(1)
         height = width = 1
     layers["flatten"] = nn.Flatten()
     layers["dense1"] = nn.Linear(channels * height * width, 100)
