@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
+from shiftproof.cli._study import Device, Fresh, Json, Out, Quiet
 
 if TYPE_CHECKING:
     from shiftproof.claims import ClaimsResult
 
 Preset = Annotated[str, typer.Option(help="quick (minutes on two cores) or full (days; resumable).")]
-Out = Annotated[Path | None, typer.Option(help="Run directory; by default a new one in runs/.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Compute everything again.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Networks of the tables at a time, a process each; default: the cores, or 1."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 def claims(
