@@ -300,6 +300,8 @@ def nan(images: Tensor) -> Tensor:
         (lambda x: {"a": x}, "demo:mnist", {}, ModelError, "a dict with 'a'"),
         (lambda x: x, "demo:mnist", {}, ShapeError, r"\(1, K\), got \(1, 1, 28, 28\)"),
         (lambda x: "cat", "demo:mnist", {}, ModelError, "a value of type str"),
+        (lambda x, y: x, "demo:mnist", {}, ModelError, "got TypeError: .* missing 1 required"),
+        (lambda x: x.view(3, -1), "demo:mnist", {}, ModelError, "got RuntimeError: "),
         (lambda x: x.flatten(1)[:, :4], "demo:mnist", {}, DataError, "4"),
         (constant, "demo:mnist", {"protocols": ["grid:28"]}, OptionError, "smaller than the images"),
         (constant, "demo:mnist", {"protocols": []}, OptionError, "at least one protocol"),
