@@ -55,7 +55,7 @@ def _quick() -> ClaimsPreset:
     faces = ScrambledSettings.quick()
     return ClaimsPreset(
         name="quick",
-        summary="few images and epochs, one to three seeds: minutes; directions, not figures to quote",
+        summary="few images and epochs, one to four seeds: minutes; directions, not figures to quote",
         article=load_study(
             "article",
             preset="quick",
