@@ -19,8 +19,8 @@ from shiftproof._charts import (
     draw_phases,
     head,
     placed,
-    svg_bytes,
 )
+from shiftproof._figures import image_bytes
 from shiftproof.errors import ComparisonError, DataError, MissingDependencyError
 
 pytest.importorskip("matplotlib")
@@ -114,8 +114,8 @@ def test_classes_of_one_name_are_two_and_long_ones_are_cut() -> None:
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "a", "2"]
     with placed(None) as (figure, axes):
         draw_bars(axes, {0: number(1)}, AGREEMENT, class_names=["x" * 60])
-    assert b"x" * 27 + "…".encode() in svg_bytes(figure)
-    assert b"x" * 28 not in svg_bytes(figure)
+    assert b"x" * 27 + "…".encode() in image_bytes(figure)
+    assert b"x" * 28 not in image_bytes(figure)
 
 
 def test_a_heading_that_is_wider_than_the_figure_goes_on_below() -> None:
@@ -136,7 +136,7 @@ def test_any_name_is_a_name(name: str) -> None:
 
     with placed(None) as (figure, axes):
         draw_curve(axes, {1: number(0.5), 2: number(0.25)}, AGREEMENT, label=name)
-    tree = ElementTree.fromstring(svg_bytes(figure))
+    tree = ElementTree.fromstring(image_bytes(figure))
     texts = ["".join(e.itertext()) for e in tree.iter("{http://www.w3.org/2000/svg}text")]
     visible = name.replace("\x1b", "�").replace("\u202e", "�")
     assert visible in [text.strip() for text in texts]
@@ -160,7 +160,7 @@ def test_equal_numbers_are_equal_bytes() -> None:
     def draw() -> bytes:
         with placed(None) as (figure, axes):
             draw_map(axes, {(dy, dx): number(dy * dx / 9) for dy in range(3) for dx in range(3)}, AGREEMENT)
-        return svg_bytes(figure)
+        return image_bytes(figure)
 
     first = draw()
     assert first == draw()

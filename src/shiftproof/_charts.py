@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from shiftproof._figures import COLOURS, MAP, MARKERS, drawing, image_bytes
-from shiftproof._text import printable
+from shiftproof._figures import COLOURS, MAP, MARKERS, drawing
+from shiftproof._text import is_share, printable
 from shiftproof.errors import ComparisonError, DataError
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class Quantity:
     @property
     def is_share(self) -> bool:
         """Whether it is read as a percentage; a "share of the norm of the logits" may be above 1."""
-        return self.unit.startswith("share of images")
+        return is_share(self.unit)
 
     @property
     def factor(self) -> int:
@@ -106,13 +105,6 @@ def head(figure: Figure, *lines: str) -> None:
     width = int(CHARACTERS_PER_INCH * figure.get_figwidth())
     wrapped = [part for line in lines for part in textwrap.wrap(printable(line), width)]
     figure.suptitle("\n".join(map(plain, wrapped)), fontsize="medium")
-
-
-def svg_bytes(figure: Figure) -> bytes:
-    """As `image_bytes`, without a warning of letters that matplotlib's font lacks: the reader's has them."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font", category=UserWarning)
-        return image_bytes(figure, "svg")
 
 
 def draw_map(

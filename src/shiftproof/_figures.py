@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,10 +59,14 @@ def drawing(
 
 
 def image_bytes(figure: Figure, kind: Literal["svg", "png"] = "svg") -> bytes:
-    """The figure as a file: equal figures give equal bytes with one version of matplotlib."""
+    """The figure as a file: equal figures give equal bytes with one version of matplotlib.
+
+    It says nothing of letters that matplotlib's font lacks: in an SVG the reader's has them.
+    """
     matplotlib = require("matplotlib", extra="plot", purpose="A figure")
     file = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font", category=UserWarning)
         figure.savefig(file, format=kind, dpi=144, metadata=metadata)
     return file.getvalue()

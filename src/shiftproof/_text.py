@@ -59,3 +59,11 @@ def record_text(record: object) -> str:
         '{\\n "a": 1,\\n "b": "é"\\n}\\n'
     """
     return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def is_share(unit: str) -> bool:
+    """Whether a number in this unit is read as a percentage.
+
+    A "share of the norm of the logits" is none: it may be larger than 1.
+    """
+    return unit.startswith("share of images")

@@ -6,6 +6,7 @@ from shiftproof.adapters._classifier import as_classifier as as_classifier
 from shiftproof.adapters._classifier import describe as describe
 from shiftproof.adapters._classifier import digest_of_module as digest_of_module
 from shiftproof.adapters._classifier import evaluating as evaluating
+from shiftproof.adapters._framed import load_framed as load_framed
 from shiftproof.adapters._load import load_classifier as load_classifier
 from shiftproof.adapters._preprocess import Framing as Framing
 from shiftproof.adapters._preprocess import Preprocess as Preprocess

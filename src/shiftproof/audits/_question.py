@@ -21,8 +21,9 @@ from shiftproof.adapters import (
     describe,
     evaluating,
     load_classifier,
+    load_framed,
 )
-from shiftproof.data import UNKNOWN, Images, LabelledImages, load_images, match_labels
+from shiftproof.data import UNKNOWN, Images, LabelledImages, match_labels
 from shiftproof.errors import DataError, ModelError, OptionError, ShapeError, ShiftproofError
 from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
@@ -179,12 +180,9 @@ def _load(
     images: ImagesLike, classifier: Classifier, margin_px: tuple[int, int], options: AuditOptions
 ) -> Images:
     if isinstance(images, str):
-        framing = classifier.framing
-        return load_images(
+        return load_framed(
             images,
-            image_shape=framing.image_shape,
-            resize_px=framing.resize_px,
-            resampling=framing.resampling,
+            classifier.framing,
             margin_px=margin_px,
             limit=options.limit,
             seed=options.seed,

@@ -49,14 +49,7 @@ def learning_curves(
         For each name bool (epochs + 1, N): which images are right, first of all before training.
     """
     network = build()
-    spec: dict[str, Json] = {
-        "network": network.name,
-        "recipe": recipe.model_dump(mode="json"),
-        "seed": seed,
-        "device": lab.device.type,
-        "torch": torch.__version__,
-        "start": dict(start or {}),
-    }
+    spec = lab.training_spec(network, recipe, seed, start)
     inputs = {"data": data.digest} | {f"watched/{name}": each.digest for name, each in watched.items()}
 
     def learn() -> Tensors:

@@ -50,6 +50,19 @@ class Lab:
             write_atomically(path, save(made))
         return load_file(path)
 
+    def training_spec(
+        self, network: Network, recipe: Recipe, seed: int, start: Mapping[str, Json] | None
+    ) -> dict[str, Json]:
+        """All settings that a training depends on beside its data; see `trained`."""
+        return {
+            "network": network.name,
+            "recipe": recipe.model_dump(mode="json"),
+            "seed": seed,
+            "device": self.device.type,
+            "torch": torch.__version__,
+            "start": dict(start or {}),
+        }
+
     def trained(
         self,
         build: Callable[[], Network],
@@ -71,14 +84,7 @@ class Lab:
             start: What else `build` depends on than the network's name, the seed and the data.
         """
         network = build()
-        spec: dict[str, Json] = {
-            "network": network.name,
-            "recipe": recipe.model_dump(mode="json"),
-            "seed": seed,
-            "device": self.device.type,
-            "torch": torch.__version__,
-            "start": dict(start or {}),
-        }
+        spec = self.training_spec(network, recipe, seed, start)
         unit = Unit("train", spec, {"data": data.digest})
         if not self.run.units.has(unit):
             partial_path = self.run.units.partial_path(unit)

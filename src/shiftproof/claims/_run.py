@@ -32,7 +32,7 @@ from shiftproof.claims._transfer_checks import transfer_checks
 from shiftproof.claims._verdict import CLAIMS, ClaimVerdict
 from shiftproof.engine import Channel, Run, StopSignal, execute
 from shiftproof.errors import ShiftproofError, Stopped
-from shiftproof.study import Materials, Silent, Study, Watcher, measure_study, study_record
+from shiftproof.study import Materials, Silent, Study, Watcher, measure_study, pass_on, study_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -239,18 +239,11 @@ def _in_lab(
     watcher: Watcher,
     stop: StopSignal | None,
 ) -> Any:
-    def pass_on(event: Any) -> None:
-        label, progress = event
-        if progress is None:
-            watcher.finished(label)
-        else:
-            watcher.training(label, progress)
-
     def task(channel: Channel) -> Any:
         with worker_pool() as pool:
             return experiment(Lab(run, device, channel, pool))
 
-    (found,) = execute([task], stop=stop, on_event=pass_on)
+    (found,) = execute([task], stop=stop, on_event=partial(pass_on, watcher))
     if isinstance(found, ShiftproofError):
         raise found
     return found

@@ -97,19 +97,11 @@ def certify(
 
 
 def _images(classifier: Classifier, data: str | None, limit: int, seed: int) -> Tensor | None:
-    from shiftproof.data import load_images
+    from shiftproof.adapters import load_framed
 
     if data is None:
         return None
-    framing = classifier.framing
-    images = load_images(
-        data,
-        image_shape=framing.image_shape,
-        resize_px=framing.resize_px,
-        resampling=framing.resampling,
-        limit=limit,
-        seed=seed,
-    )
+    images = load_framed(data, classifier.framing, limit=limit, seed=seed)
     return images.pixels(slice(0, limit))
 
 

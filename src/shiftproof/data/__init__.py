@@ -16,6 +16,7 @@ from shiftproof.data._images import Images as Images
 from shiftproof.data._images import LabelledImages as LabelledImages
 from shiftproof.data._images import Skipped as Skipped
 from shiftproof.data._letter import draw_letter_c as draw_letter_c
+from shiftproof.data._load import MAX_BAD as MAX_BAD
 from shiftproof.data._load import load_images as load_images
 from shiftproof.data._match import match_labels as match_labels
 from shiftproof.data._sources import DataSource as DataSource

@@ -24,6 +24,9 @@ from shiftproof.errors import DataError, OptionError
 
 N_SHOWN = 5
 
+# Of the files looked at, so many may be unusable.
+MAX_BAD = 0.01
+
 
 def load_images(
     reference: str,
@@ -34,7 +37,7 @@ def load_images(
     margin_px: tuple[int, int] = (0, 0),
     limit: int | None = None,
     seed: int = 0,
-    max_bad: float = 0.01,
+    max_bad: float = MAX_BAD,
     class_names: tuple[str, ...] | None = None,
 ) -> Images:
     """Load images to measure on, of the shape that a model takes.

@@ -12,9 +12,18 @@ from torch import Tensor, nn
 
 from shiftproof._device import choose_device
 from shiftproof._digest import Json, digest_of_bytes
-from shiftproof.adapters import Classifier, Model, as_classifier, describe, evaluating, load_classifier
-from shiftproof.data import Images, load_images
+from shiftproof.adapters import (
+    Classifier,
+    Model,
+    as_classifier,
+    describe,
+    evaluating,
+    load_classifier,
+    load_framed,
+)
+from shiftproof.data import Images
 from shiftproof.errors import DataError, ModelError, OptionError
+from shiftproof.explain._batches import device_of
 from shiftproof.explain._blame import NOTHING, WORTH_SHARING, Loss, blame, loss_of
 from shiftproof.explain._calls import IMAGES
 from shiftproof.explain._equivariance import (
@@ -120,7 +129,7 @@ def explain(
         raise OptionError("`batch_size` of at least 2", batch_size, cause="Images are compared with others.")
     border = check_border(border)
     assert isinstance(classifier.model, nn.Module)
-    home = next((tensor.device for tensor in classifier.model.parameters()), torch.device("cpu"))
+    home = device_of(classifier)
     try:
         classifier = classifier.to(place)
         with evaluating(classifier.model):
@@ -162,15 +171,7 @@ def _pixels(
     if limit is not None and limit < 2:
         raise OptionError("`limit` of at least 2", limit, cause="Images are compared with others.")
     if isinstance(images, str):
-        framing = classifier.framing
-        images = load_images(
-            images,
-            image_shape=framing.image_shape,
-            resize_px=framing.resize_px,
-            resampling=framing.resampling,
-            limit=limit,
-            seed=seed,
-        )
+        images = load_framed(images, classifier.framing, limit=limit, seed=seed)
     if isinstance(images, Tensor):
         pixels, name, digest = images[:limit], "images", ""
     else:

@@ -8,8 +8,8 @@ from functools import partial
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shiftproof._charts import Quantity, draw_bars, draw_curve, draw_map, draw_phases, head, svg_bytes
-from shiftproof._figures import drawing
+from shiftproof._charts import Quantity, draw_bars, draw_curve, draw_map, draw_phases, head
+from shiftproof._figures import drawing, image_bytes
 from shiftproof._text import counted
 from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord, PointRecord, ViewRecord
 from shiftproof.report._record import EstimateRecord
@@ -65,7 +65,7 @@ def row_of(panels: Sequence[Panel], heading: Sequence[str]) -> bytes:
         for panel, axes in zip(panels, places, strict=True):
             panel(axes)
         head(figure, *heading)
-    return svg_bytes(figure)
+    return image_bytes(figure)
 
 
 def slugs(names: Sequence[str]) -> list[str]:

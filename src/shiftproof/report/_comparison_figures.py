@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shiftproof._charts import Quantity, draw_curve, draw_difference, head, svg_bytes
-from shiftproof._figures import drawing
+from shiftproof._charts import Quantity, draw_curve, draw_difference, head
+from shiftproof._figures import drawing, image_bytes
 from shiftproof._text import counted
 from shiftproof.report._audit_figures import Panel, points, quantities, row_of, slugs
 from shiftproof.report._audit_record import (
@@ -81,7 +81,7 @@ def _differences(units: dict[str, Rows], heading: Sequence[str]) -> bytes:
             for metric, found in rows.items():
                 draw_difference(axes, found, Quantity(metric, found.unit), label=metric)
         head(figure, *heading)
-    return svg_bytes(figure)
+    return image_bytes(figure)
 
 
 def _curves(protocol: str, first: AuditRecord, second: AuditRecord, names: Sequence[str]) -> list[Panel]:

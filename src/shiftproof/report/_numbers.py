@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from shiftproof._text import counted, percent
+from shiftproof._text import counted, is_share, percent
 from shiftproof.report._audit_record import DifferenceRecord
 from shiftproof.report._record import EstimateRecord, NotApplicableRecord
 
 NO_NUMBER = "n/a"
 # Short enough to stand behind each number; longer ones are named once.
 SHORT_UNITS = ("px",)
-
-
-def is_share(unit: str) -> bool:
-    """Whether a number in this unit is read as a percentage.
-
-    A "share of the norm of the logits" is none: it may be larger than 1.
-    """
-    return unit.startswith("share of images")
 
 
 def amount(value: float, unit: str) -> str:

@@ -7,6 +7,7 @@ from shiftproof.study._record import study_record as study_record
 from shiftproof.study._run import Silent as Silent
 from shiftproof.study._run import Watcher as Watcher
 from shiftproof.study._run import measure_study as measure_study
+from shiftproof.study._run import pass_on as pass_on
 from shiftproof.study._run import run_study as run_study
 from shiftproof.study._spec import Arm as Arm
 from shiftproof.study._spec import Overrides as Overrides

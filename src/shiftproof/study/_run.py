@@ -43,6 +43,15 @@ class Silent:
     def finished(self, label: str) -> None: ...
 
 
+def pass_on(watcher: Watcher, event: Event) -> None:
+    """Tell a watcher what a task sent: how far a training is, or that it has ended."""
+    label, progress = event
+    if progress is None:
+        watcher.finished(label)
+    else:
+        watcher.training(label, progress)
+
+
 Results = list[list[Responses | ShiftproofError]]
 
 
@@ -106,14 +115,7 @@ def measure_study(
         about = study, str(materials.device), materials.digests()
         tasks = [partial(_arm_elsewhere, *about, run, arm, seed, threads) for arm, seed in pairs]
 
-    def pass_on(event: Event) -> None:
-        label, progress = event
-        if progress is None:
-            watcher.finished(label)
-        else:
-            watcher.training(label, progress)
-
-    results = execute(tasks, workers=workers, stop=stop, on_event=pass_on)
+    results = execute(tasks, workers=workers, stop=stop, on_event=partial(pass_on, watcher))
     errors = [result for result in results if isinstance(result, ShiftproofError)]
     for error in errors:
         if isinstance(error, Stopped) or len(errors) == len(results):
