@@ -9,7 +9,7 @@ from pathlib import Path
 from shiftproof._digest import Json, digest_of
 
 # Part of every key: raise it when the same unit would now give another result.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Unit:
 
     Example:
         >>> Unit("train", {"epochs": 1}, {"data": "ab"}).key[:8]
-        '20d55440'
+        'ca577c28'
     """
 
     kind: str

@@ -12,6 +12,7 @@ from torch import Tensor
 from shiftproof._digest import Json, canonical_json
 from shiftproof._files import write_atomically
 from shiftproof.errors import CheckpointError
+from shiftproof.train._layout import laid_out_like
 from shiftproof.zoo import CHECKPOINT_SCHEMA_VERSION, Network, read_checkpoint
 
 
@@ -90,15 +91,13 @@ class TrainingState:
                 fix="Use another file.",
             )
         checkpoint.put_into(self.network)
-        names = [name for name, _ in self.network.named_parameters()]
         state = self.optimizer.state_dict()
         state["state"] = {
             index: {
-                key.rpartition("/")[2]: value
-                for key, value in checkpoint.tensors.items()
-                if key.startswith(f"optimizer/{name}/")
+                key: laid_out_like(parameter, value) if value.shape == parameter.shape else value
+                for key, value in checkpoint.under(f"optimizer/{name}/").items()
             }
-            for index, name in enumerate(names)
+            for index, (name, parameter) in enumerate(self.network.named_parameters())
         }
         self.optimizer.load_state_dict(state)
         self.history = [EpochRecord(**record) for record in checkpoint.header["history"]]

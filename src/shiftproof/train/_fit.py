@@ -19,6 +19,7 @@ from shiftproof.data import LabelledImages
 from shiftproof.errors import OptionError, TrainingError
 from shiftproof.shifts import protocols
 from shiftproof.train._checkpoint import EpochRecord, TrainingState
+from shiftproof.train._layout import is_dense
 from shiftproof.train._recipe import INPUT_SCALES, Recipe
 from shiftproof.train._steps import Batches, Steps, make_steps
 from shiftproof.zoo import Network
@@ -131,7 +132,8 @@ def fit(
     if checkpoint is not None and checkpoint.is_file():
         state.load(checkpoint, about)
     augmentation = None if recipe.augmentation == "none" else protocols.get(recipe.augmentation)
-    batches = Batches(training, augmentation, seed, device)
+    dtype = next(network.parameters()).dtype
+    batches = Batches(training, augmentation, seed, device, dtype)
     clock = _Clock(recipe, len(training), len(state.history), on_progress)
     try:
         with nullcontext(pool) if pool is not None else worker_pool() as workers:
@@ -188,7 +190,8 @@ def _adam(network: Network, recipe: Recipe, device: torch.device) -> torch.optim
         network.parameters(),
         lr=recipe.learning_rate,
         eps=recipe.adam_epsilon,
-        fused=device.type in ("cpu", "cuda"),
+        # Fused steps walk through memory: a parameter with gaps would be updated in the wrong places.
+        fused=device.type in ("cpu", "cuda") and all(map(is_dense, network.parameters())),
         capturable=device.type == "cuda",
     )
 

@@ -17,6 +17,7 @@ from shiftproof._threads import in_order
 from shiftproof.data import LabelledImages
 from shiftproof.shifts import ShiftProtocol, check_border, translate
 from shiftproof.train._fast import training_loss
+from shiftproof.train._layout import laid_out_like
 from shiftproof.zoo import Network
 
 # Parts that a batch is cut into on a CPU. A constant: the sum over parts decides the last bits. Two,
@@ -43,12 +44,14 @@ class Batches:
         augmentation: ShiftProtocol | None,
         seed: int,
         device: torch.device,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.images = data.images.to(device)
         self.labels = data.labels.to(device)
         self.augmentation = augmentation
         self.seed = seed
         self.device = device
+        self.dtype = dtype
 
     def begin_epoch(self, epoch: int, order: Tensor) -> None:
         """Draw the offsets of an epoch, one per image."""
@@ -61,10 +64,10 @@ class Batches:
             self.offsets_px = offsets.expand(n, *offsets.shape[-2:])[:, 0]
 
     def get(self, positions: slice) -> tuple[Tensor, Tensor]:
-        """Images (n, C, H, W) float32 and labels (n,) at these positions of the order."""
+        """Images (n, C, H, W) and labels (n,) at these positions of the order."""
         order = self.order[positions]
         index = order.to(self.device)
-        images = self.images.index_select(0, index).float().div_(255)
+        images = self.images.index_select(0, index).to(self.dtype).div_(255)
         if self.augmentation is not None:
             images = translate(
                 images,
@@ -117,7 +120,7 @@ class LaneSteps:
             total, *others = parts
             for other in others:
                 total.add_(other)
-            parameter.grad = total
+            parameter.grad = laid_out_like(parameter, total)
         self.optimizer.step()
         return torch.stack([tally for tally, _ in results]).sum(0)
 

@@ -13,8 +13,14 @@ from torch import Tensor
 from shiftproof.errors import CheckpointError
 from shiftproof.zoo._spec import Network, build_network
 
-CHECKPOINT_SCHEMA_VERSION = 1
+CHECKPOINT_SCHEMA_VERSION = 2
 """Version of the header that `shiftproof.train` writes and this file reads."""
+
+_WRONG_TRAINING = (
+    "Version 1 comes from a training with a fault: convolutions after the first could learn from "
+    "gradients in the wrong order."
+)
+_NO_NETWORK = "Its header does not describe a network of shiftproof."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"a checkpoint of schema version {CHECKPOINT_SCHEMA_VERSION} in {path.name}",
             version,
-            cause="" if version else "Its header does not describe a network of shiftproof.",
+            cause=_WRONG_TRAINING if version == 1 else _NO_NETWORK if version is None else "",
+            fix="Train the network again." if version == 1 else "",
         )
     return Checkpoint(path, header, tensors)
 
