@@ -81,7 +81,7 @@ def test_python_does_not_run_without_trust(tmp_path: Path, monkeypatch: pytest.M
         ("tim:resnet18", r"Expected a model, got 'tim:resnet18'. Did you mean 'timm'.*zoo:cnn2"),
         ("model.onx", r"Did you mean '.onnx'"),
         ("model.py", r"Did you mean 'file.py:callable'"),
-        ("resnet18", r"Known are: zoo:cnn2@checkpoint.safetensors, torchvision:"),
+        ("resnet18", r"Known are: zoo:cnn2@RUN, torchvision:"),
         ("", r"Expected a model, got ''"),
         ("no_such_package_at_all:model", r"Known are:"),
         ("zoo:cnn3", r"Expected the name of a network, got 'cnn3'. Did you mean 'cnn2'"),
@@ -93,7 +93,7 @@ def test_unknown_references(reference: str, message: str) -> None:
 
 
 def test_a_network_of_the_zoo() -> None:
-    classifier = load_classifier("zoo:cnn2")
+    classifier = load_classifier("zoo:cnn2", ModelRequest(untrained=True))
     assert classifier.framing == Framing((1, 28, 28))
     assert classifier.notes == ("untrained: its weights are as they were initialised",)
     images = torch.rand(3, 1, 28, 28)
@@ -115,7 +115,7 @@ def test_a_checkpoint(checkpoint: Path, digits: LabelledImages) -> None:
     assert named.notes == ()
     with pytest.raises(CheckpointError, match=r"a checkpoint of 'cnn1' in c\.safetensors, got one of 'cnn2'"):
         load_classifier(f"zoo:cnn1@{checkpoint}")
-    with pytest.raises(CheckpointError, match="missing or damaged"):
+    with pytest.raises(CheckpointError, match=r"got nothing of that name\. There are: c\.safetensors"):
         load_classifier(f"zoo:cnn2@{checkpoint}x")
     with pytest.raises(ModelError, match="weights from one place"):
         load_classifier(f"zoo:cnn2@{checkpoint}", ModelRequest(untrained=True))
@@ -173,3 +173,40 @@ def test_a_size_needs_channels(tmp_path: Path) -> None:
     both = load_classifier(f"{code}:model", ModelRequest(trust=True, channels=3, size_px=(8, 9)))
     assert both.framing.image_shape == (3, 8, 9)
     assert both(torch.ones(2, 3, 8, 9)).tolist() == [[1, 1, 1]] * 2
+
+
+def test_a_name_is_the_trained_network_where_there_is_one() -> None:
+    trained, random = (load_classifier("zoo:cnn1", ModelRequest(untrained=flag)) for flag in (False, True))
+    assert trained.notes == ("trained on MNIST for 100 epochs (raw input, 0 to 255)",)
+    assert random.notes == ("untrained: its weights are as they were initialised",)
+    assert trained.digest != random.digest
+    assert load_classifier("zoo:cnn1", ModelRequest(arguments={"n_classes": 3})).notes == random.notes
+
+
+@pytest.fixture
+def run(digits: LabelledImages, tmp_path: Path) -> Path:
+    """The directory of a run with two networks for one row, and one for another."""
+    for name, seed in (("cnn1", 0), ("cnn1", 11), ("dense-nn", 0)):
+        path = tmp_path / "run" / "networks" / f"{name}-seed{seed}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        recipe = Recipe(epochs=1, input_scale="unit")
+        fit(build_network(name, seed=seed), digits.head(20), recipe, seed=seed, checkpoint=path)
+    return tmp_path / "run"
+
+
+def test_a_run_knows_its_networks_by_their_row(run: Path) -> None:
+    assert load_classifier(f"zoo:cnn1@{run}").name == "zoo:cnn1@cnn1-seed0.safetensors"
+    assert load_classifier(f"zoo:dense-nn@{run / 'networks'}").name.endswith("dense-nn-seed0.safetensors")
+    file = run / "networks" / "cnn1-seed11.safetensors"
+    assert load_classifier(f"zoo:cnn1@{file}").digest != load_classifier(f"zoo:cnn1@{run}").digest
+
+
+def test_a_network_that_is_not_in_the_run_is_answered_with_those_that_are(run: Path) -> None:
+    there = r"There are: cnn1-seed0.safetensors, cnn1-seed11.safetensors, dense-nn-seed0.safetensors\."
+    with pytest.raises(CheckpointError, match=rf"a network 'cnn2' in .*{there}"):
+        load_classifier(f"zoo:cnn2@{run}")
+    with pytest.raises(CheckpointError, match=rf"got nothing of that name\. {there}"):
+        load_classifier(f"zoo:cnn1@{run}/networks/cnn1.safetensors")
+    (run / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"got a folder without it\. Runs of `shiftproof study`"):
+        load_classifier(f"zoo:cnn1@{run / 'empty'}")

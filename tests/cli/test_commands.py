@@ -38,7 +38,7 @@ def test_json_is_one_document_and_equals_the_library(
 
 def test_reproduce_is_the_article(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, stderr = run(
-        capsys, "reproduce", "--preset", "quick", "--networks", "cnn1", "--epochs", "1", "--seeds", "1",
+        capsys, "study", "article", "--preset", "quick", "--networks", "cnn1", "--epochs", "1", "--seeds", "1",
         "--out", str(tmp_path / "r"), "--json", *QUICK,
     )  # fmt: skip
     assert code == 0
@@ -98,7 +98,7 @@ def test_data_is_read_from_an_idx_folder(
 def test_mistakes_exit_2_with_one_message(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, stdout, stderr = run(capsys, "reproduce", "--out", str(tmp_path / "r"), *arguments)
+    code, stdout, stderr = run(capsys, "study", "article", "--out", str(tmp_path / "r"), *arguments)
     assert code == 2
     assert stdout == ""
     assert message in " ".join(stderr.split())
@@ -108,7 +108,7 @@ def test_mistakes_exit_2_with_one_message(
 
 def test_a_table_always_has_accuracy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--networks", "dense-nn", "--epochs", "1", "--metrics", "agreement"]
-    code, stdout, _ = run(capsys, "reproduce", *arguments, "--out", str(tmp_path / "r"), *QUICK)
+    code, stdout, _ = run(capsys, "study", "article", *arguments, "--out", str(tmp_path / "r"), *QUICK)
     assert code == 0
     assert "dense-nn" in stdout
     record = read_study(tmp_path / "r" / "report.json")
@@ -117,7 +117,7 @@ def test_a_table_always_has_accuracy(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_early_stopping_and_nested_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, _ = run(
-        capsys, "reproduce", "--networks", "dense-nn", "--set", "early_stopping.patience_epochs=2",
+        capsys, "study", "article", "--networks", "dense-nn", "--set", "early_stopping.patience_epochs=2",
         "--set", "learning_rate=0.01", "--set", "augmentation=article-small", "--json",
         "--out", str(tmp_path / "r"), *QUICK,
     )  # fmt: skip
@@ -129,7 +129,7 @@ def test_early_stopping_and_nested_settings(tmp_path: Path, capsys: pytest.Captu
 
 def test_a_folder_that_cannot_be_written_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    code, _, stderr = run(capsys, "reproduce", "--out", str(tmp_path / "file" / "r"), *QUICK)
+    code, _, stderr = run(capsys, "study", "article", "--out", str(tmp_path / "file" / "r"), *QUICK)
     assert code == 2
     assert "Choose another folder with --out" in " ".join(stderr.split())
 
@@ -141,7 +141,7 @@ def test_a_full_disk_exits_2(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    code, _, stderr = run(capsys, "reproduce", "--out", str(tmp_path / "r"), *QUICK)
+    code, _, stderr = run(capsys, "study", "article", "--out", str(tmp_path / "r"), *QUICK)
     assert code == 2
     assert "No space left on device" in " ".join(stderr.split())
 
@@ -160,7 +160,7 @@ def test_a_defect_exits_70(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     from shiftproof.study import _spec
 
     monkeypatch.setattr(_spec, "_find", lambda reference: 1 / 0)
-    code, _, stderr = run(capsys, "reproduce", *QUICK)
+    code, _, stderr = run(capsys, "study", "article", *QUICK)
     assert code == 70
     assert "This is a defect of shiftproof" in stderr
 

@@ -123,15 +123,3 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
         with (run.folder / "events.jsonl").open("a") as file:
             file.write('{"event": "ha')
         assert [event["event"] for event in run.events()] == ["whole"]
-
-
-def test_a_unit_gets_a_name_for_people(tmp_path: Path) -> None:
-    with open_run("x", {"a": 1}, out=tmp_path / "r") as run:
-        unit = Unit("train", {"epochs": 1}, {})
-        for content in (b"first", b"second"):
-            run.units.path(unit).unlink(missing_ok=True)
-            run.units.path(unit).write_bytes(content)
-            path = run.name_unit(unit, "cnn1 (raw)-seed0", folder="networks")
-            assert path == tmp_path / "r" / "networks" / "cnn1-raw--seed0.safetensors"
-            assert path.read_bytes() == content
-        assert run.name_unit(unit, "cnn1 (raw)-seed0", folder="networks") == path

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shiftproof.cli import _audit, _certify, _claims, _compare, _explain, _lists, _study
+from shiftproof.cli import _audit, _certify, _claims, _compare, _explain, _lists, _reproduce, _study
 from shiftproof.cli._config import defaults
 from shiftproof.cli._output import guarded
 
@@ -20,8 +20,8 @@ app = typer.Typer(
 )
 app.command(help=_audit.HELP)(_audit.audit)
 app.command()(_compare.compare)
-app.command("reproduce")(_study.study)
-app.command("study", help="The same, for any study: a built-in one or a TOML file.")(_study.study)
+app.command()(_reproduce.reproduce)
+app.command()(_study.study)
 app.command(help=_explain.HELP)(_explain.explain)
 app.command(help=_certify.HELP)(_certify.certify)
 app.command()(_claims.claims)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import platform
 from typing import Annotated
@@ -29,22 +30,26 @@ OPTIONAL = {"torchvision": "torchvision", "timm": "timm", "transformers": "hf", 
 def zoo_ls(
     pattern: Annotated[str, typer.Argument(help="Shell pattern.")] = "*", as_json: Json = False
 ) -> None:
-    """List the networks: name, parameters, what it is, where it comes from."""
-    from shiftproof.zoo import networks
+    """List the networks: name, parameters, what it was trained on, what it is, where it comes from.
 
-    specs = [networks.get(name) for name in networks.names(pattern)]
-    _show(
-        [
+    `zoo:NAME` is the trained network where there is one; `--untrained` asks for random weights.
+    """
+    from shiftproof.zoo import networks, trained_names, trained_network
+
+    rows: list[dict[str, str | int]] = []
+    for name in fnmatch.filter(dict.fromkeys([*networks.names(), *trained_names()]), pattern):
+        trained = trained_network(name) if name in trained_names() else None
+        spec = networks.get(trained.network if trained else name)
+        rows.append(
             {
-                "name": spec.name,
+                "name": name,
                 "parameters": spec.n_parameters,
+                "trained": f"MNIST, {trained.epochs} epochs" if trained else "",
                 "summary": spec.summary,
                 "source": spec.source,
             }
-            for spec in specs
-        ],
-        as_json,
-    )
+        )
+    _show(rows, as_json)
 
 
 @data.command("ls")

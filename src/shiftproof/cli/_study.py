@@ -1,4 +1,4 @@
-"""`shiftproof reproduce`, also known as `shiftproof study`: run a declarative experiment."""
+"""`shiftproof study`: run a declarative experiment."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def study(
     overrides = parse_overrides(
         {
             "seeds": seeds,
-            "networks": _names(networks),
+            "networks": names(networks),
             "data": data,
             "limit": limit,
-            "protocols": _names(protocols),
-            "metrics": _names(metrics),
-            "input_scales": _names(input_scales),
+            "protocols": names(protocols),
+            "metrics": names(metrics),
+            "input_scales": names(input_scales),
             "training": training if epochs is None else {**training, "epochs": epochs},
         }
     )
@@ -127,7 +127,8 @@ def _draw(record: StudyRecord, path: Path) -> None:
         messages.print(f"No {path.name}: {error}", soft_wrap=True)
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
+def names(text: str | None) -> tuple[str, ...] | None:
+    """Names in a list with commas; None where there is no list."""
     if text is None:
         return None
     return tuple(name.strip() for name in text.split(",") if name.strip())

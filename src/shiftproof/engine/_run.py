@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from filelock import FileLock, Timeout
 from shiftproof._digest import Json, canonical_json, digest_of
 from shiftproof._files import make_folder, write_atomically
 from shiftproof._text import record_text
-from shiftproof.engine._units import Unit, UnitStore
+from shiftproof.engine._units import UnitStore
 from shiftproof.errors import OutputError
 
 SCHEMA_VERSION = 1
@@ -59,20 +58,6 @@ class Run:
             except json.JSONDecodeError:
                 continue
         return events
-
-    def name_unit(self, unit: Unit, name: str, *, folder: str) -> Path:
-        """Give a finished unit a name for people, beside its key: `FOLDER/NAME.safetensors`."""
-        plain = re.sub(r"[^\w.-]+", "-", name)
-        path = make_folder(self.folder / folder) / f"{plain}.safetensors"
-        source = self.units.path(unit)
-        try:
-            if path.exists() and path.samefile(source):
-                return path
-            path.unlink(missing_ok=True)
-            path.hardlink_to(source)
-        except OSError:  # a file system without hard links
-            write_atomically(path, source.read_bytes())
-        return path
 
     def write_report(self, report: Mapping[str, Json]) -> Path:
         """Write `report.json`: sorted keys, so equal results are equal bytes."""

@@ -27,6 +27,10 @@ from shiftproof.report._record import StudyRecord as StudyRecord
 from shiftproof.report._record import read_study as read_study
 from shiftproof.report._remedies import remedies_in_brief as remedies_in_brief
 from shiftproof.report._remedies import remedies_in_full as remedies_in_full
+from shiftproof.report._reproduction import ReproductionRecord as ReproductionRecord
+from shiftproof.report._reproduction import print_reproduction as print_reproduction
+from shiftproof.report._reproduction import read_reproduction as read_reproduction
+from shiftproof.report._reproduction import reproduction_markdown as reproduction_markdown
 from shiftproof.report._side_by_side import side_by_side_markdown as side_by_side_markdown
 from shiftproof.report._study_table import headline as headline
 from shiftproof.report._study_table import to_markdown as to_markdown

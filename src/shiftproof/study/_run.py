@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import lru_cache, partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 
 from shiftproof._digest import Json
+from shiftproof._files import make_folder
 from shiftproof._threads import worker_pool
 from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
 from shiftproof.errors import DataError, ShiftproofError, Stopped
@@ -20,8 +23,9 @@ from shiftproof.study._materials import Materials
 from shiftproof.study._record import Responses, study_record
 from shiftproof.study._spec import Arm, Study
 from shiftproof.train import INPUT_SCALES, Progress, fit, load_network
-from shiftproof.zoo import build_network
+from shiftproof.zoo import build_network, read_checkpoint, write_weights
 
+T = TypeVar("T")
 Event = tuple[str, Progress | None]
 
 
@@ -109,12 +113,12 @@ def measure_study(
     watcher = watcher or Silent()
     pairs = [(arm, seed) for arm in study.arms for seed in study.seeds]
     workers = min(workers, len(pairs))
-    if workers == 1:
-        tasks = [partial(_arm, materials, run, arm, seed, threads) for arm, seed in pairs]
-    else:
-        about = study, str(materials.device), materials.digests()
-        tasks = [partial(_arm_elsewhere, *about, run, arm, seed, threads) for arm, seed in pairs]
-
+    tasks = [
+        this_process_or_another(
+            materials, partial(_arm, run=run, arm=arm, seed=seed, threads=threads), workers
+        )
+        for arm, seed in pairs
+    ]
     results = execute(tasks, workers=workers, stop=stop, on_event=partial(pass_on, watcher))
     errors = [result for result in results if isinstance(result, ShiftproofError)]
     for error in errors:
@@ -146,21 +150,21 @@ def _costs(materials: Materials, run: Run, channel: Channel) -> dict[str, Costs]
     return {name: Costs.load(run.units.path(unit)) for name, unit in units.items()}
 
 
-def _arm_elsewhere(
-    study: Study,
-    device: str,
-    digests: dict[str, Json],
-    run: Run,
-    arm: Arm,
-    seed: int,
-    threads: int | None,
-    channel: Channel,
-) -> Responses:
-    """`_arm` in another process, which loads the data itself."""
+Part = Callable[[Materials, Channel], T]
+
+
+def this_process_or_another(materials: Materials, part: Part[T], workers: int) -> Callable[[Channel], T]:
+    """A task of a study; one for another process loads the data there instead of taking it along."""
+    if workers == 1:
+        return partial(part, materials)
+    return partial(_elsewhere, materials.study, str(materials.device), materials.digests(), part)
+
+
+def _elsewhere(study: Study, device: str, digests: dict[str, Json], part: Part[T], channel: Channel) -> T:
     materials = _materials(study.model_dump_json(), device)
     if materials.digests() != digests:
         raise DataError("the data to stay the same during a run", "other contents")
-    return _arm(materials, run, arm, seed, threads, channel)
+    return part(materials, channel)
 
 
 @lru_cache(maxsize=1)
@@ -169,19 +173,26 @@ def _materials(study: str, device: str) -> Materials:
 
 
 def _arm(
-    materials: Materials, run: Run, arm: Arm, seed: int, threads: int | None, channel: Channel
+    materials: Materials, channel: Channel, *, run: Run, arm: Arm, seed: int, threads: int | None
 ) -> Responses:
     """One trained network and its response under each protocol, computed or found."""
     label = f"{arm.name}, seed {seed}"
     with worker_pool(threads) as pool:
         trained = _trained(materials, run, arm, seed, label, pool, channel)
-        run.name_unit(trained, f"{arm.name}-seed{seed}", folder="networks")
+        _publish(run, trained, arm, seed)
         responses = {}
         for name in materials.study.protocols:
             channel.check_stop()
             responses[name] = _measured(materials, run, trained, name, threads)
     channel.send((label, None))
     return responses
+
+
+def _publish(run: Run, trained: Unit, arm: Arm, seed: int) -> None:
+    """Put the network where people look for it: weights alone, under a name; `zoo:NAME@RUN` finds it."""
+    plain = re.sub(r"[^\w.+-]+", "-", arm.name).strip("-")
+    path = make_folder(run.folder / "networks") / f"{plain}-seed{seed}.safetensors"
+    write_weights(read_checkpoint(run.units.path(trained)), path)
 
 
 def _trained(

@@ -6,14 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
-from shiftproof._digest import Json, canonical_json
-from shiftproof._files import write_atomically
+from shiftproof._digest import Json
 from shiftproof.errors import CheckpointError
 from shiftproof.train._layout import laid_out_like
-from shiftproof.zoo import CHECKPOINT_SCHEMA_VERSION, Network, read_checkpoint
+from shiftproof.zoo import Network, read_checkpoint, write_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,7 @@ class TrainingState:
             for key, value in moments.get(index, {}).items()
         }
         tensors |= {f"best/{name}": t for name, t in self.best.items()}
-        header = {
-            "schema_version": CHECKPOINT_SCHEMA_VERSION,
+        header: dict[str, Json] = {
             "network": {
                 "name": self.network.name,
                 "input_scale": self.network.input_scale,
@@ -74,8 +71,7 @@ class TrainingState:
             "about": about,
             "history": [asdict(record) for record in self.history],
         }
-        contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        write_atomically(path, save(contiguous, {"shiftproof": canonical_json(header)}))
+        write_checkpoint(path, header, tensors)
 
     def load(self, path: Path, about: dict[str, Json]) -> None:
         """Take over a saved state in place.
@@ -90,7 +86,7 @@ class TrainingState:
                 "one with another recipe, seed or data set",
                 fix="Use another file.",
             )
-        checkpoint.put_into(self.network)
+        checkpoint.put_into(self.network, checkpoint.under("network/"))
         state = self.optimizer.state_dict()
         state["state"] = {
             index: {

@@ -1,15 +1,24 @@
-"""Reading a checkpoint: a safetensors file whose header says which network its weights belong to."""
+"""Checkpoints: safetensors files whose header says which network their weights belong to.
+
+A training keeps its whole state in one (`shiftproof.train`). A network for use has its weights alone, and a
+digest of them in the header, which is checked whenever they are read.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
+from shiftproof._digest import Json, canonical_json, digest_of_bytes
+from shiftproof._files import write_atomically
 from shiftproof.errors import CheckpointError
 from shiftproof.zoo._spec import Network, build_network
 
@@ -41,14 +50,19 @@ class Checkpoint:
         """The tensors whose names begin so, without that beginning."""
         return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
 
-    def put_into(self, network: Network, prefix: str = "network/") -> None:
-        """Copy the weights under a prefix into a network.
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights to use: the best ones where training kept them, else the last."""
+        return self.under("best/") or self.under("network/")
+
+    def put_into(self, network: Network, weights: Mapping[str, Tensor]) -> None:
+        """Copy weights of this checkpoint into a network.
 
         Raises:
             CheckpointError: They are the weights of another network.
         """
         try:
-            network.load_state_dict(self.under(prefix))
+            network.load_state_dict(weights)
         except RuntimeError as error:
             raise CheckpointError(
                 f"the weights of {network.name!r} in {self.path.name}", "others", cause=str(error)
@@ -77,7 +91,68 @@ def read_checkpoint(path: Path) -> Checkpoint:
             cause=_WRONG_TRAINING if version == 1 else _NO_NETWORK if version is None else "",
             fix="Train the network again." if version == 1 else "",
         )
+    if "weights_digest" in header and header["weights_digest"] != digest_of_tensors(tensors):
+        raise CheckpointError(
+            f"the weights that {path.name} was written with",
+            "others",
+            cause="The file was changed or damaged.",
+            fix="Take a fresh copy of it.",
+        )
     return Checkpoint(path, header, tensors)
+
+
+def write_checkpoint(path: Path, header: Mapping[str, Json], tensors: Mapping[str, Tensor]) -> None:
+    """Write a checkpoint: the file is whole, or it is not there.
+
+    Args:
+        path: The file.
+        header: Without the schema version, which is added.
+        tensors: By name, as in `Checkpoint`.
+
+    Raises:
+        OutputError: The folder is missing, read-only or full.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = canonical_json({"schema_version": CHECKPOINT_SCHEMA_VERSION, **header})
+    write_atomically(path, save(stored, {"shiftproof": text}))
+
+
+def write_weights(
+    checkpoint: Checkpoint, path: Path, *, half: bool = False, more: Mapping[str, Json] | None = None
+) -> None:
+    """Write the network of a training for use: its weights alone, with what is known of the training.
+
+    Args:
+        checkpoint: The state of a training.
+        path: The file to write.
+        half: Whether to store the weights as float16; they are float32 again once they are loaded.
+        more: Further entries for the header.
+
+    Raises:
+        OutputError: The folder is missing, read-only or full.
+    """
+    weights = {f"network/{name}": tensor for name, tensor in checkpoint.weights.items()}
+    if half:
+        weights = {name: t.half() if t.dtype is torch.float32 else t for name, t in weights.items()}
+    header = {key: checkpoint.header[key] for key in ("network", "about", "history")}
+    header |= {"weights_digest": digest_of_tensors(weights), **(more or {})}
+    write_checkpoint(path, header, weights)
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and contents, in the order of the names.
+
+    Example:
+        >>> a, b = torch.zeros(2), torch.ones(3)
+        >>> digest_of_tensors({"a": a, "b": b}) == digest_of_tensors({"b": b, "a": a})
+        True
+    """
+    parts: list[bytes] = []
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu()
+        numbers = tensor.reshape(-1).contiguous().view(torch.uint8).numpy()
+        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode(), numbers.tobytes()]
+    return digest_of_bytes(parts)
 
 
 def load_network(path: Path) -> Network:
@@ -101,5 +176,5 @@ def load_network(path: Path) -> Network:
         raise CheckpointError(
             f"{path.name} to describe a network", error, cause="Its header is damaged."
         ) from error
-    checkpoint.put_into(network, "best/" if checkpoint.under("best/") else "network/")
+    checkpoint.put_into(network, checkpoint.weights)
     return network.eval()

@@ -1,0 +1,85 @@
+"""Write the networks that come with the package, from the runs of the studies that trained them.
+
+    python -m benchmarks.package_networks RUN [RUN ...]
+
+Each row of a run becomes `src/shiftproof/zoo/trained/ROW.safetensors`: weights alone, as float16 where that
+leaves each accuracy of the table as it is, with the record of the training in the header.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from shiftproof.data import load_data
+from shiftproof.probe import measure_response
+from shiftproof.report import StudyRecord, read_study
+from shiftproof.shifts import protocols
+from shiftproof.zoo import load_network, read_checkpoint, write_weights
+
+PACKAGE = Path(__file__).parents[1] / "src" / "shiftproof" / "zoo" / "trained"
+PROTOCOLS = ("article-none", "article-small", "article-large")
+LICENCE = "Apache-2.0; trained on MNIST (CC BY-SA 3.0)"
+MAX_BYTES = 2_000_000
+# One or two of 10,000 answers: the published table has steps of ten.
+TOLERANCE = 0.00021
+
+
+def package(run: Path) -> None:
+    """Write every network of a run."""
+    record = read_study(run / "report.json")
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    trained = {event["what"]: event for event in events if event["event"] == "trained"}
+    for row in record.rows:
+        event = trained[f"{row.name}, seed 0"]
+        source = run / "units" / f"train-{event['unit'][:32]}.safetensors"
+        write(source, row.name, {"packaged": facts(record, event)})
+
+
+def facts(record: StudyRecord, event: dict[str, Any]) -> dict[str, Any]:
+    """What the record of a run says of a training."""
+    return {
+        "command": f"shiftproof study {record.name} --preset {record.preset} --seeds 1",
+        "seconds": event["seconds"],
+        "finished": event["time"][:10],
+        "environment": dict(record.environment),
+        "licence": LICENCE,
+    }
+
+
+def write(source: Path, name: str, more: dict[str, Any]) -> None:
+    """Write one network, in half precision where no accuracy changes, and say what it has become."""
+    checkpoint = read_checkpoint(source)
+    path = PACKAGE / f"{name}.safetensors"
+    exact = measured(source)
+    for half in (True, False):
+        with tempfile.TemporaryDirectory() as folder:
+            trial = Path(folder) / path.name
+            write_weights(checkpoint, trial, half=half)
+            accuracy = measured(trial)
+        if all(abs(accuracy[name] - exact[name]) <= TOLERANCE for name in PROTOCOLS):
+            break
+    more["packaged"]["accuracy"] = accuracy
+    write_weights(checkpoint, path, half=half, more=more)
+    size = path.stat().st_size
+    assert size <= MAX_BYTES, f"{path.name} has {size:,} bytes"
+    print(f"{name}: {size:,} bytes, {'float16' if half else 'float32'}, {accuracy}")
+
+
+def measured(path: Path) -> dict[str, float]:
+    """Share of right answers on the article's three test sets."""
+    network, test = load_network(path), load_data("mnist", "test")
+    shares = {}
+    for name in PROTOCOLS:
+        response = measure_response(network, test, protocols.get(name), seed=0)
+        shares[name] = float((response.predicted == response.labels[:, None]).mean())
+    return shares
+
+
+if __name__ == "__main__":
+    PACKAGE.mkdir(exist_ok=True)
+    for folder in sys.argv[1:]:
+        package(Path(folder))
