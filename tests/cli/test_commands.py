@@ -36,10 +36,10 @@ def test_json_is_one_document_and_equals_the_library(
             assert cell.metrics["accuracy"].n_images == 150
 
 
-def test_reproduce_is_the_article(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_of_the_article(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, stderr = run(
-        capsys, "study", "article", "--preset", "quick", "--networks", "cnn1", "--epochs", "1", "--seeds", "1",
-        "--out", str(tmp_path / "r"), "--json", *QUICK,
+        capsys, "study", "article", "--preset", "quick", "--networks", "cnn1", "--epochs", "1",
+        "--seeds", "1", "--out", str(tmp_path / "r"), "--json", *QUICK,
     )  # fmt: skip
     assert code == 0
     record = read_study(json.loads(stdout))

@@ -15,8 +15,8 @@ from shiftproof.data import load_data
 from shiftproof.errors import CheckpointError, UnknownNameError
 from shiftproof.probe import measure_response
 from shiftproof.shifts import protocols
-from shiftproof.zoo import load_trained, networks, read_checkpoint, trained_names, trained_network
 from shiftproof.zoo import _trained as trained_room
+from shiftproof.zoo import load_trained, networks, read_checkpoint, trained_names, trained_network
 
 ARTICLE = ("standard-nn", "dense-nn", "cnn1", "cnn2", "cnn2-augmented")
 MAX_BYTES = 2_000_000
