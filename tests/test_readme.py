@@ -86,7 +86,9 @@ def test_commands_run(
     if str(FASHION) in command and not FASHION.is_dir():
         pytest.skip("Debian's dataset-fashion-mnist is not installed")
     _, verb, *rest = shlex.split(command.replace("my-study.toml", str(tiny_study)))
-    if verb in ("reproduce", "study"):
+    if verb == "reproduce":
+        rest += ["--minutes", "0", "--networks", "dense-nn", "--device", "cpu", "--out", str(tmp_path / "run")]
+    if verb == "study":
         smaller = ["--limit", "64", "--epochs", "1", "--seeds", "1", "--workers", "1"]
         rest += [*smaller, "--device", "cpu", "--out", str(tmp_path / "run")]
         if "--networks" not in rest:

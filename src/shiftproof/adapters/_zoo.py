@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from shiftproof.adapters._classifier import Classifier, digest_of_module
@@ -21,6 +22,8 @@ from shiftproof.zoo import (
     trained_network,
 )
 
+# What the packaged networks answer.
+DIGITS = tuple("0123456789")
 _N_SHOWN = 12
 
 
@@ -35,9 +38,8 @@ def _load_named(rest: str, request: ModelRequest) -> Classifier:
     if request.untrained or request.weights or request.arguments:
         return _built(name, trained.network, request)
     scale = "raw input, 0 to 255" if trained.input_scale != 1 else "input from 0 to 1"
-    return _classifier(
-        f"zoo:{name}", load_trained(name), f"trained on MNIST for {trained.epochs} epochs ({scale})"
-    )
+    note = f"trained on MNIST for {trained.epochs} epochs ({scale})"
+    return replace(_classifier(f"zoo:{name}", load_trained(name), note), class_names=DIGITS)
 
 
 def _from_place(name: str, place: Path, request: ModelRequest) -> Classifier:
