@@ -87,7 +87,7 @@ def test_commands_run(
         pytest.skip("Debian's dataset-fashion-mnist is not installed")
     _, verb, *rest = shlex.split(command.replace("my-study.toml", str(tiny_study)))
     if verb == "reproduce":
-        rest += ["--minutes", "0", "--networks", "dense-nn", "--device", "cpu", "--out", str(tmp_path / "run")]
+        rest += ["--minutes", "0", "--networks", "dense-nn", "--out", str(tmp_path / "run")]
     if verb == "study":
         smaller = ["--limit", "64", "--epochs", "1", "--seeds", "1", "--workers", "1"]
         rest += [*smaller, "--device", "cpu", "--out", str(tmp_path / "run")]
