@@ -34,6 +34,7 @@ SETS = ("article-none", "article-small", "article-large")
 N_DRAWS = 10
 N_EPOCHS = 10
 BATCH = 500
+LEVEL = 0.05
 
 
 def watch(run: Path, folder: Path) -> None:
@@ -136,7 +137,7 @@ def verdict(
     spread = math.sqrt(parts["images"] ** 2 + parts["draws"] ** 2 + max(parts["seeds"], parts["epochs"]) ** 2)
     freedom = max(len(seeds["accuracies"]) if seeds else 0, len(late), 2) - 1
     distance = (published - value) / (spread * math.sqrt(1 + 1 / (freedom + 1)))
-    return {
+    found = {
         "row": row,
         "set": name,
         "published": published,
@@ -151,6 +152,34 @@ def verdict(
         "epochs": {"epochs": epochs["epochs"], "accuracies": late},
         "draws": draws,
     }
+    return {**found, "reason": reason(found, spread)}
+
+
+def reason(found: dict[str, Any], spread: float) -> str:
+    """Why a published figure is where it is, in one sentence computed from what was measured."""
+    if found["inside_interval"]:
+        return "Inside our interval over images."
+    parts = {part: 100 * sd for part, sd in found["standard_deviations"].items()}
+    largest = max(parts, key=lambda part: parts[part])
+    if found["probability"] >= LEVEL:
+        return (
+            f"Outside our interval over images, but within what another training gives: one standard "
+            f"deviation over {largest} alone is {parts[largest]:.1f} points."
+        )
+    scale = found["unit_minus_raw_at_20_epochs"]
+    gap = found["published"] - found["measured"]
+    if scale is not None and scale * gap > 0 and abs(gap - scale) <= 2 * spread:
+        return (
+            f"Outside, and explained by the scale of the input: divided by 255 instead of raw moves the "
+            f"accuracy by {100 * scale:+.1f} points after 20 epochs."
+        )
+    effects = [f"shifted images rounded to bytes {100 * found['bytes_minus_floats']:+.2f}"]
+    effects += [f"input divided by 255 {100 * scale:+.1f}"] if scale is not None else []
+    spreads = ", ".join(f"{part} {sd:.1f}" for part, sd in parts.items() if sd)
+    return (
+        f"Outside by {100 * gap:+.1f} points, and not explained. In points, standard deviations: {spreads}; "
+        f"effects: {', '.join(effects)}."
+    )
 
 
 def misprint() -> list[dict[str, Any]]:
