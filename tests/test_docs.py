@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 from _pytest.mark import ParameterSet
-from benchmarks.update_docs import FIGURES, RESULTS, SECTIONS, updated
+from benchmarks.tables import RESULTS
+from benchmarks.update_docs import FIGURES, SECTIONS, updated
 from PIL import Image
 from tests.claims.test_run import tiny
 from tests.onnx_export import export_onnx
@@ -25,7 +26,7 @@ import shiftproof.layers
 from shiftproof.cli import main
 from shiftproof.explain import CAUSES
 from shiftproof.metrics import metrics
-from shiftproof.report import read_study
+from shiftproof.report import read_audit, read_study
 from shiftproof.shifts import BORDERS, find_protocol
 from shiftproof.study import load_study
 
@@ -148,6 +149,17 @@ def test_the_first_command_needs_nothing(
     monkeypatch.chdir(tmp_path)
     assert main([*shlex.split(first)[1:], "--limit", "20"]) == 0
     assert "grid:4" in capsys.readouterr().out
+
+
+@pytest.mark.xfail(
+    reason="audit-cnn2.json is older than the trained networks in the package: measure it again"
+)
+def test_the_audit_shown_is_that_of_the_first_command() -> None:
+    record = read_audit(RESULTS / "audit-cnn2.json")
+    asked = f"shiftproof audit {record.model.name} demo:mnist"
+    assert (
+        f"{asked} --protocol {' --protocol '.join(part.name for part in record.protocols)}" == FIRST_COMMAND
+    )
 
 
 def test_the_readme_is_short() -> None:
