@@ -24,11 +24,14 @@ from torch import Tensor, nn
 
 import shiftproof.layers
 from shiftproof.cli import main
+from shiftproof.data import load_data
 from shiftproof.explain import CAUSES
 from shiftproof.metrics import metrics
 from shiftproof.report import read_audit, read_study
 from shiftproof.shifts import BORDERS, find_protocol
 from shiftproof.study import load_study
+from shiftproof.train import Recipe, fit
+from shiftproof.zoo import build_network
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {
@@ -92,6 +95,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels).save(place / "photos" / f"{i}.png")
     (place / "file.py").write_text("from tests.test_docs import Tiny as build_model")
     (place / "my-protocols.toml").write_text(blocks(TEXTS["docs/audit.md"], "toml")[0])
+    trained = place / "runs" / "mine" / "networks" / "cnn2-seed0.safetensors"
+    trained.parent.mkdir(parents=True)
+    recipe = Recipe(epochs=1, input_scale="unit")
+    fit(build_network("cnn2"), load_data("mnist", "train").head(50), recipe, checkpoint=trained, seed=0)
     export_onnx(Tiny().eval(), torch.zeros(2, 3, 32, 32), place / "model.onnx")
     for name in ("before", "after"):
         where = [str(place / "model.onnx"), str(place / "photos"), "--out", str(place / "runs" / name)]
@@ -103,13 +110,12 @@ def smaller(command: str, study: Path, out: Path) -> list[str]:
     """The arguments as written, but with few images, one epoch, and no weights to download."""
     _, verb, *rest = shlex.split(command.replace("my-study.toml", str(study)))
     match verb:
-        case "reproduce" | "study":
+        case "reproduce":
+            rest += ["--networks", "dense-nn", *([] if "--minutes" in rest else ["--minutes", "0"])]
+        case "study":
             rest += ["--limit", "64", "--epochs", "1", "--seeds", "1", "--workers", "1", "--device", "cpu"]
-            if "--networks" not in rest:
-                few = {"alternatives": "cnn2,cnn2-aps", str(study): "cnn1"}
-                rest += ["--networks", few.get(rest[0], "dense-nn,cnn2")]
-                if "scales" in rest:
-                    rest[-1] = "cnn2"
+            few = {"article": "cnn2", "alternatives": "cnn2,cnn2-aps"}.get(rest[0], "cnn1")
+            rest += [] if "--networks" in rest else ["--networks", few]
         case "claims":
             rest += ["--workers", "1"]
         case "explain":
