@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: reproduce test test-slow lint types bench clean
+.PHONY: reproduce test test-slow lint types bench docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -10,6 +10,7 @@ help:
 	@echo 'make test        run the tests; make test-slow: those that take long'
 	@echo 'make lint        check style; make types: check types'
 	@echo 'make bench       measure speed: probe, layers, and training beside Keras (TensorFlow in .venv-keras)'
+	@echo 'make docs        render the tables and figures of the documents from benchmarks/results'
 	@echo 'make clean       remove environments and caches; runs/ stays'
 
 reproduce: .venv/core
@@ -34,6 +35,9 @@ bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.networks
 	.venv/bin/python -m benchmarks.certificates
 	.venv/bin/python benchmarks/training.py
+
+docs: .venv/dev
+	.venv/bin/python -m benchmarks.update_docs
 
 clean:
 	rm -rf .venv .venv-keras build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

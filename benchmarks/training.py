@@ -116,7 +116,7 @@ def main() -> None:
         ],
     }
     arguments.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"Written to {arguments.out}; benchmarks/update_readme.py takes it into the README")
+    print(f"Written to {arguments.out}; `make docs` takes it into the documents")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -47,6 +48,11 @@ def test_both_renderings_have_every_verdict() -> None:
     assert "All [red]of it[/red]" in out.getvalue()
     assert "Pools \\| hide." in markdown
     assert "&lt;b>" in markdown
+
+
+def test_every_row_has_as_many_cells_as_its_table_has_columns() -> None:
+    for table in re.findall(r"(?:^\|.*\n)+", claims_markdown(read_claims(record())), re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
 
 
 def test_what_failed_is_said() -> None:

@@ -14,7 +14,7 @@ from shiftproof.cli._output import guarded
 
 app = typer.Typer(
     name="shiftproof",
-    help="Measure, explain, fix and prove translation (image-shift) invariance of vision networks.",
+    help="Measure, explain and prove translation (image-shift) invariance of vision networks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -21,6 +21,8 @@ from shiftproof.report._explanation import explanation_markdown as explanation_m
 from shiftproof.report._explanation import print_explanation as print_explanation
 from shiftproof.report._explanation import read_explanation as read_explanation
 from shiftproof.report._junit import audit_junit as audit_junit
+from shiftproof.report._markdown import escaped as escaped
+from shiftproof.report._markdown import table as table
 from shiftproof.report._pareto import frontier as frontier
 from shiftproof.report._pareto import pareto_svg as pareto_svg
 from shiftproof.report._record import StudyRecord as StudyRecord

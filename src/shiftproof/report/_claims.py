@@ -88,7 +88,10 @@ def print_claims(record: ClaimsRecord, console: Console) -> None:
 
 def claims_markdown(record: ClaimsRecord) -> str:
     """Headline, the table of verdicts, and every statement with its source."""
-    rows = [[str(c.number), escaped(c.claim), f"**{c.verdict}**", escaped(c.sentence)] for c in record.claims]
+    rows = [
+        [str(c.number), escaped(c.claim), f"**{c.verdict}**", escaped(c.sentence), escaped(c.shown_by)]
+        for c in record.claims
+    ]
     lines = [f"**{escaped(claims_headline(record))}**", ""]
     lines += table(["#", "claim", "verdict", "what was found", "shown by"], rows, left=5)
     lines += ["", *(f"- {escaped(note)}" for note in claims_notes(record))]

@@ -1,0 +1,248 @@
+"""From a record in results/ to the Markdown of README.md and docs/: one function for each section."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from shiftproof.report import (
+    audit_markdown,
+    claims_markdown,
+    escaped,
+    explanation_markdown,
+    read_audit,
+    read_claims,
+    read_explanation,
+    read_study,
+    side_by_side_markdown,
+    table,
+    to_markdown,
+)
+
+RESULTS = Path(__file__).parent / "results"
+# The article's table is that of the full run, where there is its record.
+ARTICLE = "article-full" if (RESULTS / "article-full.json").exists() else "article-quick"
+LOOPS = {
+    "torchvision": "a loop of torchvision's `affine`",
+    "kornia": "a loop of kornia's `translate`",
+    "foolbox": "foolbox's `SpatialAttack`, which stops at the first shift that fools",
+}
+
+
+def study(name: str) -> str:
+    """The whole table of a study, with its notes."""
+    return to_markdown(read_study(RESULTS / f"{name}.json"))
+
+
+def article() -> str:
+    return study(ARTICLE)
+
+
+def article_in_brief() -> str:
+    """The table, how it is read, and how long the networks trained."""
+    found, _, notes = article().partition("\n\n- ")
+    kept = [
+        note
+        for note in notes.rstrip().split("\n- ")
+        if note.startswith(("Accuracy, ", "article-", "Preset "))
+    ]
+    return "\n".join([found, "", *(f"- {note}" for note in kept)]) + "\n"
+
+
+def two_data_sets() -> str:
+    """The alternatives on digits and on clothes."""
+    records = [read_study(RESULTS / f"alternatives-{name}.json") for name in ("quick", "fashion")]
+    return side_by_side_markdown(records, [column.title for column in records[0].columns if column.judges])
+
+
+def audit() -> str:
+    return audit_markdown(read_audit(RESULTS / "audit-cnn2.json"))
+
+
+def audit_in_brief() -> str:
+    """What a report says first: the verdict, and the headline numbers of the first protocol."""
+    return audit().partition("### Against")[0].rstrip() + "\n"
+
+
+def explanation() -> str:
+    return explanation_markdown(read_explanation(RESULTS / "explain-cnn2.json"))
+
+
+def claims() -> str:
+    """The verdicts, and every statement of every claim."""
+    return claims_markdown(read_claims(RESULTS / "claims-quick.json"))
+
+
+def verdicts() -> str:
+    """The verdict on each claim, in one table."""
+    return claims().partition("\n\n### ")[0] + "\n"
+
+
+def certificates() -> str:
+    """What is proved of every network of the zoo."""
+    record = _read("certificates")
+    columns = ["network", "circular shifts", "content on a blank background", "change in float64", "seconds"]
+    rows = [
+        [f"`{row['network']}`", _law(row["circular"]), _law(row["interior"]), _largest(row["checks"]),
+         f"{row['seconds']:.1f}"]
+        for row in record["rows"]
+    ]  # fmt: skip
+    footer = (
+        "The change is the largest of the logits under the shifts for which it is proved, or under all "
+        f"circular ones where nothing is. {record['environment']['machine']}, measured {record['measured']}."
+    )
+    return "\n".join([*table(columns, rows, left=3), "", footer]) + "\n"
+
+
+def _law(law: Mapping[str, str]) -> str:
+    """What is proved, without the name of the law, which the column has."""
+    return escaped(law["text"].partition(": ")[2])
+
+
+def _largest(checks: Sequence[Mapping[str, Any]]) -> str:
+    changes = [check["float64"]["relative"] for check in checks]
+    return f"{max(changes):.0e}" if changes else "–"
+
+
+def probing() -> str:
+    """The probe beside simpler ways to get the same answers."""
+    record = _read("probing")
+    rows = [
+        *_dense_rows(record),
+        *_direct_rows(record),
+        *_loop_rows(record["beside_loops"]),
+        _memory_row(record),
+    ]
+    repeats = len(record["dense_beside_direct"][0]["dense_s"])
+    how = (
+        f"ratios of medians of {repeats}, measured {record['measured']} by `make bench`. "
+        "Loops use torch's own threads, as a user's would."
+    )
+    return _with_footer(table(["what", "measured", "aim"], rows, left=3), record, how)
+
+
+def _dense_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """All shifts at once, where that is exact, beside shift by shift."""
+    everything, aim = record["all_images"], 1 / record["aims"]["dense / direct, 17 × 17"]
+    of_many = {row["shifts"]: row for row in record["dense_beside_direct"]}
+    n_shifts = of_many["17 × 17"]["n_shifts"]
+    return [
+        [
+            f"`dense` beside `direct`, `cnn2`, {everything['n_images']:,} images × {n_shifts} shifts, once",
+            f"{everything['dense_s']:.1f} s and {everything['direct_s']:.0f} s: "
+            f"{1 / everything['ratio']:.1f} × faster; {everything['predictions_that_differ']} of "
+            f"{everything['n_images'] * n_shifts:,} predictions differ",
+            f"{aim:.0f} ×",
+        ],
+        [_same(of_many["17 × 17"]), f"{1 / of_many['17 × 17']['ratio']:.1f} ×", f"{aim:.0f} ×"],
+        [_same(of_many["29 × 29"]), f"{1 / of_many['29 × 29']['ratio']:.1f} ×", f"more than at {n_shifts}"],
+    ]
+
+
+def _same(row: Mapping[str, Any]) -> str:
+    return f"the same, {row['n_images']} images × {row['n_shifts']} shifts"
+
+
+def _direct_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """Shift by shift, beside forward passes alone."""
+    ratios = {row["model"]: f"{row['ratio']:.2f} ×" for row in record["direct_beside_bare"]}
+    aims = record["aims"]
+    return [
+        ["`direct` beside bare forward passes, `cnn2`", f"{ratios['cnn2']} their time",
+         f"{aims['direct / bare, cnn2']:.2f} ×"],
+        ["the same, ResNet-18 at 224 px", ratios["resnet18"], f"{aims['direct / bare, resnet18']:.2f} ×"],
+    ]  # fmt: skip
+
+
+def _loop_rows(loops: Mapping[str, Any]) -> list[list[str]]:
+    ratios = loops["ratios"]
+    return [
+        [
+            f"`auto` beside {what}, `cnn2`, {loops['n_shifts']} shifts",
+            f"{ratios[f'auto / {name}']:.2f} × their time (`direct`: {ratios[f'direct / {name}']:.2f} ×)",
+            "",
+        ]
+        for name, what in LOOPS.items()
+    ]
+
+
+def _memory_row(record: Mapping[str, Any]) -> list[str]:
+    small, large = record["memory"]
+    return [
+        f"memory beside the response, {large['n_images']:,} images over {small['n_images']:,}",
+        f"{record['memory_ratio']:.2f} × ({large['beside_the_response_mb']:.0f} and "
+        f"{small['beside_the_response_mb']:.0f} MB)",
+        f"{record['memory_aim']:.1f} ×",
+    ]
+
+
+def layers() -> str:
+    """Each layer beside what it replaces and beside other libraries: ranges over sizes and layouts."""
+    record = _read("layers")
+    ratios: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in record["rows"]:
+        for what in ("answer", "with_gradient"):
+            for pair, ratio in row[f"{what}_ratios"].items():
+                other = pair.removeprefix("ours / ").replace("plain", "what it replaces")
+                ratios.setdefault((row["layer"], other), {}).setdefault(what, []).append(ratio)
+    rows = [
+        [*names, *(f"{min(values):.2f} to {max(values):.2f}" for values in found.values())]
+        for names, found in ratios.items()
+    ]
+    lines = table(["layer", "beside", "forward", "forward and gradient"], rows, left=2)
+    return _with_footer(lines, record, f"{record['threads']} threads, measured {record['measured']}.")
+
+
+def networks() -> str:
+    """Every network beside cnn2."""
+    record = _read("networks")
+    (base,) = (row["ms_per_image"]["value"] for row in record["rows"] if row["network"] == "cnn2")
+    rows = [
+        [row["network"], f"{row['n_parameters']:,}", f"{row['multiply_adds']:,}",
+         f"{row['ms_per_image']['value']:.3g}", f"{row['ms_per_image']['value'] / base:.2f} ×"]
+        for row in record["rows"]
+    ]  # fmt: skip
+    time = record["rows"][0]["ms_per_image"]
+    how = (
+        f"forward passes of {time['batch_size']} images of 28 × 28 px on {time['threads']} thread; "
+        f"{time['method']}; measured {record['measured']}."
+    )
+    columns = ["network", "parameters", "multiply-adds", "ms per image", "beside cnn2"]
+    return _with_footer(table(columns, rows), record, how)
+
+
+def training() -> str:
+    """Seconds for one epoch, beside Keras."""
+    record = _read("training")
+    columns = ["row", "Keras", "ours, alone", "ratio", "ours, side by side", "ratio", "aim", "share of floor"]
+    repeats = {row["row"]: len(row["ours_s"]) for row in record["rows"]}
+    most = max(repeats.values())
+    fewer = "".join(f" ({row}: {n})" for row, n in repeats.items() if n < most)
+    how = (
+        f"one epoch of {record['images']:,} images; medians of {most}{fewer}, measured {record['measured']}. "
+        "Side by side is how studies run: two networks, a process and a thread each, time per network. "
+        f"The floor is the arithmetic at {record['floor_gflops']} GFLOP/s."
+    )
+    return _with_footer(table(columns, [_training_row(row) for row in record["rows"]]), record, how)
+
+
+def _training_row(row: Mapping[str, Any]) -> list[str]:
+    theirs, alone, beside = (
+        f"{statistics.median(row[key]):.1f} s" for key in ("keras_s", "ours_s", "ours_side_by_side_s")
+    )
+    ratio, ratio_beside, aim = (f"{row[key]:.2f}" for key in ("ratio", "ratio_side_by_side", "target"))
+    share = f"{row['share_of_floor_side_by_side']:.0%}"
+    return [row["row"], theirs, alone, ratio, beside, ratio_beside, aim, share]
+
+
+def _read(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _with_footer(lines: Sequence[str], record: Mapping[str, Any], how: str) -> str:
+    """A table, and below it on what and how it was measured."""
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return "\n".join([*lines, "", f"{record['machine']}; {versions}; {how}"]) + "\n"

@@ -1,0 +1,78 @@
+"""Writes the measured sections of README.md and docs/, and the figures beside their records.
+
+Run it after a new result, as `make docs`; tests/test_docs.py compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+from benchmarks import pictures, tables
+from benchmarks.tables import RESULTS
+
+ROOT = Path(__file__).parents[1]
+Renderer = Callable[[], str]
+
+# By document and name of the section, which stands between <!-- name --> and <!-- /name -->.
+SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
+    {
+        ("README.md", "article"): tables.article_in_brief,
+        ("README.md", "audit"): tables.audit_in_brief,
+        ("docs/reproduce.md", "verdicts"): tables.verdicts,
+        ("docs/results/article.md", "article"): tables.article,
+        ("docs/results/article.md", "quick"): partial(tables.study, "article-quick"),
+        ("docs/results/article.md", "scales"): partial(tables.study, "article-scales"),
+        ("docs/results/article.md", "seeds"): partial(tables.study, "article-seeds"),
+        ("docs/results/claims.md", "claims"): tables.claims,
+        ("docs/results/alternatives.md", "alternatives"): partial(tables.study, "alternatives-quick"),
+        ("docs/results/alternatives.md", "two-data-sets"): tables.two_data_sets,
+        ("docs/results/audit.md", "audit"): tables.audit,
+        ("docs/results/explain.md", "explain"): tables.explanation,
+        ("docs/results/certify.md", "certify"): tables.certificates,
+        ("docs/results/speed.md", "probing"): tables.probing,
+        ("docs/results/speed.md", "layers"): tables.layers,
+        ("docs/results/speed.md", "networks"): tables.networks,
+        ("docs/results/speed.md", "training"): tables.training,
+    }
+)
+
+# By file in results/. Figures that need more than a record are drawn by the command that measures them.
+FIGURES: Mapping[str, Renderer] = MappingProxyType(
+    {"audit-cnn2.svg": pictures.audit, "alternatives-quick.svg": pictures.alternatives}
+)
+
+
+def updated(document: str, text: str) -> str:
+    """A document with its measured sections as the results say.
+
+    Args:
+        document: Its path from the root of the repository.
+        text: What it says now.
+    """
+    for (file, section), render in SECTIONS.items():
+        if file == document:
+            text = _replaced(text, section, render())
+    return text
+
+
+def _replaced(text: str, section: str, content: str) -> str:
+    head, begin, rest = text.partition(f"<!-- {section} -->\n")
+    _, end, tail = rest.partition(f"<!-- /{section} -->")
+    if not begin or not end:
+        raise ValueError(f"Expected the section {section!r} between its marks, got a text without it.")
+    return head + begin + content + end + tail
+
+
+def main() -> None:
+    for document in dict.fromkeys(file for file, _ in SECTIONS):
+        path = ROOT / document
+        path.write_text(updated(document, path.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, draw in FIGURES.items():
+        (RESULTS / name).write_text(draw(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
