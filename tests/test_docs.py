@@ -157,9 +157,6 @@ def test_the_first_command_needs_nothing(
     assert "grid:4" in capsys.readouterr().out
 
 
-@pytest.mark.xfail(
-    reason="audit-cnn2.json is older than the trained networks in the package: measure it again"
-)
 def test_the_audit_shown_is_that_of_the_first_command() -> None:
     record = read_audit(RESULTS / "audit-cnn2.json")
     asked = f"shiftproof audit {record.model.name} demo:mnist"
