@@ -90,7 +90,9 @@ def dropout_stage(layer: nn.Dropout) -> Callable[[Tensor, BitGenerator], Tensor]
         return None
 
     def dropout(features: Tensor, bits: BitGenerator) -> Tensor:
-        kept = torch.full_like(features, 1 / keep, memory_format=torch.contiguous_format)
-        return features * drop_(kept, random_words(bits, keep, words_for(features.numel())))
+        # Ones of the type whose bits `drop_` knows; 0 and 1 are exact in every other.
+        ones = torch.ones(features.shape, dtype=torch.float32)
+        kept = drop_(ones, random_words(bits, keep, words_for(features.numel())))
+        return features * kept.to(features.dtype).mul_(1 / keep)
 
     return dropout

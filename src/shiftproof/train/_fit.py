@@ -222,13 +222,14 @@ def _evaluate(
     network: Network, data: LabelledImages, device: torch.device, pool: Executor
 ) -> tuple[float, float]:
     """Mean loss and share of right answers."""
+    dtype = next(network.parameters()).dtype
 
     @torch.inference_mode()
     def tally(batch: slice) -> Tensor:
         labels = data.labels[batch].to(device)
-        loss, logits = network.loss(data.images[batch].to(device).float().div_(255), labels)
+        loss, logits = network.loss(data.images[batch].to(device).to(dtype).div_(255), labels)
         right = (logits.argmax(1) == labels).sum()
-        return torch.stack([loss, right.float()])
+        return torch.stack([loss, right.to(dtype)])
 
     network.eval()
     starts = range(0, len(data), EVALUATION_BATCH)

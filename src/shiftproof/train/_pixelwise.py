@@ -36,8 +36,10 @@ def pixelwise_stage(
     _flatten: nn.Flatten,
     head: nn.Linear,
 ) -> Callable[[Tensor, BitGenerator], Tensor] | None:
-    """All layers of the network as one function; None for images with several channels."""
+    """All layers of the network as one function; None for several channels, or another type than float32."""
     keep1, keep2 = 1 - dropout1.p, 1 - dropout2.p
+    if dense1.weight.dtype != torch.float32:
+        return None
     widths_fit = dense1.out_features == dense2.in_features == dense2.out_features
     if dense1.in_features != 1 or not widths_fit or not (can_keep(keep1) and can_keep(keep2)):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 from typing import Protocol
 
@@ -117,10 +117,8 @@ class LaneSteps:
         ]
         results = in_order(self.pool, lanes)
         for parameter, *parts in zip(self.parameters, *(r[1] for r in results), strict=True):
-            total, *others = parts
-            for other in others:
-                total.add_(other)
-            parameter.grad = laid_out_like(parameter, total)
+            # Not in place: parameters that are only added together are given one tensor as their gradient.
+            parameter.grad = laid_out_like(parameter, reduce(torch.add, parts))
         self.optimizer.step()
         return torch.stack([tally for tally, _ in results]).sum(0)
 
