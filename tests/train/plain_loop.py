@@ -10,11 +10,15 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy import ndimage
 from torch import Tensor, nn
+
+Floats = npt.NDArray[np.float64]
 
 
 def seed_for(seed: int, *words: str | int) -> int:
@@ -30,7 +34,7 @@ class Box:
     name: str
     dy: float
     dx: float
-    border: str
+    border: Literal["nearest", "grid-constant"]
 
 
 @dataclass(frozen=True)
@@ -51,40 +55,39 @@ def order_of(n_images: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n_images, generator=generator)
 
 
-def offsets_of(n_images: int, box: Box, seed: int, epoch: int) -> np.ndarray:
+def offsets_of(n_images: int, box: Box, seed: int, epoch: int) -> Floats:
     """(dy, dx) of every image in one epoch: float64 (N, 2)."""
     root = seed_for(seed, "augmentation", epoch)
     generator = torch.Generator().manual_seed(seed_for(root, "protocol", box.name))
-    uniform = torch.rand(n_images, 1, 2, dtype=torch.float64, generator=generator)[:, 0].numpy()
-    return (2 * uniform - 1) * np.array([box.dy, box.dx])
+    uniform = torch.rand(n_images, 1, 2, dtype=torch.float64, generator=generator)[:, 0]
+    return np.asarray((2 * uniform - 1).numpy() * (box.dy, box.dx))
 
 
-def moved(images: np.ndarray, offsets_px: np.ndarray, border: str) -> np.ndarray:
+def moved(images: Floats, offsets_px: Floats, box: Box) -> Floats:
     """Images (N, C, H, W) whose content is moved by (dy, dx), bilinearly, by SciPy."""
-    return np.stack(
-        [
-            [ndimage.shift(channel, offset, order=1, mode=border, prefilter=False) for channel in image]
-            for image, offset in zip(images, offsets_px, strict=True)
-        ]
-    )
+    found = np.empty_like(images)
+    for image, (dy, dx), place in zip(images, offsets_px, found, strict=True):
+        ndimage.shift(image, (0, dy, dx), output=place, order=1, mode=box.border, prefilter=False)
+    return found
 
 
-def loss_of(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def loss_of(network: Any, images: Tensor, labels: Tensor) -> Tensor:
     """The mean loss of a batch, written out: cross-entropy, or that of the capsule network."""
-    body: nn.Sequential = network.body  # type: ignore[assignment]
-    scaled = images * network.input_scale  # type: ignore[operator]
+    scaled = images * network.input_scale
     rows = torch.arange(len(labels))
     if network.objective is None:
-        logits = body(scaled)
+        logits: Tensor = network.body(scaled)
         return (logits.logsumexp(1) - logits[rows, labels]).mean()
-    poses = body[:-1](scaled)  # (N, classes, 16): Sabour et al. 2017, equation 4 and section 4.1
+    poses: Tensor = network.body[:-1](
+        scaled
+    )  # (N, classes, 16): Sabour et al. 2017, equation 4 and section 4.1
     lengths = poses.square().sum(2).sqrt()
     too_long = 0.5 * (lengths - 0.1).clamp_min(0) ** 2
     too_short = (0.9 - lengths[rows, labels]).clamp_min(0) ** 2
     margin = too_long.sum() - too_long[rows, labels].sum() + too_short.sum()
     kept = torch.zeros_like(poses)
     kept[rows, labels] = poses[rows, labels]
-    drawn = network.objective.decoder.layers(kept.flatten(1))  # type: ignore[union-attr, operator]
+    drawn: Tensor = network.objective.decoder.layers(kept.flatten(1))
     error = ((drawn - images.flatten(1)) ** 2).sum()
     return (margin + 0.0005 * error) / len(labels)
 
@@ -112,7 +115,7 @@ def train(
         seen = pixels
         if settings.box is not None:
             offsets_px = offsets_of(len(pixels), settings.box, settings.seed, epoch)
-            seen = moved(pixels, offsets_px, settings.box.border)
+            seen = moved(pixels, offsets_px, settings.box)
         order = order_of(len(images), settings.seed, epoch)
         for start in range(0, len(order), settings.batch_size):
             batch = order[start : start + settings.batch_size]

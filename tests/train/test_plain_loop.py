@@ -66,6 +66,15 @@ def build(name: str, dtype: torch.dtype = torch.float64) -> Network:
     return network
 
 
+def channels_last(network: Network) -> Network:
+    """The same network, its filters in the other layout."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    assert any(not parameter.is_contiguous() for parameter in network.parameters())
+    return network
+
+
 def fitted(network: Network, data: LabelledImages, settings: Settings, checkpoint: Path) -> dict[str, Tensor]:
     """Train in place by `fit`; returns the moments that its checkpoint holds."""
     recipe = Recipe(
@@ -220,10 +229,8 @@ def test_parameters_in_channels_last_learn_the_same_and_resume(
 ) -> None:
     """Stopped in the third epoch and resumed, to the byte; and equal to the plain, contiguous loop."""
     data = small(digits, SIZES_PX[name])
-    plain, whole, broken = (build(name) for _ in range(3))
-    for network in (whole, broken):
-        network.to(memory_format=torch.channels_last)
-        assert any(not p.is_contiguous() for p in network.parameters())
+    plain = build(name)
+    whole, broken, resumed = (channels_last(build(name)) for _ in range(3))
     moments = fitted(whole, data, STEPS_12, tmp_path / "whole")
     expected = plain_loop.train(plain, data.images, data.labels, STEPS_12)
     assert_equal_to_rounding(moments, expected)
@@ -239,7 +246,6 @@ def test_parameters_in_channels_last_learn_the_same_and_resume(
     with pytest.raises(Stopped, match="a request to stop"):
         fit(broken, data, recipe, seed=3, checkpoint=tmp_path / "broken", check_stop=check_stop)
     # What the interrupted session left in memory is lost, as in another process.
-    resumed = build(name).to(memory_format=torch.channels_last)
     fitted(resumed, data, STEPS_12, tmp_path / "broken")
     assert (tmp_path / "broken").read_bytes() == (tmp_path / "whole").read_bytes()
 
