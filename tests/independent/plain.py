@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, linear, max_pool2d
 
 MNIST = Path(__file__).parents[2] / "src" / "shiftproof" / "data" / "mnist"
+PACKAGED = MNIST.parents[1] / "zoo" / "trained"
 FILES = {"train": "train", "test": "t10k"}
 # The article's three test sets: the largest |dy| and |dx| in pixels.
 SETS = {"article-none": (0, 0), "article-small": (1, 1), "article-large": (3, 4)}

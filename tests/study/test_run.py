@@ -38,6 +38,8 @@ def test_the_record_holds_every_number(tiny_study: Path, tmp_path: Path) -> None
     assert record.status == "complete"
     assert [row.name for row in record.rows] == ["dense-nn", "cnn1"]
     for row in record.rows:
+        ((first, last),) = row.curves
+        assert last[0] < first[0], "one seed, two epochs: the loss falls"
         assert [cell.protocol for cell in row.cells] == ["article-none", "article-large"]
         for cell in row.cells:
             moved = cell.protocol != "article-none"
