@@ -43,7 +43,7 @@ def facts(record: StudyRecord, event: dict[str, Any]) -> dict[str, Any]:
     """What the record of a run says of a training."""
     return {
         "command": f"shiftproof study {record.name} --preset {record.preset} --seeds 1",
-        "seconds": event["seconds"],
+        "seconds": None if event.get("resumed") else event["seconds"],
         "finished": event["time"][:10],
         "environment": dict(record.environment),
         "licence": LICENCE,

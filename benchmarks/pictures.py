@@ -29,6 +29,22 @@ def audit() -> str:
     return image_bytes(figure).decode()
 
 
+def learning() -> str:
+    """The article's networks while they learn: mean loss and share of right answers, by epoch."""
+    record = read_study(RESULTS / "article-full.json")
+    with drawing(1, 2, inches=INCHES) as (figure, (left, right)):
+        for row in record.rows:
+            losses, accuracies = zip(*row.curves[0], strict=True)
+            epochs = range(1, len(losses) + 1)
+            left.plot(epochs, losses, label=row.name)
+            right.plot(epochs, [100 * share for share in accuracies], label=row.name)
+        left.set(xlabel="epoch", ylabel="mean loss", yscale="log", ylim=(1e-5, None))
+        right.set(xlabel="epoch", ylabel="right answers while training (%)", ylim=(80, 100.5))
+        right.legend()
+        head(figure, "While training, dropout and augmentation included; seed 0")
+    return image_bytes(figure).decode()
+
+
 def alternatives() -> str:
     """What stands in for max pooling, by what it costs and what it buys."""
     return pareto_svg(read_study(RESULTS / "alternatives-quick.json"))

@@ -23,8 +23,7 @@ from shiftproof.report import (
 )
 
 RESULTS = Path(__file__).parent / "results"
-# The article's table is that of the full run, where there is its record.
-ARTICLE = "article-full" if (RESULTS / "article-full.json").exists() else "article-quick"
+ARTICLE = "article-full"
 LOOPS = {
     "torchvision": "a loop of torchvision's `affine`",
     "kornia": "a loop of kornia's `translate`",
@@ -50,6 +49,31 @@ def article_in_brief() -> str:
         if note.startswith(("Accuracy, ", "article-", "Preset "))
     ]
     return "\n".join([found, "", *(f"- {note}" for note in kept)]) + "\n"
+
+
+def published() -> str:
+    """A verdict on each published accuracy, and the chance of the one that may be a misprint."""
+    record = json.loads((RESULTS / "published.json").read_text())
+    rows = [
+        [
+            row["row"],
+            row["set"],
+            f"{row['published']:g}",
+            f"{row['measured']:.4f}",
+            "{:.4f} to {:.4f}".format(*row["interval"]),
+            f"{row['probability']:.2f}" if row["probability"] >= 0.01 else f"{row['probability']:.1g}",
+            escaped(row["reason"]),
+        ]
+        for row in record["rows"]
+    ]
+    heads = ["network", "test set", "published", "measured", "interval over images", "p", "why"]
+    notes = [
+        f"- {row['row']}, {len(row['accuracies'])} seeds, {row['epochs']} epochs: "
+        f"{', '.join(f'{accuracy:.4f}' for accuracy in row['accuracies'])}. A training as low as 0.919 or "
+        f"lower has probability {row['probability_of_so_little_or_less']:.1g}."
+        for row in record["misprint"]
+    ]
+    return "\n".join([*table(heads, rows, left=2), "", *notes]) + "\n"
 
 
 def two_data_sets() -> str:

@@ -301,9 +301,9 @@ def test_every_room_has_its_row() -> None:
 
 
 def test_the_note_on_the_misprint_says_what_was_measured() -> None:
-    """Row cnn1 of the study quotes the cost of ±1 px from results/article-scales.json."""
+    """Row cnn1 of the study quotes the cost of ±1 px from results/article-seeds.json."""
     (note,) = (arm.note for arm in load_study("article").arms if arm.name == "cnn1")
-    record = read_study(RESULTS / "article-scales.json")
+    record = read_study(RESULTS / "article-seeds.json")
     for row, words in (("cnn1 (raw)", "on raw input"), ("cnn1 (unit)", "on input divided by 255")):
         (cells,) = (r.cells for r in record.rows if r.name == row)
         accuracy = {cell.protocol: cell.metrics["accuracy"] for cell in cells}

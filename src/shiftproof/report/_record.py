@@ -101,7 +101,10 @@ class AgainstRecord(StrictRecord):
 
 
 class RowRecord(StrictRecord):
-    """One network with one training."""
+    """One network with one training.
+
+    `curves` has for each seed the mean loss and the share of right answers of each epoch, while training.
+    """
 
     name: str
     network: str
@@ -114,6 +117,7 @@ class RowRecord(StrictRecord):
     error: str | None
     costs: CostsRecord | None = None
     against: AgainstRecord | None = None
+    curves: tuple[tuple[tuple[float, float], ...], ...] = ()
 
 
 class ProtocolRecord(StrictRecord):

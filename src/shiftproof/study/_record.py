@@ -14,17 +14,21 @@ from shiftproof.study._file import Column
 from shiftproof.study._materials import Materials
 from shiftproof.study._remedies import difference
 from shiftproof.study._spec import Arm, Study
+from shiftproof.train import EpochRecord
 from shiftproof.zoo import build_network
 
 SCHEMA_VERSION = 1
 # One response for each protocol of the study, by its name.
 Responses = dict[str, Response]
+# By arm, for each seed, what its epochs measured.
+Curves = dict[str, list[list[EpochRecord]]]
 
 
 def study_record(
     materials: Materials,
     results: Sequence[Sequence[Responses | ShiftproofError]],
     costs: Mapping[str, Costs] | None = None,
+    curves: Curves | None = None,
 ) -> dict[str, Json]:
     """The record of a study.
 
@@ -32,6 +36,7 @@ def study_record(
         materials: Study and data.
         results: For each arm and seed the responses, or the error that ended it.
         costs: By network, where the study asks for them.
+        curves: By arm what each epoch of each seed measured, where there was training.
 
     Returns:
         JSON that `shiftproof.report.read_study` accepts.
@@ -42,6 +47,10 @@ def study_record(
     for row in rows:
         if costs is not None:
             row["costs"] = costs[str(row["network"])].to_dict()
+        if curves is not None and row["name"] in curves:
+            row["curves"] = [
+                [[epoch.loss, epoch.accuracy] for epoch in seed] for seed in curves[str(row["name"])]
+            ]
     _compare(study, results, rows)
     record: dict[str, Json] = {
         "schema_version": SCHEMA_VERSION,

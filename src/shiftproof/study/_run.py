@@ -20,9 +20,9 @@ from shiftproof.probe import Response, measure_response
 from shiftproof.shifts import find_protocol
 from shiftproof.study._costs import Costs, measure_costs
 from shiftproof.study._materials import Materials
-from shiftproof.study._record import Responses, study_record
+from shiftproof.study._record import Curves, Responses, study_record
 from shiftproof.study._spec import Arm, Study
-from shiftproof.train import INPUT_SCALES, Progress, fit, load_network
+from shiftproof.train import INPUT_SCALES, Progress, fit, load_history, load_network
 from shiftproof.zoo import build_network, read_checkpoint, write_weights
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def run_study(
     """
     results = measure_study(materials, run, workers=workers, threads=threads, watcher=watcher, stop=stop)
     costs = _all_costs(materials, run, stop) if materials.study.costs else None
-    record = study_record(materials, results, costs)
+    record = study_record(materials, results, costs, _curves(materials, run))
     run.write_report(record)
     return record
 
@@ -126,6 +126,16 @@ def measure_study(
             raise error
     n_seeds = len(study.seeds)
     return [results[i : i + n_seeds] for i in range(0, len(results), n_seeds)]
+
+
+def _curves(materials: Materials, run: Run) -> Curves:
+    """What every training that ended measured in each epoch."""
+    found: Curves = {}
+    for arm in materials.study.arms:
+        units = [_training(materials, arm, seed) for seed in materials.study.seeds]
+        if all(map(run.units.has, units)):
+            found[arm.name] = [load_history(run.units.path(unit)) for unit in units]
+    return found
 
 
 def _all_costs(materials: Materials, run: Run, stop: StopSignal | None) -> dict[str, Costs]:
@@ -195,11 +205,8 @@ def _publish(run: Run, trained: Unit, arm: Arm, seed: int) -> None:
     write_weights(read_checkpoint(run.units.path(trained)), path)
 
 
-def _trained(
-    materials: Materials, run: Run, arm: Arm, seed: int, label: str, pool: Executor, channel: Channel
-) -> Unit:
-    data = materials.training
-    unit = Unit(
+def _training(materials: Materials, arm: Arm, seed: int) -> Unit:
+    return Unit(
         "train",
         {
             "network": arm.network,
@@ -208,8 +215,15 @@ def _trained(
             "device": materials.device.type,
             "torch": torch.__version__,
         },
-        {"data": data.digest},
+        {"data": materials.training.digest},
     )
+
+
+def _trained(
+    materials: Materials, run: Run, arm: Arm, seed: int, label: str, pool: Executor, channel: Channel
+) -> Unit:
+    data = materials.training
+    unit = _training(materials, arm, seed)
     if run.units.has(unit):
         return unit
     network = build_network(
@@ -220,6 +234,7 @@ def _trained(
         n_classes=len(data.class_names),
     )
     partial_path = run.units.partial_path(unit)
+    resumed = partial_path.is_file()
     start = time.monotonic()
     history = fit(
         network,
@@ -240,6 +255,7 @@ def _trained(
             "unit": unit.key,
             "epochs": len(history),
             "seconds": round(time.monotonic() - start, 3),
+            "resumed": resumed,
         }
     )
     return unit

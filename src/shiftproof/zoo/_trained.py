@@ -29,7 +29,7 @@ class TrainedNetwork:
         epochs: Passes over the training images.
         input_scale: 1, or 255 for raw bytes.
         curve: For each epoch its number, the mean loss and the share of right answers while training.
-        seconds: What the training took.
+        seconds: What the training took; None where it was interrupted.
         finished: Date on which it ended, as YYYY-MM-DD.
         environment: Versions and machine.
         accuracy: Share of the test images answered rightly, by protocol.
@@ -45,7 +45,7 @@ class TrainedNetwork:
     epochs: int
     input_scale: float
     curve: tuple[tuple[int, float, float], ...]
-    seconds: float
+    seconds: float | None
     finished: str
     environment: dict[str, str]
     accuracy: dict[str, float]
