@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -27,7 +28,22 @@ def read(name: str, header: int) -> np.ndarray:
     return np.frombuffer(gzip.decompress((MNIST / name).read_bytes()), np.uint8, offset=header)
 
 
-def network(name: str) -> keras.Model:
+def training_images(n_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 28, 28, 1) of bytes, fed as they are, and one-hot labels (N, 10)."""
+    images = read("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28, 1)[:n_images]
+    return images, keras.utils.to_categorical(read("train-labels-idx1-ubyte.gz", 8)[:n_images], 10)
+
+
+def batches(row: str, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """The part of the article's call of `fit` that says what to learn from."""
+    if not row.endswith("-augmented"):
+        return {"x": images, "y": labels, "batch_size": 128}
+    shifted = ImageDataGenerator(width_shift_range=0.1, height_shift_range=0.1)
+    return {"x": shifted.flow(images, labels, batch_size=128)}
+
+
+def network(row: str) -> keras.Model:
+    name = row.removesuffix("-augmented")
     model = keras.Sequential([keras.Input((28, 28, 1))])
     if name == "standard-nn":
         model.add(layers.Dense(100, activation="relu"))
@@ -51,22 +67,11 @@ def network(name: str) -> keras.Model:
 
 
 def main(row: str, n_images: int) -> None:
-    images = read("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28, 1)[:n_images]
-    labels = keras.utils.to_categorical(read("train-labels-idx1-ubyte.gz", 8)[:n_images], 10)
-    model = network(row.removesuffix("-augmented"))
-
-    def fit(x: np.ndarray, y: np.ndarray) -> None:
-        if row.endswith("-augmented"):
-            flow = ImageDataGenerator(width_shift_range=0.1, height_shift_range=0.1).flow(
-                x, y, batch_size=128
-            )
-            model.fit(flow, epochs=1, verbose=0)
-        else:
-            model.fit(x, y, batch_size=128, epochs=1, verbose=0)
-
-    fit(images[: 128 * 10], labels[: 128 * 10])
+    images, labels = training_images(n_images)
+    model = network(row)
+    model.fit(**batches(row, images[: 128 * 10], labels[: 128 * 10]), verbose=0)
     start = time.perf_counter()
-    fit(images, labels)
+    model.fit(**batches(row, images, labels), verbose=0)
     print(time.perf_counter() - start)
 
 
