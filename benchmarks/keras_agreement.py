@@ -1,6 +1,6 @@
 """Whether networks trained here and networks trained by Keras with TensorFlow end equally good.
 
-Usage: python benchmarks/keras_agreement.py [--rows NAME,…] [--seeds N] [--epochs N] [--images N]
+Usage: python -m benchmarks.keras_agreement [--rows NAME,…] [--seeds N] [--epochs N] [--images N]
                                             [--threads N] [--keras PYTHON] [--runs FOLDER] [--out FILE]
 
 Each row of the article's study is trained with several seeds by both: ours by `shiftproof.fit`, theirs by
@@ -43,6 +43,7 @@ from shiftproof.zoo import build_network
 HERE = Path(__file__).parent
 ROWS = ("cnn1", "cnn2", "cnn2-augmented")
 TEST_SETS = ("article-none", "article-small", "article-large")
+WHO = ("ours", "theirs")
 CONFIDENCE = 0.95
 Result = dict[str, Any]
 
@@ -89,13 +90,15 @@ def train_theirs(
     """The same by Keras, in a process of its own."""
     numbers = map(str, (seed, epochs, n_images))
     found = subprocess.run(
-        [keras, str(HERE / "keras_training.py"), row, *numbers, str(test_sets)],
+        [keras, "-m", "benchmarks.keras_training", row, *numbers, str(test_sets)],
+        cwd=HERE.parent,
         env=os.environ
         | {
             "KERAS_BACKEND": "tensorflow",
             "TF_NUM_INTRAOP_THREADS": str(threads),
             "TF_NUM_INTEROP_THREADS": str(threads),
         },
+        check=False,
         capture_output=True,  # TensorFlow writes a page about the processor
         text=True,
     )
@@ -105,8 +108,9 @@ def train_theirs(
     return result
 
 
-def compare(ours: list[float], theirs: list[float], n_comparisons: int) -> Result:
+def compare(values: dict[str, list[float]], n_comparisons: int) -> Result:
     """Means over runs, their difference with its intervals, and whether these include 0."""
+    ours, theirs = (values[who] for who in WHO)
     test = ttest_ind(ours, theirs, equal_var=False)
     each, all_together = (
         [round(float(end), 6) for end in test.confidence_interval(confidence)]
@@ -154,10 +158,10 @@ def main() -> None:
         return {"seed": seed, **result}
 
     # Seed by seed, so that a run that is cut short has something of every row.
-    runs: dict[str, dict[str, list[Result]]] = {row: {"ours": [], "theirs": []} for row in rows}
+    runs: dict[str, dict[str, list[Result]]] = {row: {who: [] for who in WHO} for row in rows}
     for seed in range(arguments.seeds):
         for row in rows:
-            for who in ("ours", "theirs"):
+            for who in WHO:
                 runs[row][who].append(trained(who, row, seed))
 
     n_comparisons = len(rows) * len(TEST_SETS)
@@ -185,13 +189,13 @@ def main() -> None:
                 "row": row,
                 "test_sets": {
                     name: compare(
-                        *([run["accuracy"][name] for run in runs[row][who]] for who in ("ours", "theirs")),
+                        {who: [run["accuracy"][name] for run in runs[row][who]] for who in WHO},
                         n_comparisons,
                     )
                     for name in TEST_SETS
                 },
                 "training_loss": compare(
-                    *([run["training_loss"][-1] for run in runs[row][who]] for who in ("ours", "theirs")),
+                    {who: [run["training_loss"][-1] for run in runs[row][who]] for who in WHO},
                     n_comparisons,
                 ),
                 "runs": runs[row],

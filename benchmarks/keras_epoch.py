@@ -1,16 +1,13 @@
-"""One epoch of the article's script in Keras 3 with TensorFlow; prints the seconds it took.
+"""Epochs of the article's script in Keras 3, on the backend that KERAS_BACKEND names.
 
 Run by training.py with the Python of an environment that has keras-requirements.txt. The networks and
-the call of `fit` are the article's; validation is left out, and a short warm-up compiles the step.
+the call of `fit` are the article's; validation is left out.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -18,14 +15,10 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import keras
 import numpy as np
+from benchmarks.mnist import read
+from benchmarks.turns import take_turns
 from keras import layers
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
-
-MNIST = Path(__file__).parents[1] / "src" / "shiftproof" / "data" / "mnist"
-
-
-def read(name: str, header: int) -> np.ndarray:
-    return np.frombuffer(gzip.decompress((MNIST / name).read_bytes()), np.uint8, offset=header)
 
 
 def training_images(n_images: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,12 +60,9 @@ def network(row: str) -> keras.Model:
 
 
 def main(row: str, n_images: int) -> None:
-    images, labels = training_images(n_images)
     model = network(row)
-    model.fit(**batches(row, images[: 128 * 10], labels[: 128 * 10]), verbose=0)
-    start = time.perf_counter()
-    model.fit(**batches(row, images, labels), verbose=0)
-    print(time.perf_counter() - start)
+    data = batches(row, *training_images(n_images))
+    take_turns(lambda: model.fit(**data, verbose=0))
 
 
 if __name__ == "__main__":

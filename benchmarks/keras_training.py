@@ -11,7 +11,7 @@ import sys
 
 import keras
 import numpy as np
-from keras_epoch import batches, network, training_images
+from benchmarks.keras_epoch import batches, network, training_images
 
 
 def main(row: str, seed: int, epochs: int, n_images: int, test_sets: str) -> None:
@@ -20,7 +20,8 @@ def main(row: str, seed: int, epochs: int, n_images: int, test_sets: str) -> Non
     history = model.fit(**batches(row, *training_images(n_images)), epochs=epochs, verbose=0).history
     sets = np.load(test_sets)
     right = {
-        name: model.predict(sets[name] * np.float32(255), batch_size=500, verbose=0).argmax(1) == sets["labels"]
+        name: model.predict(sets[name] * np.float32(255), batch_size=500, verbose=0).argmax(1)
+        == sets["labels"]
         for name in sets.files
         if name != "labels"
     }
