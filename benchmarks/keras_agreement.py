@@ -52,7 +52,7 @@ def write_test_sets(path: Path) -> None:
     """Float images (N, 1, 28, 28) in [0, 1], as Keras wants them: channels last."""
     study, data = load_study("article"), load_data("mnist", "test")
     images = data.images.float() / 255
-    sets = {"labels": data.labels.numpy()}
+    sets = {}
     for name in TEST_SETS:
         protocol = find_protocol(name)
         offsets_px = protocol.draw(len(images), (28, 28), seed=study.shift_seed)
@@ -63,7 +63,9 @@ def write_test_sets(path: Path) -> None:
             interpolation=protocol.interpolation,
         )
         sets[name] = moved.permute(0, 2, 3, 1).numpy()
-    np.savez(path, **sets)
+    unfinished = path.with_suffix(".unfinished.npz")
+    np.savez(unfinished, labels=data.labels.numpy(), allow_pickle=False, **sets)
+    unfinished.replace(path)
 
 
 def train_ours(row: str, seed: int, epochs: int, n_images: int, test_sets: Path, threads: int) -> Result:
@@ -79,7 +81,7 @@ def train_ours(row: str, seed: int, epochs: int, n_images: int, test_sets: Path,
     with torch.inference_mode():
         for name in TEST_SETS:
             images = torch.from_numpy(sets[name]).permute(0, 3, 1, 2).contiguous()
-            answers = torch.cat([network(batch).argmax(1) for batch in images.split(500)])
+            answers = torch.cat([network(batch).argmax(1) for batch in torch.split(images, 500)])
             accuracy[name] = round(float((answers == labels).double().mean()), 6)
     return {"accuracy": accuracy, "training_loss": [round(record.loss, 6) for record in history]}
 

@@ -60,12 +60,14 @@ def main(row: str, n_images: int, how: str) -> None:
 
     def epoch() -> None:
         model.train()
-        for batch in torch.randperm(n_images).split(128):
+        order = torch.randperm(n_images)
+        for start in range(0, n_images, 128):
+            batch = order[start : start + 128]
             x = images[batch].float()
             if row.endswith("-augmented"):
                 x = shifted(x)
             optimizer.zero_grad()
-            loss(x, labels[batch]).backward()
+            torch.autograd.backward(loss(x, labels[batch]))
             optimizer.step()
 
     take_turns(epoch)
