@@ -104,7 +104,9 @@ def assert_equal_to_rounding(ours: dict[str, Tensor], plain: dict[str, Tensor]) 
         assert float((ours[name] - expected).abs().max()) <= 1e-9 * largest + floor, name
 
 
-def compare(network: Network, data: LabelledImages, settings: Settings, checkpoint: Path) -> Network:
+def assert_trains_alike(
+    network: Network, data: LabelledImages, settings: Settings, checkpoint: Path
+) -> Network:
     """Train a float64 network both ways from where it is; returns the one that the plain loop trained."""
     plain = copy.deepcopy(network)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
@@ -127,7 +129,7 @@ def distance(ours: Network, plain: Network, start: Network) -> float:
 def test_weights_and_moments_are_those_of_the_plain_loop(
     name: str, digits: LabelledImages, tmp_path: Path
 ) -> None:
-    compare(build(name), small(digits, SIZES_PX[name]), STEPS_52, tmp_path / "c")
+    assert_trains_alike(build(name), small(digits, SIZES_PX[name]), STEPS_52, tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", every_network("capsnet", "all-cnn", *RESIDUAL))
@@ -136,7 +138,7 @@ def test_augmented_the_same(name: str, digits: LabelledImages, tmp_path: Path) -
     reach_px = 0.1 * SIZES_PX[name]
     box = Box("keras-augment", reach_px, reach_px, "nearest")
     settings = Settings(epochs=13, batch_size=BATCH, box=box)
-    compare(build(name), small(digits, SIZES_PX[name]), settings, tmp_path / "c")
+    assert_trains_alike(build(name), small(digits, SIZES_PX[name]), settings, tmp_path / "c")
 
 
 def test_augmented_with_zeros_outside_and_raw_input(digits: LabelledImages, tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_augmented_with_zeros_outside_and_raw_input(digits: LabelledImages, tmp_
     network = build_network("cnn2", input_scale=255).double()
     box = Box("article-large", 3, 4, "grid-constant")
     settings = Settings(epochs=13, batch_size=BATCH, box=box)
-    compare(network, digits.head(N_IMAGES), settings, tmp_path / "c")
+    assert_trains_alike(network, digits.head(N_IMAGES), settings, tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", every_network("capsnet"))
@@ -154,7 +156,7 @@ def test_with_frozen_layers_the_same(name: str, digits: LabelledImages, tmp_path
     with_weights = [m for m in network.modules() if any(True for _ in m.parameters(recurse=False))]
     for layer in with_weights[::2]:
         layer.requires_grad_(False)
-    compare(network, small(digits, SIZES_PX[name]), STEPS_12, tmp_path / "c")
+    assert_trains_alike(network, small(digits, SIZES_PX[name]), STEPS_12, tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", every_network("capsnet"))
@@ -185,7 +187,7 @@ def test_plain_steps_the_same(
         return PlainSteps(network, optimizer, batches, seed)  # type: ignore[arg-type]
 
     monkeypatch.setattr("shiftproof.train._fit.make_steps", plain_steps)
-    compare(build(name), small(digits, SIZES_PX[name]), STEPS_12, tmp_path / "c")
+    assert_trains_alike(build(name), small(digits, SIZES_PX[name]), STEPS_12, tmp_path / "c")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -293,7 +295,7 @@ class _TwoBiases(nn.Module):
 def test_parameters_that_share_their_gradient_learn_the_same(digits: LabelledImages, tmp_path: Path) -> None:
     body = nn.Sequential(_TwoBiases())
     network = Network("two-biases", body, input_scale=1, image_shape=(1, 16, 16), n_classes=10).double()
-    compare(network, small(digits, 16), STEPS_12, tmp_path / "c")
+    assert_trains_alike(network, small(digits, 16), STEPS_12, tmp_path / "c")
 
 
 def test_the_plain_loop_shares_no_code_with_training() -> None:
