@@ -9,7 +9,7 @@ help:
 	@echo 'make reproduce   run the article'"'"'s experiment and print its table with ours beside it'
 	@echo 'make test        run the tests; make test-slow: those that take long'
 	@echo 'make lint        check style; make types: check types'
-	@echo 'make bench       measure speed: probe, layers, and training beside Keras (TensorFlow in .venv-keras)'
+	@echo 'make bench       measure speed: probe, layers, and training beside Keras (in .venv-keras) and PyTorch'
 	@echo 'make docs        render the tables and figures of the documents from benchmarks/results'
 	@echo 'make clean       remove environments and caches; runs/ stays'
 
@@ -34,7 +34,7 @@ bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.layers
 	.venv/bin/python -m benchmarks.networks
 	.venv/bin/python -m benchmarks.certificates
-	.venv/bin/python benchmarks/training.py
+	.venv/bin/python -m benchmarks.training
 
 docs: .venv/dev
 	.venv/bin/python -m benchmarks.update_docs

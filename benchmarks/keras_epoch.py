@@ -1,33 +1,42 @@
-"""One epoch of the article's script in Keras 3 with TensorFlow; prints the seconds it took.
+"""Epochs of the article's script in Keras 3, on the backend that KERAS_BACKEND names.
 
 Run by training.py with the Python of an environment that has keras-requirements.txt. The networks and
-the call of `fit` are the article's; validation is left out, and a short warm-up compiles the step.
+the call of `fit` are the article's; validation is left out.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import sys
-import time
-from pathlib import Path
+from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import keras
 import numpy as np
+from benchmarks.mnist import read
+from benchmarks.turns import take_turns
 from keras import layers
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-MNIST = Path(__file__).parents[1] / "src" / "shiftproof" / "data" / "mnist"
+
+def training_images(n_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 28, 28, 1) of bytes, fed as they are, and one-hot labels (N, 10)."""
+    images = read("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28, 1)[:n_images]
+    return images, keras.utils.to_categorical(read("train-labels-idx1-ubyte.gz", 8)[:n_images], 10)
 
 
-def read(name: str, header: int) -> np.ndarray:
-    return np.frombuffer(gzip.decompress((MNIST / name).read_bytes()), np.uint8, offset=header)
+def batches(row: str, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """The part of the article's call of `fit` that says what to learn from."""
+    if not row.endswith("-augmented"):
+        return {"x": images, "y": labels, "batch_size": 128}
+    shifted = ImageDataGenerator(width_shift_range=0.1, height_shift_range=0.1)
+    return {"x": shifted.flow(images, labels, batch_size=128)}
 
 
-def network(name: str) -> keras.Model:
+def network(row: str) -> keras.Model:
+    name = row.removesuffix("-augmented")
     model = keras.Sequential([keras.Input((28, 28, 1))])
     if name == "standard-nn":
         model.add(layers.Dense(100, activation="relu"))
@@ -51,23 +60,9 @@ def network(name: str) -> keras.Model:
 
 
 def main(row: str, n_images: int) -> None:
-    images = read("train-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28, 1)[:n_images]
-    labels = keras.utils.to_categorical(read("train-labels-idx1-ubyte.gz", 8)[:n_images], 10)
-    model = network(row.removesuffix("-augmented"))
-
-    def fit(x: np.ndarray, y: np.ndarray) -> None:
-        if row.endswith("-augmented"):
-            flow = ImageDataGenerator(width_shift_range=0.1, height_shift_range=0.1).flow(
-                x, y, batch_size=128
-            )
-            model.fit(flow, epochs=1, verbose=0)
-        else:
-            model.fit(x, y, batch_size=128, epochs=1, verbose=0)
-
-    fit(images[: 128 * 10], labels[: 128 * 10])
-    start = time.perf_counter()
-    fit(images, labels)
-    print(time.perf_counter() - start)
+    model = network(row)
+    data = batches(row, *training_images(n_images))
+    take_turns(lambda: model.fit(**data, verbose=0))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,17 @@ LOOPS = {
     "torchvision": "a loop of torchvision's `affine`",
     "kornia": "a loop of kornia's `translate`",
     "foolbox": "foolbox's `SpatialAttack`, which stops at the first shift that fools",
+}
+
+
+# Times of training by key of the record; peers that were not measured have no column.
+COMPETITORS = {
+    "keras_s": "Keras, TensorFlow",
+    "keras_jax_s": "Keras, JAX",
+    "torch_s": "PyTorch",
+    "torch_compiled_s": "PyTorch, compiled",
+    "ours_s": "ours, alone",
+    "ours_side_by_side_s": "ours, side by side",
 }
 
 
@@ -239,27 +250,41 @@ def networks() -> str:
 
 
 def training() -> str:
-    """Seconds for one epoch, beside Keras."""
+    """Seconds for one epoch, beside each peer that was measured, and where the time goes."""
     record = _read("training")
-    columns = ["row", "Keras", "ours, alone", "ratio", "ours, side by side", "ratio", "aim", "share of floor"]
+    present = {key: title for key, title in COMPETITORS.items() if key in record["rows"][0]}
+    columns = ["row", *present.values(), "ratio, alone", "ratio, side by side", "aim", "share of floor"]
     repeats = {row["row"]: len(row["ours_s"]) for row in record["rows"]}
     most = max(repeats.values())
     fewer = "".join(f" ({row}: {n})" for row, n in repeats.items() if n < most)
     how = (
         f"one epoch of {record['images']:,} images; medians of {most}{fewer}, measured {record['measured']}. "
-        "Side by side is how studies run: two networks, a process and a thread each, time per network. "
-        f"The floor is the arithmetic at {record['floor_gflops']} GFLOP/s."
+        "Ratios are to the fastest peer. Side by side is how studies run: a network, a process and a thread "
+        f"for each core, time per network. The floor is {record['floor']}."
     )
-    return _with_footer(table(columns, [_training_row(row) for row in record["rows"]]), record, how)
+    rows = [_training_row(row, present) for row in record["rows"]]
+    parts = [_with_footer(table(columns, rows), record, how)]
+    parts += [_where_time_goes(row) for row in record["rows"] if row.get("profile")]
+    return "\n".join(parts)
 
 
-def _training_row(row: Mapping[str, Any]) -> list[str]:
-    theirs, alone, beside = (
-        f"{statistics.median(row[key]):.1f} s" for key in ("keras_s", "ours_s", "ours_side_by_side_s")
-    )
-    ratio, ratio_beside, aim = (f"{row[key]:.2f}" for key in ("ratio", "ratio_side_by_side", "target"))
-    share = f"{row['share_of_floor_side_by_side']:.0%}"
-    return [row["row"], theirs, alone, ratio, beside, ratio_beside, aim, share]
+def _training_row(row: Mapping[str, Any], present: Iterable[str]) -> list[str]:
+    times = (f"{statistics.median(row[key]):.1f} s" if key in row else "–" for key in present)
+    ratios = (f"{row[key]:.2f}" for key in ("ratio", "ratio_side_by_side", "target"))
+    return [row["row"], *times, *ratios, f"{row['share_of_floor_side_by_side']:.0%}"]
+
+
+def _where_time_goes(row: Mapping[str, Any]) -> str:
+    """What each operation of a step takes, and the two times that it cannot go below."""
+    rows = [
+        [
+            part["operation"],
+            *(f"{part[key]:.0f}" if key in part else "–" for key in ("ms", "arithmetic_ms", "memory_ms")),
+        ]
+        for part in row["profile"]
+    ]
+    columns = [f"`{row['row']}`, ms for 1,000 images on one thread", "measured", "arithmetic", "memory"]
+    return "\n".join(table(columns, rows)) + "\n"
 
 
 def _read(name: str) -> Any:

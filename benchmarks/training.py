@@ -1,11 +1,13 @@
-"""Seconds per epoch beside Keras 3 with TensorFlow, on the same cores, in one run.
+"""Seconds per epoch beside Keras 3 (TensorFlow, JAX) and PyTorch (plain, compiled), in one run.
 
-Usage: python benchmarks/training.py [--rows NAME,…] [--repeats N] [--images N] [--keras PYTHON] [--out FILE]
+Usage: python -m benchmarks.training [--rows NAME,…] [--repeats N] [--images N] [--keras PYTHON] [--out FILE]
 
-Ours and Keras take turns, each in a process of its own, so that a slow minute of the machine meets
-both. The result is the ratio of medians; every single time is kept in results/training.json. Ours is
-measured twice: one network on all cores, and as `shiftproof reproduce` works, two networks side by
-side in processes of one thread each, where an epoch's time is that of the slower one divided by two.
+All compete in processes of their own that take turns (turns.py), on all cores. Ours is measured twice:
+one network on all cores, and as `shiftproof reproduce` works, networks side by side in processes of one
+thread each, where an epoch's time is that of the slowest divided by their number. A turn is a part of an
+epoch, and times are scaled to 60,000 images. The ratio is that of medians, ours to the fastest peer; every
+single time is kept in results/training.json, and beside it what the machine could do at best, and where the
+time goes (floor.py). A peer that cannot run here is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -16,102 +18,164 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.floor import Operation, measure_machine, operations, profile_row
+from benchmarks.turns import Competitor, CompetitorFailed, competing
 
 from shiftproof._device import describe_machine
+from shiftproof._threads import available_cores
 
 HERE = Path(__file__).parent
-# Largest acceptable ratio to Keras, and multiply-adds per image of one training step (forward, and
-# twice that backward but for the input of the first layer).
-TARGETS = {"cnn1": 0.55, "cnn2": 0.45, "cnn2-augmented": 0.35, "standard-nn": 0.40}
-FLOOR_GFLOPS = 150
-# An epoch of this row takes minutes: once is what a run can afford.
-REPEATS = {"standard-nn": 1}
+# Largest acceptable ratio to the fastest peer.
+TARGETS = {"cnn1": 0.7, "cnn2": 0.6, "cnn2-augmented": 0.45, "standard-nn": 0.4}
+# Images of an epoch, whole batches of 128: a few seconds for the slowest peer.
+IMAGES = {"cnn1": 25_600, "cnn2": 19_200, "cnn2-augmented": 12_800, "standard-nn": 2_560}
+# Results are for an epoch of the whole training set.
+EPOCH = 60_000
+PEERS = ("keras", "keras_jax", "torch", "torch_compiled")
+OURS = ("ours", "ours_side_by_side")
 
 
-def multiply_adds(row: str) -> int:
-    """Multiply-adds of forward and backward for one image."""
-    if row == "standard-nn":
-        return 784 * (2 * 100 + 3 * 100 * 100) + 3 * 78_400 * 10
-    conv1 = 24 * 24 * 25 * 20
-    if row == "cnn1":
-        return 2 * conv1 + 3 * (2880 * 100 + 100 * 10)
-    return 2 * conv1 + 3 * (8 * 8 * 500 * 40 + 640 * 100 + 100 * 10)
+def processes_of(who: str, row: str, n_images: int, keras: str) -> list[AbstractContextManager[Competitor]]:
+    """The process, or the processes that work side by side, of one competitor."""
+    task = [row, str(n_images)]
+    if who.startswith("keras"):
+        name = "jax" if who == "keras_jax" else "tensorflow"
+        backend = {"KERAS_BACKEND": name, "JAX_PLATFORMS": "cpu"}
+        return [competing(keras, "keras_epoch", task, backend)]
+    if who.startswith("torch"):
+        how = "compiled" if who == "torch_compiled" else "plain"
+        return [competing(sys.executable, "torch_epoch", [*task, how])]
+    n = available_cores()
+    threads, n_processes = (n, 1) if who == "ours" else (1, n)
+    ours = [*task, str(threads)]
+    return [competing(sys.executable, "our_epoch", ours) for _ in range(n_processes)]
 
 
-def seconds(command: list[str], at_a_time: int = 1) -> float:
-    """What a script prints; of several at a time, the slowest divided by their number."""
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(at_a_time)]
-    outputs = [process.communicate()[0] for process in processes]
-    if any(process.returncode for process in processes):
-        raise SystemExit(f"{' '.join(command)} failed")
-    return round(max(float(output.split()[-1]) for output in outputs) / at_a_time, 3)
+def turn(processes: Sequence[Competitor]) -> float:
+    """Seconds of an epoch; of several at a time, the slowest divided by their number."""
+    for process in processes:
+        process.begin()
+    return max(process.seconds() for process in processes) / len(processes)
 
 
-def measure(row: str, repeats: int, n_images: int, keras: str) -> dict[str, Any]:
-    times: dict[str, list[float]] = {"keras_s": [], "ours_s": [], "ours_side_by_side_s": []}
-    for _ in range(repeats):
-        task = [row, str(n_images)]
-        ours = [sys.executable, str(HERE / "our_epoch.py"), *task]
-        times["keras_s"].append(seconds([keras, str(HERE / "keras_epoch.py"), *task]))
-        times["ours_s"].append(seconds(ours))
-        times["ours_side_by_side_s"].append(seconds([*ours, "1"], at_a_time=2))
-    theirs, alone, beside = map(statistics.median, times.values())
-    floor = 2 * multiply_adds(row) * n_images / (FLOOR_GFLOPS * 1e9)
+def race(row: str, repeats: int, n_images: int, keras: str) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Seconds per turn of all that can run, and why the others cannot."""
+    ready: dict[str, list[Competitor]] = {}
+    left_out: dict[str, str] = {}
+    with ExitStack() as stack:
+        for who in (*PEERS, *OURS):
+            processes = [stack.enter_context(process) for process in processes_of(who, row, n_images, keras)]
+            try:
+                for process in processes:
+                    process.wait_until_ready()
+            except CompetitorFailed as error:
+                if who in OURS:
+                    raise
+                left_out[who] = str(error)
+            else:
+                ready[who] = processes
+        times: dict[str, list[float]] = {who: [] for who in ready}
+        for _ in range(repeats):
+            for who, processes in ready.items():
+                times[who].append(turn(processes))
+    return times, left_out
+
+
+def measure(
+    row: str, repeats: int, n_images: int, keras: str, machine: tuple[float, float]
+) -> dict[str, Any]:
+    times, left_out = race(row, repeats, n_images, keras)
+    epochs = {who: [round(t * EPOCH / n_images, 3) for t in turns] for who, turns in times.items()}
+    medians = {who: statistics.median(seconds) for who, seconds in epochs.items()}
+    fastest = min((who for who in medians if who in PEERS), key=medians.__getitem__)
+    floor = EPOCH * sum(operation.seconds(*machine) for operation in operations(row))
     result = {
         "row": row,
-        **times,
-        "ratio": round(alone / theirs, 3),
-        "ratio_side_by_side": round(beside / theirs, 3),
+        "images_of_a_turn": n_images,
+        **{f"{who}_s": seconds for who, seconds in epochs.items()},
+        "left_out": left_out,
+        "fastest_peer": fastest,
+        "ratio": round(medians["ours"] / medians[fastest], 3),
+        "ratio_side_by_side": round(medians["ours_side_by_side"] / medians[fastest], 3),
         "target": TARGETS[row],
         "floor_s": round(floor, 2),
-        "share_of_floor": round(floor / alone, 3),
-        "share_of_floor_side_by_side": round(floor / beside, 3),
+        "share_of_floor": round(floor / medians["ours"], 3),
+        "share_of_floor_side_by_side": round(floor / medians["ours_side_by_side"], 3),
+        "profile": [] if row == "standard-nn" else profiled(row, n_images, machine),
     }
+    print(f"{row:15s}" + "   ".join(f"{who} {seconds:.2f} s" for who, seconds in medians.items()))
+    for who, reason in left_out.items():
+        print(f"  {who} left out: {reason}")
     print(
-        f"{row:15s} keras {theirs:6.2f} s   ours {alone:6.2f} s, ratio {alone / theirs:.2f}   "
-        f"side by side {beside:6.2f} s, ratio {beside / theirs:.2f}   target {TARGETS[row]:.2f}   "
-        f"{floor / beside:.0%} of the floor",
+        f"  ratio to {fastest} {result['ratio']:.2f}, side by side {result['ratio_side_by_side']:.2f}, "
+        f"target {TARGETS[row]:.2f}; {result['share_of_floor_side_by_side']:.0%} of the floor",
         flush=True,
     )
     return result
 
 
+def profiled(row: str, n_images: int, machine: tuple[float, float]) -> list[dict[str, Any]]:
+    """What each operation of a step takes, and its floor: milliseconds for 1,000 images on one thread."""
+    found = profile_row(row, n_images)
+    floors = {operation.name: operation for operation in operations(row)}
+    one_thread = [speed / available_cores() for speed in machine]
+    return [
+        {
+            "operation": name,
+            "ms": round(1e6 * seconds, 1),
+            **(_floor(floors[name], one_thread) if name in floors else {}),
+        }
+        for name, seconds in sorted(found.items(), key=lambda item: -item[1])
+    ]
+
+
+def _floor(operation: Operation, machine: Sequence[float]) -> dict[str, float]:
+    return {
+        "arithmetic_ms": round(1e6 * 2 * operation.multiply_adds / machine[0], 1),
+        "memory_ms": round(1e6 * operation.n_bytes / machine[1], 1),
+    }
+
+
+def keras_versions(keras: str) -> Mapping[str, str]:
+    code = "from importlib.metadata import version; print(*map(version, ('keras', 'tensorflow', 'jax')))"
+    found = subprocess.run([keras, "-c", code], check=True, capture_output=True, text=True)
+    return dict(zip(("keras", "tensorflow", "jax"), found.stdout.split(), strict=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", default=",".join(TARGETS))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--images", type=int, help="by default, as many as take a few seconds")
     parser.add_argument("--keras", default=str(HERE.parent / ".venv-keras" / "bin" / "python"))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "training.json")
     arguments = parser.parse_args()
-    if arguments.out == parser.get_default("out") and (arguments.images, arguments.rows) != (
-        parser.get_default("images"),
-        parser.get_default("rows"),
-    ):
+    published = arguments.out == parser.get_default("out")
+    if published and (arguments.images or arguments.rows != parser.get_default("rows")):
         parser.error("a part of the benchmark does not replace the published result: name a file with --out")
-    versions = ["-c", "import keras, tensorflow; print(keras.__version__, tensorflow.__version__)"]
-    found = subprocess.run([arguments.keras, *versions], check=True, capture_output=True, text=True)
-    keras, tensorflow = found.stdout.split()[-2:]
+    machine = measure_machine()
     record = {
         "measured": datetime.now(UTC).date().isoformat(),
         "machine": describe_machine(torch.device("cpu")),
         "versions": {
             "shiftproof": version("shiftproof"),
             "torch": torch.__version__,
-            "keras": keras,
-            "tensorflow": tensorflow,
+            **keras_versions(arguments.keras),
             "python": platform.python_version(),
         },
-        "images": arguments.images,
-        "floor_gflops": FLOOR_GFLOPS,
+        "images": EPOCH,
+        "floor": f"the larger of arithmetic at {machine[0] / 1e9:.0f} GFLOP/s and memory at "
+        f"{machine[1] / 1e9:.0f} GB/s, operation by operation",
         "rows": [
-            measure(row, REPEATS.get(row, arguments.repeats), arguments.images, arguments.keras)
+            measure(row, arguments.repeats, arguments.images or IMAGES[row], arguments.keras, machine)
             for row in arguments.rows.split(",")
         ],
     }

@@ -150,7 +150,7 @@ def test_what_has_no_meaning_is_refused_not_ignored() -> None:
 def test_a_request_replaces_what_the_source_says() -> None:
     request = ModelRequest(
         mean=(0.5,), std=(0.25,), scale=2, size_px=(28, 28), channels=1, resize_px=30,
-        class_names=tuple("0123456789"), logits="unused",
+        class_names=tuple("0123456789"), untrained=True,
     )  # fmt: skip
     classifier = load_classifier("zoo:cnn2", request)
     images = torch.rand(2, 1, 28, 28)

@@ -15,7 +15,7 @@ from shiftproof.audits import AuditOptions, audit, load_audit
 from shiftproof.cli import main
 from shiftproof.cli._audit import audit as command
 
-MODEL = ["zoo:cnn1", "demo:mnist"]
+MODEL = ["zoo:cnn1", "demo:mnist", "--untrained"]
 SMALL = ["--limit", "40", "--protocol", "grid:1", "--quiet"]
 
 

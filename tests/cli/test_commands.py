@@ -12,7 +12,7 @@ import pytest
 
 from shiftproof.cli import main
 from shiftproof.report import read_study
-from shiftproof.zoo import networks
+from shiftproof.zoo import networks, trained_names
 
 QUICK = ["--limit", "150", "--quiet", "--device", "cpu"]
 
@@ -170,7 +170,10 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     rows = {row["name"]: row["parameters"] for row in json.loads(stdout)}
     assert rows == {"cnn1": 289_630, "cnn2": 85_670}
-    assert len(json.loads(run(capsys, "zoo", "ls", "--json")[1])) == len(networks.names())
+    everything = {row["name"]: row["trained"] for row in json.loads(run(capsys, "zoo", "ls", "--json")[1])}
+    assert everything.keys() == {*networks.names(), *trained_names()}
+    assert everything["cnn2-augmented"] == "MNIST, 100 epochs"
+    assert everything["resnet20"] == ""
     assert "794,310" in run(capsys, "zoo", "ls")[1]
     assert [row["name"] for row in json.loads(run(capsys, "data", "ls", "--json")[1])] == [
         "mnist",

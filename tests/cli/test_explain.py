@@ -17,7 +17,7 @@ from shiftproof.explain import explain
 from shiftproof.report import explanation_markdown, read_explanation
 from shiftproof.zoo import build_network
 
-COMMAND = ["explain", "zoo:cnn1", "demo:mnist", "--limit", "6", "--remedies", "0", "--quiet"]
+COMMAND = ["explain", "zoo:cnn1", "demo:mnist", "--untrained", "--limit", "6", "--remedies", "0", "--quiet"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

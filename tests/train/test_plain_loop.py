@@ -24,7 +24,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from shiftproof._threads import worker_pool
 from shiftproof.data import LabelledImages
 from shiftproof.errors import Stopped
-from shiftproof.train import Recipe, fit
+from shiftproof.train import EarlyStopping, Recipe, fit
 from shiftproof.train._steps import PlainSteps
 from shiftproof.zoo import Network, build_network, networks
 
@@ -38,7 +38,7 @@ STEPS_4 = Settings(epochs=1, batch_size=BATCH, epsilon=1e-3)
 FLOORS = {"exp_avg": 1e-14, "exp_avg_sq": 1e-28}
 
 # Images as small as a network allows, so that all of them take seconds. `capsnet` is large by itself.
-SIZES_PX = dict.fromkeys(networks.names(), 16) | {"cnn1": 28, "cnn2": 28, "all-cnn": 9, "standard-nn": 12}
+SIZES_PX = dict.fromkeys(networks.names(), 16) | {"cnn2": 28, "all-cnn": 9, "standard-nn": 8}
 SIZES_PX |= {name: 18 for name in networks.names() if name.startswith("capsnet")}
 SIZES_PX |= {name: 8 for name in networks.names() if name.startswith(("resnet", "pooled-0"))}
 
@@ -104,7 +104,9 @@ def assert_equal_to_rounding(ours: dict[str, Tensor], plain: dict[str, Tensor]) 
         assert float((ours[name] - expected).abs().max()) <= 1e-9 * largest + floor, name
 
 
-def compare(network: Network, data: LabelledImages, settings: Settings, checkpoint: Path) -> Network:
+def assert_trains_alike(
+    network: Network, data: LabelledImages, settings: Settings, checkpoint: Path
+) -> Network:
     """Train a float64 network both ways from where it is; returns the one that the plain loop trained."""
     plain = copy.deepcopy(network)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
@@ -123,11 +125,11 @@ def distance(ours: Network, plain: Network, start: Network) -> float:
     return float((a - b).norm() / (b - c).norm())
 
 
-@pytest.mark.parametrize("name", every_network("capsnet", "all-cnn"))
+@pytest.mark.parametrize("name", every_network("capsnet", "all-cnn", *RESIDUAL[1:]))
 def test_weights_and_moments_are_those_of_the_plain_loop(
     name: str, digits: LabelledImages, tmp_path: Path
 ) -> None:
-    compare(build(name), small(digits, SIZES_PX[name]), STEPS_52, tmp_path / "c")
+    assert_trains_alike(build(name), small(digits, SIZES_PX[name]), STEPS_52, tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", every_network("capsnet", "all-cnn", *RESIDUAL))
@@ -136,7 +138,7 @@ def test_augmented_the_same(name: str, digits: LabelledImages, tmp_path: Path) -
     reach_px = 0.1 * SIZES_PX[name]
     box = Box("keras-augment", reach_px, reach_px, "nearest")
     settings = Settings(epochs=13, batch_size=BATCH, box=box)
-    compare(build(name), small(digits, SIZES_PX[name]), settings, tmp_path / "c")
+    assert_trains_alike(build(name), small(digits, SIZES_PX[name]), settings, tmp_path / "c")
 
 
 def test_augmented_with_zeros_outside_and_raw_input(digits: LabelledImages, tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_augmented_with_zeros_outside_and_raw_input(digits: LabelledImages, tmp_
     network = build_network("cnn2", input_scale=255).double()
     box = Box("article-large", 3, 4, "grid-constant")
     settings = Settings(epochs=13, batch_size=BATCH, box=box)
-    compare(network, digits.head(N_IMAGES), settings, tmp_path / "c")
+    assert_trains_alike(network, digits.head(N_IMAGES), settings, tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", every_network("capsnet"))
@@ -154,7 +156,7 @@ def test_with_frozen_layers_the_same(name: str, digits: LabelledImages, tmp_path
     with_weights = [m for m in network.modules() if any(True for _ in m.parameters(recurse=False))]
     for layer in with_weights[::2]:
         layer.requires_grad_(False)
-    compare(network, small(digits, SIZES_PX[name]), STEPS_12, tmp_path / "c")
+    assert_trains_alike(network, small(digits, SIZES_PX[name]), STEPS_12, tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", every_network("capsnet"))
@@ -185,7 +187,7 @@ def test_plain_steps_the_same(
         return PlainSteps(network, optimizer, batches, seed)  # type: ignore[arg-type]
 
     monkeypatch.setattr("shiftproof.train._fit.make_steps", plain_steps)
-    compare(build(name), small(digits, SIZES_PX[name]), STEPS_12, tmp_path / "c")
+    assert_trains_alike(build(name), small(digits, SIZES_PX[name]), STEPS_12, tmp_path / "c")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -267,6 +269,17 @@ def test_a_parameter_with_gaps_in_memory_learns_the_same(digits: LabelledImages,
     assert not wide[..., 1].any()
 
 
+def test_the_loss_on_held_out_images_is_that_of_the_plain_loop(digits: LabelledImages) -> None:
+    network = build("cnn2")
+    stopping = EarlyStopping(held_out=0.25)
+    recipe = Recipe(epochs=1, learning_rate=1e-3, input_scale="unit", early_stopping=stopping)
+    (record,) = fit(network, digits.head(40), recipe, seed=3)
+    _, held_out = digits.head(40).split(0.25, seed=3)
+    with torch.no_grad():
+        expected = plain_loop.loss_of(network, held_out.images.double() / 255, held_out.labels)
+    assert record.held_out_loss == pytest.approx(float(expected), abs=1e-12)
+
+
 class _TwoBiases(nn.Module):
     """Two parameters that are only added together: autograd gives both of them one tensor."""
 
@@ -282,7 +295,7 @@ class _TwoBiases(nn.Module):
 def test_parameters_that_share_their_gradient_learn_the_same(digits: LabelledImages, tmp_path: Path) -> None:
     body = nn.Sequential(_TwoBiases())
     network = Network("two-biases", body, input_scale=1, image_shape=(1, 16, 16), n_classes=10).double()
-    compare(network, small(digits, 16), STEPS_12, tmp_path / "c")
+    assert_trains_alike(network, small(digits, 16), STEPS_12, tmp_path / "c")
 
 
 def test_the_plain_loop_shares_no_code_with_training() -> None:

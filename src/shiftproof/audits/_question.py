@@ -24,11 +24,14 @@ from shiftproof.adapters import (
     load_framed,
 )
 from shiftproof.data import UNKNOWN, Images, LabelledImages, match_labels
-from shiftproof.errors import DataError, ModelError, OptionError, ShapeError, ShiftproofError
+from shiftproof.errors import DataError, OptionError, ShapeError
 from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
 
 DEFAULT_PROTOCOL = "grid:4"
+MAX_IMAGES = 10**9
+# No machine has more cores, and each would be a thread that waits.
+MAX_THREADS = 1024
 ImagesLike = str | Images | Tensor | np.ndarray[Any, Any] | tuple[Any, Any]
 
 
@@ -74,10 +77,10 @@ class AuditOptions:
             raise OptionError("a precision between 0 and 0.5", self.precision)
         if not 0 < self.confidence < 1:
             raise OptionError("a confidence between 0 and 1", self.confidence)
-        for name in ("limit", "batch_size", "threads"):
+        for name, most in (("limit", MAX_IMAGES), ("batch_size", MAX_IMAGES), ("threads", MAX_THREADS)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"{name} of at least 1", value)
+            if value is not None and not 1 <= value <= most:
+                raise OptionError(f"{name} from 1 to {most:,}", value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,15 +259,5 @@ def _count_classes(
     first = first[:, :, my : first.shape[2] - my, mx : first.shape[3] - mx].to(device).float() / 255
     if takes is not None and tuple(first.shape[1:]) != takes:
         raise ShapeError(f"images of shape {takes} for {classifier.name}", tuple(first.shape[1:]))
-    try:
-        with evaluating(classifier.model), torch.inference_mode():
-            return int(classifier(first).shape[1])
-    except ShiftproofError:
-        raise
-    except Exception as error:  # The forward of others can raise anything.
-        raise ModelError(
-            f"{classifier.name} to take images of shape {tuple(first.shape)}",
-            f"{type(error).__name__}: {error}",
-            cause="Its forward ended with this error when it was asked about one image.",
-            fix="Check --size, --channels and --channels-last, and that it takes one batch of images.",
-        ) from error
+    with evaluating(classifier.model), torch.inference_mode():
+        return int(classifier(first).shape[1])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from shiftproof._text import said
 from shiftproof.cli._key_value import key_and_value
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def model_request(
         resize_px=resize,
         channels=channels,
         channels_last=channels_last,
-        logits=int(logits) if logits and re.fullmatch(r"-?\d+", logits) else logits,
+        logits=int(logits) if logits and re.fullmatch(r"-?\d{1,9}", logits) else logits,
         class_names=_lines(class_names),
         untrained=untrained,
     )
@@ -63,23 +64,28 @@ def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
-    height, _, width = text.lower().partition("x")
-    return _parsed(int, height, "--size"), _parsed(int, width or height, "--size")
+    height, x, width = text.lower().partition("x")
+    return _parsed(int, height, "--size"), _parsed(int, width if x else height, "--size")
 
 
 def _parsed(kind: Callable[[str], Any], text: str, name: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no number", param_hint=name) from None
+        raise typer.BadParameter(f"{said(text, 100)!r} is no number", param_hint=name) from None
 
 
 def _lines(path: Path | None) -> tuple[str, ...] | None:
+    from shiftproof._inputs import Most, read_text
     from shiftproof.errors import DataError
 
     if path is None:
         return None
     try:
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"a text file with class names in {path.name!r}", error) from error
+        text = read_text(path, Most.CODE)
+    except OSError as error:
+        raise DataError(f"a text file with class names in {path.name!r}", error.strerror or error) from error
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not names:
+        raise DataError(f"a class name in each line of {path.name!r}", "none")
+    return names

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof._registry import unknown_name
-from shiftproof.adapters import Classifier
+from shiftproof.adapters import Classifier, of_others
 from shiftproof.errors import ModelError, OptionError
 from shiftproof.explain._calls import tensors_in
 
@@ -56,8 +56,11 @@ def layer_function(classifier: Classifier, layer: str | None) -> Function:
 
         handle = modules[layer].register_forward_hook(stop)
         try:
-            with torch.compiler.set_stance("force_eager"):
-                network(classifier.preprocess(images))
+            with (
+                classifier.wall(images, but=lambda error: isinstance(error, _Reached)),
+                torch.compiler.set_stance("force_eager"),
+            ):
+                network(classifier.shown(images))
         except _Reached:
             pass
         finally:
@@ -81,8 +84,9 @@ def _logits_function(classifier: Classifier) -> Function:
 
     def answer(images: Tensor) -> Tensor:
         classifier.preprocess.check_channels(images.shape[1])
-        given = network(classifier.preprocess(images))
-        classifier.checked(given, len(images))
+        with classifier.wall(images):
+            given = network(classifier.shown(images))
+            classifier.checked(given, len(images))
         logits = given if classifier.logits is None else given[classifier.logits]
         assert isinstance(logits, Tensor), "checked before"
         return logits
@@ -96,6 +100,7 @@ def in_double(classifier: Classifier) -> Classifier | None:
         return None
     try:
         model = copy.deepcopy(classifier.model).double()
-    except Exception:  # whatever a model does in __deepcopy__, it can still be asked as it is
+    except BaseException as error:  # whatever a model does in __deepcopy__, it can still be asked as it is
+        of_others(error)
         return None
     return replace(classifier, model=model, preprocess=copy.deepcopy(classifier.preprocess).double())

@@ -14,13 +14,13 @@ In a `pyproject.toml` the same tables are under `[tool.shiftproof]`.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from shiftproof._documents import read_toml
 from shiftproof._registry import unknown_name
 from shiftproof.errors import ConfigError
 from shiftproof.shifts._laws import (
@@ -35,6 +35,7 @@ from shiftproof.shifts._laws import (
 )
 from shiftproof.shifts._protocols import ShiftProtocol
 
+MAX_NAME = 200
 LAWS: Mapping[str, type] = {
     "grid": Grid,
     "ring": Ring,
@@ -54,10 +55,7 @@ def read_protocols(path: Path) -> dict[str, ShiftProtocol]:
         UnknownNameError: No such law, field, border or interpolation.
         OptionError: A border that the interpolation does not allow.
     """
-    try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path.name} to be a TOML file", error) from error
+    content = read_toml(path)
     tool = content.get("tool")
     if isinstance(tool, dict) and "protocols" not in content:
         content = tool.get("shiftproof", {})
@@ -76,6 +74,8 @@ def parse_protocol(name: str, table: object) -> ShiftProtocol:
     """
     if not isinstance(table, dict):
         raise ConfigError(f"a table [protocols.{name}]", repr(table))
+    if len(name) > MAX_NAME:
+        raise ConfigError(f"a name of at most {MAX_NAME} characters for a protocol", repr(name))
     fields = dict(table)
     border, interpolation = fields.pop("border", "zeros"), fields.pop("interpolation", "bilinear")
     texts = {key: str(fields.pop(key, "")) for key in ("summary", "source")}
@@ -84,7 +84,7 @@ def parse_protocol(name: str, table: object) -> ShiftProtocol:
 
 def _law(name: str, fields: dict[str, Any]) -> Law:
     kind = fields.pop("law", None)
-    if kind not in LAWS:
+    if not isinstance(kind, str) or kind not in LAWS:
         raise unknown_name("law", str(kind), LAWS)
     known = [field.name for field in dataclasses.fields(LAWS[kind])]
     for key in fields:
