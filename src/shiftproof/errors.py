@@ -6,9 +6,13 @@ message on stderr and exit code 2. Each class also is the builtin that a caller 
 
 from __future__ import annotations
 
+from shiftproof._text import said
+
 
 class ShiftproofError(Exception):
     """An error with the shape `Expected <what>, got <value>. <cause> <fix>`.
+
+    Each part may hold names and messages from elsewhere: it is made harmless here, for wherever it is shown.
 
     Args:
         expected: What would have been right, as a noun phrase.
@@ -24,11 +28,9 @@ class ShiftproofError(Exception):
     """
 
     def __init__(self, expected: str, got: object, *, cause: str = "", fix: str = "") -> None:
-        self.expected = expected
-        self.got = got
-        self.cause = cause
-        self.fix = fix
-        super().__init__(" ".join(filter(None, [f"Expected {expected}, got {got}.", cause, fix])))
+        self.expected, self.got, self.cause, self.fix = map(said, (expected, got, cause, fix))
+        first = f"Expected {self.expected}, got {self.got}."
+        super().__init__(" ".join(filter(None, [first, self.cause, self.fix])))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are rebuilt from `args` by default, which holds the finished sentence only.

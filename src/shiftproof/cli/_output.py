@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 
-from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof._text import escaped_json, said
+from shiftproof.cli._console import PlainConsole
+from shiftproof.errors import ModelError, ShiftproofError, Stopped
 
 if TYPE_CHECKING:
     from shiftproof.engine import Run, StopSignal
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 # Typer has its own copy of click and exports no common base of the errors in a command line.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
-results = Console(highlight=False)
-messages = Console(stderr=True, highlight=False)
+results = PlainConsole()
+messages = PlainConsole(stderr=True)
 
 
 class Exit(IntEnum):
@@ -41,13 +43,13 @@ class Exit(IntEnum):
 
 def print_json(text: str) -> None:
     """One JSON document on stdout, and nothing else."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.write(escaped_json(text if text.endswith("\n") else text + "\n"))
 
 
 def print_error(error: ShiftproofError) -> None:
     """One error on stderr, as plain text: it may hold names from files."""
     messages.print("Error:", style="bold red", end=" ")
-    messages.print(str(error), markup=False)
+    messages.print(str(error))
 
 
 def guarded(command: Callable[[], int | None]) -> int:
@@ -63,14 +65,18 @@ def guarded(command: Callable[[], int | None]) -> int:
         messages.print("Interrupted.")
         return Exit.INTERRUPTED
     except UsageError as error:
-        error.show()
+        written = io.StringIO()
+        error.show(file=written)
+        messages.print(written.getvalue(), end="", soft_wrap=True)
         return Exit.ERROR
     except SystemExit as leaving:
         # Both typer and rich end the process when nobody reads the rest of the output.
-        unread = isinstance(leaving.__context__, BrokenPipeError)
-        return Exit.OK if unread or not isinstance(leaving.code, int) else leaving.code
-    except Exception:
-        messages.print(traceback.format_exc(), markup=False)
+        if isinstance(leaving.__context__, BrokenPipeError):
+            return Exit.OK
+        print_error(ModelError("a model that answers", f"one that ends the program ({said(leaving.code)})"))
+        return Exit.ERROR
+    except BaseException:
+        messages.print(traceback.format_exc())
         messages.print("This is a defect of shiftproof. Please report it with the lines above.")
         return Exit.INTERNAL_ERROR
 

@@ -30,7 +30,7 @@ def watching(console: Console, *, quiet: bool = False) -> Iterator[Watcher | Non
 
 def _bars(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=6),
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
@@ -103,7 +103,6 @@ def auditing(console: Console, *, quiet: bool = False) -> Iterator[Callable[[Aud
             f"{progress.protocol}: {progress.n_images:,} of {progress.n_images_total:,} images, "
             f"{_rate(progress)}",
             soft_wrap=True,
-            markup=False,
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shiftproof._text import printable
+
 # Characters with a meaning to GitHub: code, emphasis, links, cells, headings, mathematics.
 SPECIAL = "\\`*_[]|~#$"
 
@@ -15,9 +17,10 @@ def escaped(text: str) -> str:
         >>> escaped("<b>|[x](y)")
         '&lt;b>\\\\|\\\\[x\\\\](y)'
     """
+    text = printable(text)
     for character in SPECIAL:
         text = text.replace(character, f"\\{character}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:

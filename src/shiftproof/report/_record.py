@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from shiftproof._text import printable
+from shiftproof._text import said
 from shiftproof.errors import DataError
 
 Record = TypeVar("Record", bound=BaseModel)
-# Half a character, as in a name that is no UTF-8, is no string to pydantic: made printable before it looks.
-Line = Annotated[str, BeforeValidator(lambda text: printable(text) if isinstance(text, str) else text)]
+# Half a character, as in a name that is no UTF-8, is no string to pydantic: made harmless before it looks.
+Line = Annotated[str, BeforeValidator(lambda text: said(text) if isinstance(text, str) else text)]
 
 
 class StrictRecord(BaseModel):
@@ -173,7 +173,7 @@ def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str)
         return kind.model_validate(value)
     except ValidationError as error:
         first, *others = error.errors(include_url=False)
-        place = printable(".".join(map(str, first["loc"]))) or "the whole"
+        place = said(".".join(map(str, first["loc"]))) or "the whole"
         more = f" (and {len(others)} more)" if others else ""
         raise DataError(f"{name} to be {what}", f"{place}: {first['msg']}{more}") from error
     except (OSError, ValueError, RecursionError) as error:
