@@ -53,8 +53,8 @@ def test_one_image_without_memory_is_an_error(test_digits: LabelledImages) -> No
         measure_response(OnlyFew(0), test_digits.head(3), GRID, method="direct")
 
 
-def test_other_errors_of_the_model_come_through(test_digits: LabelledImages) -> None:
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+def test_other_errors_of_the_model_are_model_errors(test_digits: LabelledImages) -> None:
+    with pytest.raises(ModelError, match="shapes cannot be multiplied"):
         measure_response(nn.Sequential(nn.Flatten(), nn.Linear(3, 10)), test_digits, GRID, method="direct")
 
 

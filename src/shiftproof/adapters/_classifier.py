@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof._digest import Json, digest_of_bytes
+from shiftproof.adapters._failures import explained, is_out_of_memory
 from shiftproof.adapters._preprocess import Framing, Preprocess
 from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import Network
@@ -63,13 +64,26 @@ class Classifier:
     def __call__(self, images: Tensor) -> Tensor:
         """Logits, float32 (N, K), of images (N, C, H, W), float32 in [0, 1].
 
+        Images and answer have memory of their own: a model may write into what it is given, and into what it
+        has answered before.
+
         Raises:
             OptionError: A mean or std for another number of channels.
             ShapeError: The answer is not (N, K), or K is not the number of class names.
-            ModelError: The answer is no tensor, or holds NaN.
+            ModelError: The model raises, or ends the program; its answer is no tensor, or not finite.
+            MemoryError, RuntimeError: Memory ran out, which fewer images may cure.
         """
         self.preprocess.check_channels(images.shape[1])
-        return self.checked(self.model(self.preprocess(images)), len(images))
+        with self._wall(images):
+            return self.checked(self.model(_apart(self.preprocess(images), images)), len(images))
+
+    def _wall(self, images: Tensor) -> AbstractContextManager[None]:
+        return explained(
+            f"{self.name} to take images of shape {tuple(images.shape)}",
+            cause="Its forward ended with this error.",
+            fix="Check --size, --channels and --channels-last, and that it takes one batch of images.",
+            but=is_out_of_memory,
+        )
 
     @cached_property
     def pipeline(self) -> nn.Module | None:
@@ -82,7 +96,8 @@ class Classifier:
         """The same on a device; a model that is no module stays where it is."""
         if not isinstance(self.model, nn.Module):
             return self
-        return replace(self, model=self.model.to(device), preprocess=self.preprocess.to(device))
+        with explained(f"{self.name} to be moved to the device {str(device)!r}"):
+            return replace(self, model=self.model.to(device), preprocess=self.preprocess.to(device))
 
     def replicas(self, n_workers: int) -> list[Classifier]:
         """Up to so many copies for threads of their own, which share the weights.
@@ -95,8 +110,9 @@ class Classifier:
         if not isinstance(self.model, nn.Module):
             return [self] * n_workers if self.thread_safe else [self]
         try:
-            copies = [_copy_beside_weights(self.model) for _ in range(n_workers)]
-        except Exception:  # whatever a model does in __deepcopy__, it can still be asked as it is
+            with explained("a copy of the model"):
+                copies = [_copy_beside_weights(self.model) for _ in range(n_workers)]
+        except ModelError:  # whatever a model does in __deepcopy__, it can still be asked as it is
             return [self]
         return [replace(self, model=model) for model in copies]
 
@@ -116,15 +132,28 @@ class Classifier:
                 cause="The names belong to another model.",
                 fix="Give as many names as there are logits.",
             )
-        logits = logits.float()
-        if bool(torch.isnan(logits).any()):
-            raise ModelError(
-                f"numbers as the answer of {self.name}",
-                "NaN",
-                cause="The weights are damaged, or the images are not scaled as in training.",
-                fix="Check --mean, --std and --scale, and the model itself.",
-            )
+        logits = logits.detach().to(torch.float32, copy=True)
+        check_finite(logits, self.name)
         return logits
+
+
+def check_finite(logits: Tensor, name: str) -> None:
+    """`ModelError` where an answer holds what is no number."""
+    if bool(torch.isfinite(logits).all()):
+        return
+    if bool(torch.isnan(logits).any()):
+        raise ModelError(
+            f"numbers as the answer of {name}",
+            "NaN",
+            cause="The weights are damaged, or the images are not scaled as in training.",
+            fix="Check --mean, --std and --scale, and the model itself.",
+        )
+    raise ModelError(
+        f"numbers as the answer of {name}",
+        "infinity",
+        cause="An infinite logit has no distance from another one, so its change cannot be measured.",
+        fix="Leave out classes that are masked, or give them a large finite number.",
+    )
 
 
 def as_classifier(model: Model | Classifier, *, name: str = "model") -> Classifier:
@@ -140,8 +169,10 @@ def as_classifier(model: Model | Classifier, *, name: str = "model") -> Classifi
         name, framing = type(model).__name__, Framing()
         if isinstance(model, Network):
             name, framing = model.name, Framing(model.image_shape)
-        return Classifier(name, model, framing=framing, digest=digest_of_module(model))
-    return Classifier(getattr(model, "__name__", name), model)
+        with explained(f"{name} to show its layers and weights"):
+            return Classifier(name, model, framing=framing, digest=digest_of_module(model))
+    with explained(f"{name} to say what it is called"):
+        return Classifier(str(getattr(model, "__name__", name)), model)
 
 
 def digest_of_module(module: nn.Module) -> str:
@@ -201,6 +232,12 @@ def _copy_beside_weights(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, dict(shared))
 
 
+def _apart(shown: Tensor, images: Tensor) -> Tensor:
+    """What a model is shown, in memory that nobody else reads."""
+    same = shown.untyped_storage().data_ptr() == images.untyped_storage().data_ptr()
+    return shown.clone() if same else shown
+
+
 def _picked(answer: Any, logits: int | str | None, name: str) -> Any:
     if isinstance(answer, Mapping):
         known: Sequence[Any] = list(answer)
@@ -218,12 +255,15 @@ def _picked(answer: Any, logits: int | str | None, name: str) -> Any:
 
 
 def _as_tensor(logits: Any, name: str) -> Tensor:
+    expected = f"{name} to answer with a tensor"
     try:
-        return logits if isinstance(logits, Tensor) else torch.as_tensor(logits)
+        found = logits if isinstance(logits, Tensor) else torch.as_tensor(logits)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"{name} to answer with a tensor", f"a value of type {type(logits).__name__}"
-        ) from error
+        raise ModelError(expected, f"a value of type {type(logits).__name__}") from error
+    if found.layout != torch.strided or found.is_quantized or found.is_meta or found.is_complex():
+        what = "one on the device meta" if found.is_meta else f"{found.dtype}, {found.layout}"
+        raise ModelError(expected, what, cause="Logits are real numbers, one for each class, stored as such.")
+    return found
 
 
 def describe(classifier: Classifier) -> dict[str, Json]:

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import torch
+
+from shiftproof._text import said, shortened
 from shiftproof.errors import ModelError, ShiftproofError, UnknownNameError
 
 _MAX_CHARACTERS = 300
+_MAX_CHAIN = 20
 
 
 @contextmanager
-def explained(expected: str, *, cause: str = "", fix: str = "") -> Iterator[None]:
-    """Turn whatever is raised inside into a `ModelError` that ends in the last line of the original.
+def explained(
+    expected: str,
+    *,
+    cause: str = "",
+    fix: str = "",
+    but: Callable[[BaseException], bool] = lambda error: False,
+) -> Iterator[None]:
+    """The wall around code of others: whatever is raised inside leaves as a `ModelError` with its message.
+
+    That includes what is no `Exception`: a model that ends the program has not passed a gate. Errors of ours
+    go through, and so does Ctrl-C.
 
     Args:
         expected: What should have worked, as in `ShiftproofError`.
         cause: The likely cause.
         fix: The remedy.
+        but: What else goes through.
 
     Example:
         >>> with explained("a number", fix="Write one."):
@@ -32,8 +46,42 @@ def explained(expected: str, *, cause: str = "", fix: str = "") -> Iterator[None
         yield
     except ShiftproofError:
         raise
-    except (Exception, SystemExit) as error:  # a script may end itself where a module was meant
-        raise ModelError(expected, in_one_line(error), cause=cause, fix=fix) from error
+    except BaseException as error:
+        got = of_others(error)
+        if but(error):
+            raise
+        raise ModelError(expected, got, cause=cause, fix=fix) from error
+
+
+def of_others(error: BaseException) -> str:
+    """One line on what code of others raised, for whoever goes on without it.
+
+    Raises:
+        KeyboardInterrupt: It is Ctrl-C, or what the code made of it.
+
+    Example:
+        >>> of_others(SystemExit(0))
+        'SystemExit: 0'
+    """
+    seen: BaseException | None = error
+    for _ in range(_MAX_CHAIN):
+        if isinstance(seen, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        seen = None if seen is None else seen.__cause__ or seen.__context__
+    return in_one_line(error)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on any device.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
+        True
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = said(error).lower() if isinstance(error, RuntimeError) else ""
+    return "allocate memory" in text or "out of memory" in text
 
 
 def building(reference: str) -> AbstractContextManager[None]:
@@ -52,9 +100,19 @@ def in_one_line(error: BaseException) -> str:
         >>> in_one_line(KeyError("head"))
         "KeyError: 'head'"
     """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = ": ".join([type(error).__name__, *lines[:1]]).rstrip(".")
-    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
+    text = said(error.strerror) if isinstance(error, OSError) and error.strerror else _first_line(error)
+    kind = type(error).__name__
+    return shortened(f"{kind}: {text}".rstrip(".: "), _MAX_CHARACTERS)
+
+
+def _first_line(error: BaseException) -> str:
+    try:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return "no message that can be printed"
+    return said(lines[0]) if lines else ""
 
 
 def unknown_model(library: str, name: str, known: Iterable[str], *, listed_by: str) -> UnknownNameError:

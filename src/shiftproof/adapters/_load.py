@@ -13,6 +13,7 @@ from typing import NamedTuple
 from shiftproof.adapters._classifier import Classifier
 from shiftproof.adapters._code import PYTHON_FILE, PYTHON_MODULE
 from shiftproof.adapters._exported import EXPORTED
+from shiftproof.adapters._failures import explained
 from shiftproof.adapters._huggingface import HUGGINGFACE
 from shiftproof.adapters._keras import H5, KERAS
 from shiftproof.adapters._onnx import ONNX
@@ -73,7 +74,8 @@ def load_classifier(reference: str, request: ModelRequest = _NOTHING_MORE) -> Cl
     source, rest = _target(reference)
     _check_trust(source, reference, request)
     _check_request(source, reference, request)
-    classifier = source.load(rest, request)
+    with explained(f"{reference} to be loaded"):
+        classifier = source.load(rest, request)
     if request.weights is not None:
         classifier = replace(classifier, notes=(*classifier.notes, f"weights from {request.weights.name}"))
     return overridden(classifier, request)

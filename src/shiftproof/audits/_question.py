@@ -24,7 +24,7 @@ from shiftproof.adapters import (
     load_framed,
 )
 from shiftproof.data import UNKNOWN, Images, LabelledImages, match_labels
-from shiftproof.errors import DataError, ModelError, OptionError, ShapeError, ShiftproofError
+from shiftproof.errors import DataError, OptionError, ShapeError
 from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
 
@@ -256,15 +256,5 @@ def _count_classes(
     first = first[:, :, my : first.shape[2] - my, mx : first.shape[3] - mx].to(device).float() / 255
     if takes is not None and tuple(first.shape[1:]) != takes:
         raise ShapeError(f"images of shape {takes} for {classifier.name}", tuple(first.shape[1:]))
-    try:
-        with evaluating(classifier.model), torch.inference_mode():
-            return int(classifier(first).shape[1])
-    except ShiftproofError:
-        raise
-    except Exception as error:  # The forward of others can raise anything.
-        raise ModelError(
-            f"{classifier.name} to take images of shape {tuple(first.shape)}",
-            f"{type(error).__name__}: {error}",
-            cause="Its forward ended with this error when it was asked about one image.",
-            fix="Check --size, --channels and --channels-last, and that it takes one batch of images.",
-        ) from error
+    with evaluating(classifier.model), torch.inference_mode():
+        return int(classifier(first).shape[1])

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof._device import describe_environment
-from shiftproof.adapters import Classifier, Model, as_classifier, describe, evaluating, load_classifier
+from shiftproof.adapters import (
+    Classifier,
+    Model,
+    as_classifier,
+    describe,
+    evaluating,
+    load_classifier,
+    of_others,
+)
 from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
 from shiftproof.certify._circular import CircularFinding, find_circular
 from shiftproof.certify._circular_facts import Rolls
@@ -104,9 +112,8 @@ def certify(
         try:
             networks = Precisions.of(module, shown, narrows=narrows)
             checks = _checks(found, networks, shown, grid, budget, seed)
-        except Exception as error:  # Anything can happen in the forward of others, also in float64 alone.
-            first_line = str(error).partition("\n")[0]
-            return replace(found, notes=(*found.notes, f"Not checked by numbers: {first_line}"))
+        except BaseException as error:  # Anything can happen in the forward of others, also in float64 alone.
+            return replace(found, notes=(*found.notes, f"Not checked by numbers: {of_others(error)}"))
         return replace(found, checks=checks)
 
 
@@ -170,7 +177,8 @@ def _own_copy(module: nn.Module) -> nn.Module:
     """A copy, so that nothing that is done to it can be seen from outside; itself if it has none."""
     try:
         return copy.deepcopy(module)
-    except Exception:  # whatever a model does in __deepcopy__, it can still be read
+    except BaseException as error:  # whatever a model does in __deepcopy__, it can still be read
+        of_others(error)
         return module
 
 

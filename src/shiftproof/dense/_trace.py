@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from shiftproof.adapters import of_others
 from shiftproof.zoo import ImageShape
 
 BATCH = 2
@@ -98,9 +99,10 @@ def trace(
     try:
         with torch.no_grad(), tracer.recording(methods):
             graph_module = fx.GraphModule(module, tracer.trace(module), name)
-    except Exception as error:  # Anything can happen in the forward of others.
-        first_line = str(error).partition("\n")[0] or type(error).__name__
-        return NotPlanned(tracer.innermost or name, f"torch.fx cannot follow its forward ({first_line}).")
+    except BaseException as error:  # Anything can happen in the forward of others.
+        return NotPlanned(
+            tracer.innermost or name, f"torch.fx cannot follow its forward ({of_others(error)})."
+        )
     finally:
         for added in set(vars(module)) - own:  # Constants that the tracer has put there.
             delattr(module, added)
@@ -180,9 +182,10 @@ def _checked(
     try:
         with torch.no_grad():
             expected, answer = module(images.clone()), interpreter.run(images.clone())
-    except Exception as error:
-        first_line = str(error).partition("\n")[0]
-        return NotPlanned(name, f"It does not take images of shape {tuple(image_shape)} ({first_line}).")
+    except BaseException as error:  # As above.
+        return NotPlanned(
+            name, f"It does not take images of shape {tuple(image_shape)} ({of_others(error)})."
+        )
     shaped = isinstance(answer, Tensor) and answer.ndim > 0 and len(answer) == BATCH
     if not shaped or not (any_answer or answer.ndim == 2):
         return NotPlanned(name, "Its answer is not one row of logits for each image.")

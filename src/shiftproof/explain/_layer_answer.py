@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof._registry import unknown_name
-from shiftproof.adapters import Classifier
+from shiftproof.adapters import Classifier, of_others
 from shiftproof.errors import ModelError, OptionError
 from shiftproof.explain._calls import tensors_in
 
@@ -96,6 +96,7 @@ def in_double(classifier: Classifier) -> Classifier | None:
         return None
     try:
         model = copy.deepcopy(classifier.model).double()
-    except Exception:  # whatever a model does in __deepcopy__, it can still be asked as it is
+    except BaseException as error:  # whatever a model does in __deepcopy__, it can still be asked as it is
+        of_others(error)
         return None
     return replace(classifier, model=model, preprocess=copy.deepcopy(classifier.preprocess).double())

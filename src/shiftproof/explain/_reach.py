@@ -16,6 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from shiftproof.adapters import of_others
 from shiftproof.explain._calls import Call, tensors_in
 from shiftproof.explain._space import Pair, Space, arranged
 
@@ -133,7 +134,8 @@ def _asked(call: Call, name: str, parent: Space, axis: int, cut: tuple[int, int]
         if bool(first_look.all()) and first_look.shape[1] > 2:
             return None
         rows = ask(list(range(size)))
-    except Exception:  # A function of others may refuse NaN, or another size.
+    except BaseException as error:  # A function of others may refuse NaN, or another size.
+        of_others(error)
         return None
     return None if rows is None else _fitted(rows)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shiftproof.adapters import is_out_of_memory
 from shiftproof.data import Images
 from shiftproof.errors import ModelError
 from shiftproof.probe._direct import Answers
@@ -133,16 +134,3 @@ class Batches:
         images = self.images.pixels(rows).to(self.device).float().div_(255)
         labels = self.images.labels[rows].to(self.device)
         return asker.ask(self.views.batch(images, rows), labels)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on any device.
-
-    Example:
-        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
-        True
-    """
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("allocate memory" in text or "out of memory" in text)

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from shiftproof.adapters import check_finite
 from shiftproof.dense import RollPlan, WindowPlan
 from shiftproof.probe._direct import Answers, reduced, shown_class
 from shiftproof.probe._views import BatchViews, Views
@@ -49,6 +50,7 @@ class Dense:
     def ask(self, views: BatchViews, labels: Tensor) -> Answers:
         """All shifts of one batch of images; labels int64 (n,), −1 where unknown."""
         logits = self.plan.logits(views).float()
+        check_finite(logits, "the model")
         unshifted, moved = logits[:, :1], logits[:, 1:]
         shown = shown_class(unshifted[:, 0], labels)
         return Answers(unshifted[:, 0], *reduced(moved, unshifted, shown[:, None]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from shiftproof.adapters import Classifier
-from shiftproof.errors import ShapeError
+from shiftproof.errors import ModelError, ShapeError
 from shiftproof.probe._views import BatchViews
 
 
@@ -60,8 +60,17 @@ def shown_class(unshifted: Tensor, labels: Tensor) -> Tensor:
     return torch.where(labels >= 0, labels, unshifted.argmax(-1))
 
 
+def other_classes(n_now: int, n_before: int) -> ModelError:
+    """The error for a model that does not answer everything with as many numbers."""
+    return ModelError(
+        f"a model with {n_before} classes for every image", f"{n_now} logits", cause="It has answered both."
+    )
+
+
 def reduced(logits: Tensor, unshifted: Tensor, shown: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Predicted class, probability of the class shown, and drift, of logits (…, K): each (…)."""
+    if logits.shape[-1] != unshifted.shape[-1]:
+        raise other_classes(logits.shape[-1], unshifted.shape[-1])
     predicted = logits.argmax(-1).int()
     # softmax at one class: cheaper than the whole of it, which matters for small models.
     chosen = logits.gather(-1, shown.expand(logits.shape[:-1])[..., None])[..., 0]

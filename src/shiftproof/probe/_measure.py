@@ -16,7 +16,7 @@ from shiftproof.adapters import Classifier, Model, as_classifier, evaluating
 from shiftproof.data import Images
 from shiftproof.errors import DataError, ShapeError
 from shiftproof.probe._batches import Batches, automatic_batch_size
-from shiftproof.probe._direct import Answers
+from shiftproof.probe._direct import Answers, other_classes
 from shiftproof.probe._method import Choice, Method, choose_method
 from shiftproof.probe._response import Response
 from shiftproof.probe._views import Views
@@ -173,6 +173,8 @@ class _Filled:
         n_logits = answers.unshifted.shape[1]
         here = slice(rows.start - self.first, rows.stop - self.first)
         logits = self.arrays.setdefault("unshifted_logits", np.empty((self.n_images, n_logits), np.float32))
+        if logits.shape[1] != n_logits:
+            raise other_classes(n_logits, logits.shape[1])
         logits[here] = answers.unshifted.cpu().numpy()
         for name in ("predicted", "true_prob", "drift"):
             self.arrays[name][here] = getattr(answers, name).cpu().numpy()
