@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 
 from shiftproof._digest import digest_of_bytes
+from shiftproof._inputs import Most, read_file
 from shiftproof._registry import unknown_name
 from shiftproof.adapters._classifier import Classifier, as_classifier, digest_of_module
 from shiftproof.adapters._failures import explained
@@ -45,7 +46,7 @@ def _load_file(reference: str, request: ModelRequest) -> Classifier:
     file, _, attribute = reference.rpartition(":")
     path = Path(file)
     with explained(f"{path.name} to be a file that can be read"):
-        source = path.read_bytes()
+        source = read_file(path, Most.CODE)
     with importable_from(path.parent), explained(f"{path.name} to run without an error"):
         module = _run(path, source)
     name = f"{path.name}:{attribute}"

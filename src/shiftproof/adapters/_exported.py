@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof._digest import digest_of_bytes
+from shiftproof._inputs import Most, check_archive, file_parts
 from shiftproof.adapters._batches import in_batches_of
 from shiftproof.adapters._classifier import Classifier
 from shiftproof.adapters._failures import explained
@@ -36,7 +37,8 @@ def _load(file: str, request: ModelRequest) -> Classifier:
         f"{path.name} to be a program that torch {torch.__version__} can load",
         cause="It is missing, damaged, or of another version of torch.",
     ):
-        content = path.read_bytes()
+        check_archive(path, Most.WEIGHTS)
+        digest = digest_of_bytes(file_parts(path, Most.WEIGHTS))
         program = torch.export.load(path)
         module = program.module()
     layout = read_layout(path.name, _input_sizes(program, path.name), request, usual=False)
@@ -45,7 +47,7 @@ def _load(file: str, request: ModelRequest) -> Classifier:
         module if layout.batch is None else _FixedBatch(module, layout.batch),
         Preprocess(channels_last=layout.channels_last),
         Framing(layout.image_shape),
-        digest=digest_of_bytes([content]),
+        digest=digest,
     )
 
 

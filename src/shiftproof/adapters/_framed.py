@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shiftproof._inputs import Most, check_archive, check_file
 from shiftproof.adapters._preprocess import Framing
 from shiftproof.data import MAX_BAD, Images, load_images
+from shiftproof.errors import DataError
 
 
 def load_framed(
@@ -25,13 +31,39 @@ def load_framed(
         margin_px: What to keep around the frame, for shifts that show what is there.
         max_bad: Largest share of files that may be skipped.
     """
-    return load_images(
-        reference,
-        image_shape=framing.image_shape,
-        resize_px=framing.resize_px,
-        resampling=framing.resampling,
-        margin_px=margin_px,
-        limit=limit,
-        seed=seed,
-        max_bad=max_bad,
-    )
+    with _readable(reference):
+        _check_size(Path(reference).expanduser())
+        return load_images(
+            reference,
+            image_shape=framing.image_shape,
+            resize_px=framing.resize_px,
+            resampling=framing.resampling,
+            margin_px=margin_px,
+            limit=limit,
+            seed=seed,
+            max_bad=max_bad,
+        )
+
+
+@contextmanager
+def _readable(reference: str) -> Iterator[None]:
+    """Whatever is wrong with a place where files are said to lie is said in one sentence."""
+    try:
+        yield
+    except (OSError, RecursionError, UnicodeError) as error:
+        raise DataError(
+            f"to be able to read the images {reference!r}", getattr(error, "strerror", None) or error
+        ) from error
+    except MemoryError as error:
+        raise DataError(
+            f"memory for the images {reference!r}", "too little", fix="Use fewer of them: --limit."
+        ) from error
+
+
+def _check_size(path: Path) -> None:
+    """One file that holds all images, or their names, is bounded before it is opened."""
+    if path.is_dir() or not path.exists():
+        return
+    kind = Most.TABLE if path.suffix.lower() == ".csv" else Most.ARRAYS
+    check_file(path, kind)
+    check_archive(path, kind)

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from shiftproof._digest import digest_of_bytes
+from shiftproof._inputs import Most, check_archive, file_parts
 from shiftproof._optional import require
 from shiftproof.adapters._batches import in_batches_of
 from shiftproof.adapters._classifier import Classifier
@@ -44,7 +45,8 @@ class _KerasModel:
 def _load(file: str, request: ModelRequest) -> Classifier:
     path = Path(file)
     with explained(f"{path.name} to be a file that can be read"):
-        content = path.read_bytes()
+        check_archive(path, Most.WEIGHTS)
+        digest = digest_of_bytes(file_parts(path, Most.WEIGHTS))
     keras = _keras_on_torch(path.name)
     with explained(f"{path.name} to be a model that Keras {keras.__version__} can load"):
         model = keras.saving.load_model(path, compile=False, safe_mode=False)
@@ -57,7 +59,7 @@ def _load(file: str, request: ModelRequest) -> Classifier:
         _KerasModel(model, layout.batch),
         Preprocess(channels_last=layout.channels_last),
         Framing(layout.image_shape),
-        digest=digest_of_bytes([content]),
+        digest=digest,
         notes=("answers are probabilities, not logits: it ends in a softmax",) * _ends_in_softmax(model),
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from shiftproof._digest import digest_of_bytes
+from shiftproof._inputs import Most, file_parts, read_file
 from shiftproof._optional import require
 from shiftproof.adapters._batches import in_batches_of
 from shiftproof.adapters._classifier import Classifier
@@ -71,7 +74,7 @@ def _load(file: str, request: ModelRequest) -> Classifier:
     path = Path(file)
     runtime: Any = require("onnxruntime", extra="onnx", purpose=path.name)
     with explained(f"{path.name} to be a file that can be read"):
-        content = path.read_bytes()
+        content = read_file(path, Most.MODEL)
     beside = external_files(content, path.parent)
     session = _session(runtime, path)
     images = _only_input(session, path.name)
@@ -95,8 +98,9 @@ def _load(file: str, request: ModelRequest) -> Classifier:
     )
 
 
-def _named(path: Path, folder: Path) -> tuple[bytes, bytes]:
-    return path.relative_to(folder).as_posix().encode(), path.read_bytes()
+def _named(path: Path, folder: Path) -> Iterator[bytes]:
+    yield os.fsencode(path.relative_to(folder).as_posix())
+    yield from file_parts(path, Most.WEIGHTS)
 
 
 def _session(runtime: Any, path: Path) -> Any:

@@ -27,6 +27,8 @@ _LEADS_TO = {
 }
 _KEY, _VALUE = 1, 2
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
+# A network of a hundred thousand nodes has a few million fields on the way to its tensors.
+MAX_FIELDS = 20_000_000
 
 
 class _Field(NamedTuple):
@@ -49,7 +51,7 @@ def external_files(model: bytes, folder: Path) -> tuple[Path, ...]:
             is a symbolic link or is not there.
     """
     try:
-        places = set(_locations(memoryview(model), _MODEL))
+        places = set(_locations(memoryview(model), _MODEL, iter(range(MAX_FIELDS))))
     except (ValueError, IndexError, RecursionError) as error:
         raise ModelError(
             "an ONNX file", f"something else ({error})", cause="The file is damaged or of another format."
@@ -71,25 +73,29 @@ def _checked(place: str, folder: Path) -> Path:
     return steps[-1]
 
 
-def _locations(message: memoryview, kind: int) -> Iterator[str]:
+def _locations(message: memoryview, kind: int, budget: Iterator[int]) -> Iterator[str]:
     """Values of all entries "location" of external data anywhere in a message."""
     entry: dict[int, str] = {}
-    for field in _fields(message):
+    for field in _fields(message, budget):
         inner = _LEADS_TO[kind].get(field.number)
         if inner is not None:
-            yield from _locations(field.content, inner)
+            yield from _locations(field.content, inner, budget)
         elif kind == _ENTRY:
             entry[field.number] = str(field.content, "utf-8")
     if entry.get(_KEY) == "location":
         yield entry.get(_VALUE, "")
 
 
-def _fields(message: memoryview) -> Iterator[_Field]:
-    """Fields with a content of their own; numbers are skipped."""
+def _fields(message: memoryview, budget: Iterator[int]) -> Iterator[_Field]:
+    """Fields with a content of their own; numbers are skipped. Each field takes one from the budget."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
         kind = tag & 7
+        if tag >> 3 == 0:
+            raise ValueError(f"field 0 at byte {at}")
+        if next(budget, None) is None:
+            raise ValueError(f"more than {MAX_FIELDS:,} fields")
         if kind == _VARINT:
             _, at = _varint(message, at)
         elif kind in (_EIGHT_BYTES, _FOUR_BYTES):

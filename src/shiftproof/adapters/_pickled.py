@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from shiftproof._inputs import Most, check_archive
 from shiftproof.adapters._classifier import Classifier, digest_of_module
 from shiftproof.adapters._code import importable_from
 from shiftproof.adapters._failures import explained
@@ -32,6 +33,7 @@ def _load(file: str, request: ModelRequest) -> Classifier:
     ):
         # TorchScript files are deprecated and still around: torch says so twice for each.
         warnings.filterwarnings("ignore", message=".*torch.jit.load.*")
+        check_archive(path, Most.WEIGHTS)
         loaded = torch.load(path, map_location="cpu", weights_only=False)
     if not isinstance(loaded, nn.Module):
         weights = isinstance(loaded, Mapping)

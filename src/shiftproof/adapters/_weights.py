@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from shiftproof._inputs import Most, check_archive, check_file
 from shiftproof.adapters._failures import explained
 from shiftproof.errors import ModelError
 
@@ -111,11 +112,10 @@ def checkpoint_of_ours(path: Path) -> bool:
         ModelError: Missing, or no safetensors file.
     """
     expected = f"{path.name} to be a safetensors file"
-    with (
-        explained(expected, cause="The file is missing or damaged."),
-        safe_open(path, framework="pt") as file,
-    ):
-        return "shiftproof" in (file.metadata() or {})
+    with explained(expected, cause="The file is missing or damaged."):
+        check_file(path, Most.WEIGHTS)
+        with safe_open(path, framework="pt") as file:
+            return "shiftproof" in (file.metadata() or {})
 
 
 def _from_safetensors(path: Path) -> dict[str, Tensor]:
@@ -135,6 +135,7 @@ def _from_pickle(path: Path) -> dict[str, Tensor]:
         cause="The file is missing, damaged, or holds more than tensors.",
         fix="Save `model.state_dict()`, best with safetensors.",
     ):
+        check_archive(path, Most.WEIGHTS, stored=True)
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     for key in _NESTED_UNDER:
         if isinstance(loaded, Mapping) and is_state_dict(loaded.get(key)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
+from shiftproof._documents import parse_toml
 from shiftproof.errors import ConfigError
 
 
@@ -22,6 +23,8 @@ def key_and_value(text: str, option: str) -> tuple[str, Any]:
     if not equals or not key:
         raise ConfigError(f"KEY=VALUE after {option}", repr(text))
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
+        return key, parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key, value
+    except ValueError as error:
+        raise ConfigError(f"a value of {key!r} after {option}", error) from error

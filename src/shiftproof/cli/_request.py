@@ -75,11 +75,13 @@ def _parsed(kind: Callable[[str], Any], text: str, name: str) -> Any:
 
 
 def _lines(path: Path | None) -> tuple[str, ...] | None:
+    from shiftproof._inputs import Most, read_text
     from shiftproof.errors import DataError
 
     if path is None:
         return None
     try:
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"a text file with class names in {path.name!r}", error) from error
+        text = read_text(path, Most.CODE)
+    except OSError as error:
+        raise DataError(f"a text file with class names in {path.name!r}", error.strerror or error) from error
+    return tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shiftproof._inputs import Most, check_unpacked, open_file
 from shiftproof.data._images import LabelledImages
 from shiftproof.errors import DataError
 
@@ -39,8 +40,8 @@ def read_idx(path: Path, *, n_axes: int) -> Tensor:
             header promises. The message names the file and both counts.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return _read(cast("BinaryIO", file), path, n_axes)
+        with open_file(path, Most.ARRAYS) as plain:
+            return _read(cast("BinaryIO", gzip.open(plain)) if path.suffix == ".gz" else plain, path, n_axes)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{path.name} to be a whole gzip file",
@@ -72,6 +73,8 @@ def _read(file: BinaryIO, path: Path, n_axes: int) -> Tensor:
             f"a header that promises {n_bytes:,}",
             cause="The header is damaged.",
         )
+    if path.suffix == ".gz":
+        check_unpacked(n_bytes, path.stat().st_size, Most.ARRAYS)
     # One byte more than promised is enough to see that there is too much.
     content = file.read(n_bytes + 1)
     if len(content) != n_bytes:
@@ -116,8 +119,10 @@ def load_idx_folder(folder: Path, split: str, *, name: str | None = None) -> Lab
             f"{len(labels):,}",
             cause="The two files do not belong together.",
         )
-    if not len(images):
-        raise DataError(f"at least one image in {image_path.name}", "none")
+    if not images.numel():
+        raise DataError(
+            f"at least one image with pixels in {image_path.name}", f"shape {tuple(images.shape)}"
+        )
     classes = tuple(str(label) for label in range(max(10, int(labels.max()) + 1)))
     return LabelledImages(f"{name or folder.name}/{split}", images[:, None], labels, classes)
 

@@ -67,6 +67,8 @@ def _read(archive: zipfile.ZipFile, name: str, source: str) -> npt.NDArray[Any]:
         reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = reader(stream)
         n_bytes = about.file_size - member.tell()
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise DataError(f"sizes that are whole numbers in the header of `{name}` of {source!r}", shape)
     if dtype.hasobject or dtype.kind not in "buif":
         raise DataError(
             f"numbers in `{name}` of {source!r}", f"the type {dtype}", cause="Objects are not read."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from shiftproof._documents import read_json
 from shiftproof._text import said
 from shiftproof.errors import DataError
 
@@ -169,12 +169,12 @@ def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str)
     """A record of a kind, or an error that says what it is not."""
     name = source.name if isinstance(source, Path) else "the record"
     try:
-        value = json.loads(source.read_text(encoding="utf-8")) if isinstance(source, Path) else source
+        value = read_json(source) if isinstance(source, Path) else source
         return kind.model_validate(value)
     except ValidationError as error:
         first, *others = error.errors(include_url=False)
         place = said(".".join(map(str, first["loc"]))) or "the whole"
         more = f" (and {len(others)} more)" if others else ""
         raise DataError(f"{name} to be {what}", f"{place}: {first['msg']}{more}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{name} to be {what}", f"an error: {error}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name} to be {what}", getattr(error, "strerror", None) or error) from error

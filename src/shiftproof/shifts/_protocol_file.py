@@ -14,13 +14,13 @@ In a `pyproject.toml` the same tables are under `[tool.shiftproof]`.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from shiftproof._documents import read_toml
 from shiftproof._registry import unknown_name
 from shiftproof.errors import ConfigError
 from shiftproof.shifts._laws import (
@@ -54,10 +54,7 @@ def read_protocols(path: Path) -> dict[str, ShiftProtocol]:
         UnknownNameError: No such law, field, border or interpolation.
         OptionError: A border that the interpolation does not allow.
     """
-    try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path.name} to be a TOML file", error) from error
+    content = read_toml(path)
     tool = content.get("tool")
     if isinstance(tool, dict) and "protocols" not in content:
         content = tool.get("shiftproof", {})
@@ -84,7 +81,7 @@ def parse_protocol(name: str, table: object) -> ShiftProtocol:
 
 def _law(name: str, fields: dict[str, Any]) -> Law:
     kind = fields.pop("law", None)
-    if kind not in LAWS:
+    if not isinstance(kind, str) or kind not in LAWS:
         raise unknown_name("law", str(kind), LAWS)
     known = [field.name for field in dataclasses.fields(LAWS[kind])]
     for key in fields:

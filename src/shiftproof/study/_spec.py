@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from shiftproof._digest import Json
+from shiftproof._documents import read_toml
 from shiftproof._registry import unknown_name
 from shiftproof.errors import ConfigError
 from shiftproof.metrics import metrics
@@ -145,11 +145,7 @@ def load_study(reference: str, *, preset: str | None = None, overrides: Override
         ('quick', ['standard-nn', 'dense-nn', 'cnn1', 'cnn2', 'cnn2-augmented'])
     """
     path = _find(reference)
-    try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"a TOML file in {path.name}", f"an error: {error}") from error
-    file = validate(StudyFile, written, path.name)
+    file = validate(StudyFile, read_toml(path), path.name)
     return _resolve(file, preset, overrides or Overrides())
 
 
