@@ -26,7 +26,8 @@ def digest_of(value: object) -> str:
         >>> digest_of({"a": 1})[:8]
         '015abd7f'
     """
-    return digest_of_bytes([canonical_json(value).encode()])
+    # A name that is no UTF-8 has halves of characters in it, and is a name all the same.
+    return digest_of_bytes([canonical_json(value).encode("utf-8", "surrogatepass")])
 
 
 def digest_of_bytes(parts: Iterable[bytes | memoryview]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def parse_json(text: str) -> Any:
 
 
 def check_bounds(value: Any) -> None:
-    """`ValueError` where a value is nested deeper than `MAX_DEPTH`, or holds an integer beyond 64 bits."""
+    """`ValueError` for nesting beyond `MAX_DEPTH`, integers beyond 64 bits, and what is not finite."""
     level = [value]
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
@@ -78,6 +79,8 @@ def check_bounds(value: Any) -> None:
                 inner += one.values()
             elif isinstance(one, list):
                 inner += one
+            elif isinstance(one, float) and not math.isfinite(one):
+                raise ValueError(f"the number {one}")
             elif isinstance(one, int) and not -MAX_INTEGER <= one < MAX_INTEGER:
                 raise ValueError(f"an integer of {one.bit_length()} bits, where 64 are the most")
         if not inner:

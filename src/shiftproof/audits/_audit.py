@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shiftproof._documents import read_json
 from shiftproof._text import counted, record_text
 from shiftproof.adapters import Classifier, Model
 from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_worse, outcome
@@ -16,7 +18,7 @@ from shiftproof.audits._plot import plot_response
 from shiftproof.audits._question import DEFAULT_PROTOCOL, AuditOptions, AuditQuestion, ImagesLike, ask
 from shiftproof.audits._record import audit_record
 from shiftproof.audits._verdict import verdict
-from shiftproof.engine import Run, open_run
+from shiftproof.engine import Run, check_unit_file, open_run
 from shiftproof.errors import DataError, GateError
 from shiftproof.metrics import Estimate, Gate, NotApplicable, metrics, parse_gate
 from shiftproof.probe import Response
@@ -199,28 +201,72 @@ def run_audit(
     return Audit(record, responses)
 
 
+class _SavedModel(BaseModel):
+    name: str
+    digest: str
+
+
+class _SavedPart(BaseModel):
+    name: str
+    files: Annotated[list[str], Field(min_length=1)]
+
+
+class _SavedConfig(BaseModel):
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+
+
+class _SavedAudit(BaseModel):
+    """What is used of the record of an earlier audit; `shiftproof.report` checks the whole of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: Literal["audit"]
+    verdict: str
+    outcome: Literal["pass", "fail", "inconclusive"]
+    model: _SavedModel
+    data: dict[str, Any]
+    protocols: Annotated[list[_SavedPart], Field(min_length=1)]
+    gates: list[dict[str, Any]]
+    config: _SavedConfig
+
+
 def load_audit(folder: Path) -> Audit:
     """The audit in a run directory.
 
     Raises:
-        DataError: Not the directory of a finished audit.
+        DataError: Not the directory of a finished audit, or one with a shard that is not what was measured.
     """
     path = folder / "report.json"
     try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(
             f"the directory of a finished audit, with report.json, in {str(folder)!r}",
             getattr(error, "strerror", None) or error,
         ) from error
-    if not isinstance(record, dict) or record.get("kind") != "audit":
-        raise DataError(f"the record of an audit in {str(path)!r}", "another one")
-    responses: dict[str, Response] = {}
     try:
-        for part in record["protocols"]:
-            # Only the last part of a name is used: a record from elsewhere must not point anywhere else.
-            files = [folder / "units" / Path(name).name for name in part["files"]]
-            responses[part["name"]] = Response.concatenate(files)
-    except (KeyError, TypeError) as error:
-        raise DataError(f"the record of an audit in {str(path)!r}", f"one without {error}") from error
-    return Audit(record, responses)
+        saved = _SavedAudit.model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise DataError(
+            f"the record of an audit in {str(path)!r}",
+            f"another one ({'.'.join(map(str, first['loc']))}: {first['msg']})",
+        ) from error
+    return Audit(record, {part.name: _response(folder, part) for part in saved.protocols})
+
+
+def _response(folder: Path, part: _SavedPart) -> Response:
+    """The shards of a protocol, each as it was measured, in the order of the images."""
+    # Only the last part of a name is used: a record from elsewhere must not point anywhere else.
+    files = [folder / "units" / Path(name).name for name in part.files]
+    end = 0
+    for file in files:
+        rows = check_unit_file(file).get("rows")
+        if not (isinstance(rows, list) and len(rows) == 2 and rows[0] == end):
+            raise DataError(
+                f"images from number {end} in {file.name!r}",
+                rows,
+                cause="The record names its shards in another order.",
+            )
+        end = rows[1]
+    return Response.concatenate(files)

@@ -162,5 +162,5 @@ def _shard(
     path = run.units.path(unit)
     if not run.units.has(unit):
         check_stop()
-        probe.measure(rows, provenance=provenance, check_stop=check_stop).save(path)
+        run.units.keep(unit, probe.measure(rows, provenance=provenance, check_stop=check_stop).to_bytes())
     return path

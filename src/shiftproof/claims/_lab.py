@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from shiftproof._digest import Json
-from shiftproof._files import write_atomically
 from shiftproof.data import LabelledImages
 from shiftproof.engine import Channel, Run, Unit
-from shiftproof.train import Progress, Recipe, fit, load_network
+from shiftproof.train import Recipe, fit, load_network
 from shiftproof.zoo import Network
 
 Tensors = dict[str, Tensor]
@@ -43,12 +43,11 @@ class Lab:
             unit: Names everything that the tensors depend on.
             make: Computes them; called only where they are not there.
         """
-        path = self.run.units.path(unit)
-        if not path.is_file():
+        if not self.run.units.has(unit):
             self.channel.check_stop()
             made = {name: tensor.detach().cpu().contiguous() for name, tensor in make().items()}
-            write_atomically(path, save(made))
-        return load_file(path)
+            self.run.units.keep(unit, save(made))
+        return load_file(self.run.units.path(unit))
 
     def training_spec(
         self, network: Network, recipe: Recipe, seed: int, start: Mapping[str, Json] | None
@@ -83,26 +82,23 @@ class Lab:
             label: What is trained, for whoever watches.
             start: What else `build` depends on than the network's name, the seed and the data.
         """
-        network = build()
-        spec = self.training_spec(network, recipe, seed, start)
+        spec = self.training_spec(build(), recipe, seed, start)
         unit = Unit("train", spec, {"data": data.digest})
         if not self.run.units.has(unit):
-            partial_path = self.run.units.partial_path(unit)
 
-            def tell(progress: Progress) -> None:
-                self.channel.send((label, progress))
+            def train(partial: Path) -> None:
+                fit(
+                    build(),
+                    data,
+                    recipe,
+                    seed=seed,
+                    device=self.device,
+                    pool=self.pool,
+                    checkpoint=partial,
+                    on_progress=lambda progress: self.channel.send((label, progress)),
+                    check_stop=self.channel.check_stop,
+                )
 
-            fit(
-                network,
-                data,
-                recipe,
-                seed=seed,
-                device=self.device,
-                pool=self.pool,
-                checkpoint=partial_path,
-                on_progress=tell,
-                check_stop=self.channel.check_stop,
-            )
-            partial_path.replace(self.run.units.path(unit))
+            self.run.units.finish(unit, train)
             self.channel.send((label, None))
         return load_network(self.run.units.path(unit)).to(self.device), unit

@@ -7,3 +7,4 @@ from shiftproof.engine._run import Run as Run
 from shiftproof.engine._run import open_run as open_run
 from shiftproof.engine._units import Unit as Unit
 from shiftproof.engine._units import UnitStore as UnitStore
+from shiftproof.engine._units import check_unit_file as check_unit_file

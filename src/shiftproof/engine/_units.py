@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from shiftproof._digest import Json, digest_of
+from shiftproof._files import write_atomically
+from shiftproof._inputs import Most, read_file
+from shiftproof._seal import check_seal, sealed
+from shiftproof._text import said
+from shiftproof.errors import CheckpointError, DataError, OutputError
 
+T = TypeVar("T")
 # Part of every key: raise it when the same unit would now give another result.
 SCHEMA_VERSION = 2
+_LENGTH_IN_NAMES = 32
+# Whole, in part, set aside, or left half written by a process that was killed.
+OUR_NAMES = re.compile(
+    rf"\.?[a-z-]+-[0-9a-f]{{{_LENGTH_IN_NAMES}}}(\.partial)?(\.set-aside-\d+)?\.safetensors(\.\w+)?"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +50,15 @@ class Unit:
         """64 hex digits that name the result: equal keys, equal results."""
         return digest_of([SCHEMA_VERSION, self.kind, dict(self.spec), dict(self.inputs)])
 
+    def about(self) -> dict[str, Json]:
+        """What the seal of its result says: kind, key, and, of a part of the images, which rows."""
+        rows = {"rows": self.spec["rows"]} if "rows" in self.spec else {}
+        return {"kind": self.kind, "key": self.key, **rows}
+
 
 @dataclass(frozen=True, slots=True)
 class UnitStore:
-    """The folder with finished units; a file that is there is whole.
+    """The folder with finished units, each under a seal: a file that is there and fits is whole.
 
     Args:
         folder: Where the files are.
@@ -48,12 +68,89 @@ class UnitStore:
 
     def path(self, unit: Unit) -> Path:
         """Where the finished result is or will be."""
-        return self.folder / f"{unit.kind}-{unit.key[:32]}.safetensors"
+        return self.folder / _name(unit.kind, unit.key)
 
     def partial_path(self, unit: Unit) -> Path:
         """Where a unit that takes long keeps what it has so far."""
-        return self.folder / f"{unit.kind}-{unit.key[:32]}.partial.safetensors"
+        return self.path(unit).with_suffix(".partial.safetensors")
 
     def has(self, unit: Unit) -> bool:
-        """Whether it is finished."""
-        return self.path(unit).is_file()
+        """Whether it is finished. What lies in its place and does not fit is set aside, with a warning."""
+        path = self.path(unit)
+        if not os.path.lexists(path):
+            return False
+        try:
+            found = check_seal(path)
+        except OSError as error:
+            reason = error.strerror or said(error)
+        else:
+            if found == unit.about():
+                return True
+            reason = "no seal" if found is None else "the result of something else"
+        self.set_aside(path, reason)
+        return False
+
+    def keep(self, unit: Unit, content: bytes) -> Path:
+        """Write the finished result, a safetensors file, under its seal."""
+        path = self.path(unit)
+        write_atomically(path, sealed(content, unit.about()))
+        return path
+
+    def finish(self, unit: Unit, work: Callable[[Path], T]) -> T:
+        """Do a unit that takes long, and keep what it left in its partial file.
+
+        Args:
+            unit: What to do.
+            work: Does it from the beginning, or goes on from the partial file whose path it is given. Where
+                that file does not fit, it is set aside, and the work begins anew.
+        """
+        partial = self.partial_path(unit)
+        try:
+            result = work(partial)
+        except CheckpointError as error:
+            if not os.path.lexists(partial):
+                raise
+            self.set_aside(partial, said(error))
+            result = work(partial)
+        self.keep(unit, read_file(partial, Most.WEIGHTS))
+        partial.unlink()
+        return result
+
+    def set_aside(self, path: Path, reason: str) -> None:
+        """Give a file that does not fit another name, and say so."""
+        number = 1
+        while os.path.lexists(aside := path.with_suffix(f".set-aside-{number}.safetensors")):
+            number += 1
+        try:
+            path.rename(aside)
+        except OSError as error:
+            raise OutputError(
+                f"to be able to set {path.name!r} aside", error.strerror or error, cause=reason
+            ) from error
+        warnings.warn(
+            f"{path.name} does not fit ({reason}). It is set aside as {aside.name}, and computed again.",
+            stacklevel=3,
+        )
+
+
+def check_unit_file(path: Path) -> dict[str, Json]:
+    """What a finished unit in a folder of somebody else is the result of.
+
+    Raises:
+        DataError: It is not whole, or not what its name says.
+    """
+    expected = f"a whole and sealed unit in {path.name!r}"
+    fix = "Run the command of that run again: what does not fit is computed anew."
+    try:
+        about = check_seal(path)
+    except OSError as error:
+        raise DataError(expected, error.strerror or error, fix=fix) from error
+    if about is None:
+        raise DataError(expected, "no seal", cause="It may be of an earlier version.", fix=fix)
+    if path.name != _name(str(about.get("kind")), str(about.get("key"))):
+        raise DataError(expected, "the result of something else under its name", fix=fix)
+    return about
+
+
+def _name(kind: str, key: str) -> str:
+    return f"{kind}-{key[:_LENGTH_IN_NAMES]}.safetensors"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,16 +10,28 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from shiftproof._digest import Json, canonical_json
+from shiftproof._documents import parse_json
 from shiftproof._files import write_atomically
+from shiftproof._inputs import Most, check_file
 from shiftproof.errors import ComparisonError, DataError, ShapeError
 
 SCHEMA_VERSION = 2
 Ints = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float32]
+
+
+class _Header(BaseModel):
+    """What a saved response says beside its arrays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int | None = None
+    provenance: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,29 +101,61 @@ class Response:
         powers = np.exp(self.unshifted_logits - self.unshifted_logits.max(1, keepdims=True))
         return np.asarray(powers[np.arange(self.n_images), shown] / powers.sum(1), dtype=np.float32)
 
-    def save(self, path: Path) -> None:
-        """Write to one safetensors file, whole or not at all."""
+    def to_bytes(self) -> bytes:
+        """As a safetensors file."""
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
         header = {"schema_version": SCHEMA_VERSION, "provenance": dict(self.provenance)}
-        write_atomically(path, save(arrays, {"response": canonical_json(header)}))
+        return save(arrays, {"response": canonical_json(header)})
+
+    def save(self, path: Path) -> None:
+        """Write to one safetensors file, whole or not at all."""
+        write_atomically(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: Path) -> Response:
         """Read what `save` wrote.
 
         Raises:
-            DataError: Not such a file, or of another schema version.
+            DataError: Not such a file, of another schema version, or with numbers that cannot be.
         """
         try:
+            check_file(path, Most.WEIGHTS)
             with safe_open(path, framework="np") as file:
-                header = json.loads((file.metadata() or {}).get("response", "{}"))
-                version = header.get("schema_version")
-                if version != SCHEMA_VERSION:
-                    raise DataError(f"a response of schema version {SCHEMA_VERSION} in {path.name}", version)
+                header = _Header.model_validate(parse_json((file.metadata() or {}).get("response", "{}")))
+                if header.schema_version != SCHEMA_VERSION:
+                    raise DataError(
+                        f"a response of schema version {SCHEMA_VERSION} in {path.name}", header.schema_version
+                    )
                 arrays = {name: file.get_tensor(name) for name in _ARRAYS}
-        except (SafetensorError, OSError) as error:
+            for name, (dtype, n_axes) in _ARRAYS.items():
+                if arrays[name].dtype != dtype or arrays[name].ndim not in n_axes:
+                    raise DataError(f"`{name}` in {path.name} as it is saved", f"{arrays[name].dtype}")
+            found = cls(**arrays, provenance=header.provenance)
+        except ValidationError as error:
+            raise DataError(f"{path.name} to be a saved response", error.errors()[0]["msg"]) from error
+        except (SafetensorError, OSError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
             raise DataError(f"{path.name} to be a saved response", error) from error
-        return cls(**arrays, provenance=header["provenance"])
+        found._check_numbers(path.name)
+        return found
+
+    def _check_numbers(self, name: str) -> None:
+        """`DataError` where a file holds numbers that no model can have answered."""
+        k = self.n_classes
+        possible = {
+            "predicted": (self.predicted >= 0) & (self.predicted < k),
+            "labels": (self.labels >= -1) & (self.labels < k),
+            "true_prob": (self.true_prob >= 0) & (self.true_prob <= 1 + 1e-4),
+            "drift": self.drift >= 0,
+            "unshifted_logits": np.isfinite(self.unshifted_logits),
+            "offsets_px": np.isfinite(self.offsets_px),
+        }
+        for array, fine in possible.items():
+            if not fine.all():
+                raise DataError(
+                    f"`{array}` in {name} to be what a model with {k} classes can answer", "other"
+                )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Response | Path]) -> Response:
@@ -159,7 +201,7 @@ def _n_images(part: Response | Path) -> int:
     try:
         with safe_open(part, framework="np") as file:
             return int(file.get_slice("labels").get_shape()[0])
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, IndexError) as error:
         raise DataError(f"{part.name} to be a saved response", error) from error
 
 
@@ -173,4 +215,12 @@ def _check_same_measurement(first: Response, part: Response) -> None:
         raise ComparisonError("responses to the same shifts", "different offsets")
 
 
-_ARRAYS = tuple(f.name for f in dataclasses.fields(Response) if f.name != "provenance")
+# Type and numbers of axes of each array, as it is saved.
+_ARRAYS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "predicted": (np.int32, (2,)),
+    "true_prob": (np.float32, (2,)),
+    "drift": (np.float32, (2,)),
+    "offsets_px": (np.float64, (2, 3)),
+    "labels": (np.int64, (1,)),
+    "unshifted_logits": (np.float32, (2,)),
+}

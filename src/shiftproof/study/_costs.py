@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from shiftproof._digest import Json, canonical_json
-from shiftproof._files import write_atomically
 from shiftproof._threads import one_thread_per_operation
 from shiftproof.zoo import Network
 
@@ -59,14 +58,14 @@ class Costs:
             },
         }
 
-    def save(self, path: Path) -> None:
-        """Write to one file, whole or not at all."""
+    def to_bytes(self) -> bytes:
+        """As a safetensors file."""
         header = canonical_json({"multiply_adds": self.multiply_adds, "threads": self.threads})
-        write_atomically(path, save({"ms_per_image": self.ms_per_image}, {"costs": header}))
+        return save({"ms_per_image": self.ms_per_image}, {"costs": header})
 
     @classmethod
     def load(cls, path: Path) -> Costs:
-        """Read what `save` wrote."""
+        """Read such a file."""
         with safe_open(path, framework="np") as file:
             header: dict[str, Any] = json.loads(file.metadata()["costs"])
             return cls(header["multiply_adds"], file.get_tensor("ms_per_image"), header["threads"])

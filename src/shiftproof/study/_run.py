@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
@@ -22,7 +23,7 @@ from shiftproof.study._costs import Costs, measure_costs
 from shiftproof.study._materials import Materials
 from shiftproof.study._record import Responses, study_record
 from shiftproof.study._spec import Arm, Study
-from shiftproof.train import INPUT_SCALES, Progress, fit, load_network
+from shiftproof.train import INPUT_SCALES, EpochRecord, Progress, fit, load_network
 from shiftproof.zoo import build_network, read_checkpoint, write_weights
 
 T = TypeVar("T")
@@ -146,7 +147,7 @@ def _costs(materials: Materials, run: Run, channel: Channel) -> dict[str, Costs]
         networks = [build_network(name, image_shape=shape, n_classes=n_classes) for name in missing]
         measured = measure_costs(networks, materials.device, check_stop=channel.check_stop)
         for name, costs in zip(missing, measured, strict=True):
-            costs.save(run.units.path(units[name]))
+            run.units.keep(units[name], costs.to_bytes())
     return {name: Costs.load(run.units.path(unit)) for name, unit in units.items()}
 
 
@@ -212,27 +213,29 @@ def _trained(
     )
     if run.units.has(unit):
         return unit
-    network = build_network(
-        arm.network,
-        seed=seed,
-        input_scale=INPUT_SCALES[arm.recipe.input_scale],
-        image_shape=data.image_shape,
-        n_classes=len(data.class_names),
-    )
-    partial_path = run.units.partial_path(unit)
+
+    def train(partial: Path) -> list[EpochRecord]:
+        network = build_network(
+            arm.network,
+            seed=seed,
+            input_scale=INPUT_SCALES[arm.recipe.input_scale],
+            image_shape=data.image_shape,
+            n_classes=len(data.class_names),
+        )
+        return fit(
+            network,
+            data,
+            arm.recipe,
+            seed=seed,
+            device=materials.device,
+            pool=pool,
+            checkpoint=partial,
+            on_progress=lambda progress: channel.send((label, progress)),
+            check_stop=channel.check_stop,
+        )
+
     start = time.monotonic()
-    history = fit(
-        network,
-        data,
-        arm.recipe,
-        seed=seed,
-        device=materials.device,
-        pool=pool,
-        checkpoint=partial_path,
-        on_progress=lambda progress: channel.send((label, progress)),
-        check_stop=channel.check_stop,
-    )
-    partial_path.replace(run.units.path(unit))
+    history = run.units.finish(unit, train)
     run.log(
         {
             "event": "trained",
@@ -265,5 +268,5 @@ def _measured(
             threads=threads,
             provenance={"network": trained.key, "data": materials.test.digest},
         )
-        response.save(path)
+        run.units.keep(unit, response.to_bytes())
     return Response.load(path)

@@ -6,19 +6,22 @@ digest of them in the header, which is checked whenever they are read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from shiftproof._digest import Json, canonical_json, digest_of_bytes
+from shiftproof._documents import parse_json
 from shiftproof._files import write_atomically
+from shiftproof._seal import check_seal, sealed
 from shiftproof.errors import CheckpointError
 from shiftproof.zoo._spec import Network, build_network
 
@@ -30,6 +33,45 @@ _WRONG_TRAINING = (
     "gradients in the wrong order."
 )
 _NO_NETWORK = "Its header does not describe a network of shiftproof."
+
+
+Side = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class _NetworkHeader(BaseModel):
+    """How a network is built."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    name: Annotated[str, Field(max_length=100)]
+    input_scale: Annotated[float, Field(gt=0, le=1e6)]
+    image_shape: tuple[Side, Side, Side]
+    n_classes: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class _EpochHeader(BaseModel):
+    """What an epoch of its training measured."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    epoch: Annotated[int, Field(ge=1)]
+    loss: float
+    accuracy: float
+    held_out_loss: float | None = None
+    held_out_accuracy: float | None = None
+
+
+class _Header(BaseModel):
+    """The header of a checkpoint; the last two entries are of a network for use."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int
+    network: _NetworkHeader
+    about: dict[str, Any]
+    history: list[_EpochHeader]
+    weights_digest: str = ""
+    packaged: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +97,24 @@ class Checkpoint:
         """The weights to use: the best ones where training kept them, else the last."""
         return self.under("best/") or self.under("network/")
 
+    def check_fits(self, network: Network) -> None:
+        """Fail where the weights to use have other names or shapes than those of a network.
+
+        Raises:
+            CheckpointError: As `put_into`; but the network may be one without numbers, on the device meta.
+        """
+        wanted, there = (
+            {name: tuple(value.shape) for name, value in state.items()}
+            for state in (network.state_dict(), self.weights)
+        )
+        if wanted != there:
+            odd = [name for name in {**wanted, **there} if wanted.get(name) != there.get(name)]
+            raise CheckpointError(
+                f"the weights of {network.name!r} in {self.path.name}",
+                "others",
+                cause=f"{len(odd)} differ, such as {odd[0]}: {there.get(odd[0])} for {wanted.get(odd[0])}.",
+            )
+
     def put_into(self, network: Network, weights: Mapping[str, Tensor]) -> None:
         """Copy weights of this checkpoint into a network.
 
@@ -76,12 +136,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: Missing, damaged, or not a checkpoint of ours.
     """
     try:
+        check_seal(path)
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("shiftproof", "{}"))
+            header = parse_json((file.metadata() or {}).get("shiftproof", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path.name} to be a checkpoint", error, cause="The file is missing or damaged."
+            f"{path.name} to be a checkpoint",
+            getattr(error, "strerror", None) or error,
+            cause="The file is missing or damaged.",
         ) from error
     version = header.get("schema_version") if isinstance(header, dict) and "network" in header else None
     if version != CHECKPOINT_SCHEMA_VERSION:
@@ -98,7 +161,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
             cause="The file was changed or damaged.",
             fix="Take a fresh copy of it.",
         )
-    return Checkpoint(path, header, tensors)
+    try:
+        return Checkpoint(path, _Header.model_validate(header).model_dump(exclude_unset=True), tensors)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise CheckpointError(
+            f"{path.name} to describe a network",
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            cause="Its header is damaged.",
+        ) from error
 
 
 def write_checkpoint(path: Path, header: Mapping[str, Json], tensors: Mapping[str, Tensor]) -> None:
@@ -114,7 +185,7 @@ def write_checkpoint(path: Path, header: Mapping[str, Json], tensors: Mapping[st
     """
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = canonical_json({"schema_version": CHECKPOINT_SCHEMA_VERSION, **header})
-    write_atomically(path, save(stored, {"shiftproof": text}))
+    write_atomically(path, sealed(save(stored, {"shiftproof": text}), {}))
 
 
 def write_weights(
@@ -164,15 +235,16 @@ def load_network(path: Path) -> Network:
         CheckpointError: Damaged, or not a checkpoint.
     """
     checkpoint = read_checkpoint(path)
-    about = checkpoint.header["network"]
+    build = partial(build_network, **checkpoint.header["network"])
     try:
-        network = build_network(
-            about["name"],
-            input_scale=about["input_scale"],
-            image_shape=tuple(about["image_shape"]),
-            n_classes=about["n_classes"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        # First without memory: the sizes in a header are not believed before the weights are of that size.
+        with torch.device("meta"):
+            sketch = build()
+        checkpoint.check_fits(sketch)
+        network = build()
+    except CheckpointError:
+        raise
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path.name} to describe a network", error, cause="Its header is damaged."
         ) from error
