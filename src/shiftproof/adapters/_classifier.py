@@ -243,6 +243,12 @@ def _picked(answer: Any, logits: int | str | None, name: str) -> Any:
         known: Sequence[Any] = list(answer)
     elif isinstance(answer, tuple | list):
         known = range(len(answer))
+    elif logits is not None:
+        raise ModelError(
+            f"{name} to answer with several parts, as --logits {logits} names one",
+            f"one {type(answer).__name__}",
+            fix="Leave out --logits.",
+        )
     else:
         return answer
     if logits is None or logits not in known:

@@ -48,6 +48,8 @@ def read_layout(
         Layout(batch=None, image_shape=(1, 28, 28), channels_last=True)
     """
     shown = "(" + ", ".join("free" if size is None else str(size) for size in sizes) + ")"
+    if any(size is not None and size < 1 for size in sizes):
+        raise ModelError(f"{name} to take images of at least one pixel", shown)
     if len(sizes) != 4:
         raise ModelError(f"{name} to take images of shape (N, C, H, W) or (N, H, W, C)", shown)
     last = request.channels_last

@@ -78,7 +78,7 @@ def load_classifier(reference: str, request: ModelRequest = _NOTHING_MORE) -> Cl
         classifier = source.load(rest, request)
     if request.weights is not None:
         classifier = replace(classifier, notes=(*classifier.notes, f"weights from {request.weights.name}"))
-    return overridden(classifier, request)
+    return overridden(classifier, replace(request, logits=None) if source.picks_logits else request)
 
 
 def _target(reference: str) -> _Target:

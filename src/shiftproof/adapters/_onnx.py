@@ -150,4 +150,6 @@ def _output(session: Any, request: ModelRequest, name: str) -> str:
     )
 
 
-ONNX = ModelSource(".onnx", _load, "an ONNX model, run by onnxruntime", "model.onnx", extra="onnx")
+ONNX = ModelSource(
+    ".onnx", _load, "an ONNX model, run by onnxruntime", "model.onnx", extra="onnx", picks_logits=True
+)

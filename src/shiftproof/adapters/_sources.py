@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from shiftproof._registry import Registry
 from shiftproof.adapters._classifier import Classifier
+from shiftproof.errors import OptionError
+
+MAX_CHANNELS, MAX_SIDE_PX = 4096, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,16 @@ class ModelRequest:
     logits: int | str | None = None
     class_names: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        sizes: dict[str, tuple[int | None, int]] = {
+            "channels": (self.channels, MAX_CHANNELS),
+            "resize_px": (self.resize_px, MAX_SIDE_PX),
+        }
+        sizes |= {f"side {axis} of size_px": (px, MAX_SIDE_PX) for axis, px in enumerate(self.size_px or ())}
+        for name, (value, most) in sizes.items():
+            if value is not None and not 1 <= value <= most:
+                raise OptionError(f"{name} from 1 to {most:,}", value)
+
 
 Taken = Literal["untrained", "weights", "arguments"]
 
@@ -62,6 +75,7 @@ class ModelSource:
         takes: Which parts of a request have a meaning here; others are refused, not ignored.
         runs_code: What loading it runs, as the object of a sentence; not empty: it needs trust.
         extra: The extra that it needs, or empty.
+        picks_logits: Whether `load` itself finds the logits that a request names.
     """
 
     name: str
@@ -71,6 +85,7 @@ class ModelSource:
     takes: frozenset[Taken] = frozenset()
     runs_code: str = ""
     extra: str = ""
+    picks_logits: bool = False
 
 
 model_sources: Registry[ModelSource] = Registry("model source")

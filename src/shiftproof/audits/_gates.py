@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from shiftproof._digest import Json
 from shiftproof.audits._record import headline
-from shiftproof.errors import ComparisonError, ConfigError
+from shiftproof.errors import ComparisonError, ConfigError, OptionError
 from shiftproof.metrics import (
     Difference,
     Gate,
@@ -65,6 +66,8 @@ def no_worse(
     Raises:
         ComparisonError: The runs have no protocol in common, or asked different questions.
     """
+    if not 0 <= margin < math.inf:
+        raise OptionError("a margin of 0 or more", margin)
     shared = [name for name in responses if name in baseline]
     if not shared:
         raise ComparisonError(

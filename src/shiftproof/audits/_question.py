@@ -29,6 +29,9 @@ from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
 
 DEFAULT_PROTOCOL = "grid:4"
+MAX_IMAGES = 10**9
+# No machine has more cores, and each would be a thread that waits.
+MAX_THREADS = 1024
 ImagesLike = str | Images | Tensor | np.ndarray[Any, Any] | tuple[Any, Any]
 
 
@@ -74,10 +77,10 @@ class AuditOptions:
             raise OptionError("a precision between 0 and 0.5", self.precision)
         if not 0 < self.confidence < 1:
             raise OptionError("a confidence between 0 and 1", self.confidence)
-        for name in ("limit", "batch_size", "threads"):
+        for name, most in (("limit", MAX_IMAGES), ("batch_size", MAX_IMAGES), ("threads", MAX_THREADS)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"{name} of at least 1", value)
+            if value is not None and not 1 <= value <= most:
+                raise OptionError(f"{name} from 1 to {most:,}", value)
 
 
 @dataclass(frozen=True, eq=False)

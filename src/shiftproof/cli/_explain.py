@@ -172,7 +172,7 @@ def _sensitivity(
     if isinstance(found, NotApplicable):
         raise DataError(f"features of {layer} that tell images apart", "equal ones", cause=found.reason)
     if figure is not None:
-        _draw(found.plot()[0], figure.with_stem(f"{figure.stem}-{layer}"))
+        _draw(found.plot()[0], figure.with_stem(f"{figure.stem}-{layer.replace('/', '-')}"))
     return found.to_dict()
 
 

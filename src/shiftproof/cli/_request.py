@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from shiftproof._text import said
 from shiftproof.cli._key_value import key_and_value
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def model_request(
         resize_px=resize,
         channels=channels,
         channels_last=channels_last,
-        logits=int(logits) if logits and re.fullmatch(r"-?\d+", logits) else logits,
+        logits=int(logits) if logits and re.fullmatch(r"-?\d{1,9}", logits) else logits,
         class_names=_lines(class_names),
         untrained=untrained,
     )
@@ -63,15 +64,15 @@ def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
-    height, _, width = text.lower().partition("x")
-    return _parsed(int, height, "--size"), _parsed(int, width or height, "--size")
+    height, x, width = text.lower().partition("x")
+    return _parsed(int, height, "--size"), _parsed(int, width if x else height, "--size")
 
 
 def _parsed(kind: Callable[[str], Any], text: str, name: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no number", param_hint=name) from None
+        raise typer.BadParameter(f"{said(text, 100)!r} is no number", param_hint=name) from None
 
 
 def _lines(path: Path | None) -> tuple[str, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -76,6 +77,8 @@ def parse_gate(text: str) -> Gate:
     spec = metrics.get(match["metric"])
     threshold = float(match["threshold"])
     low, high = spec.bounds
+    if not math.isfinite(threshold):
+        raise ConfigError(f"a finite threshold in the gate {text!r}", match["threshold"])
     if (low is not None and threshold < low) or (high is not None and threshold > high):
         raise ConfigError(
             f"a threshold for {spec.name} from {_end(low)} to {_end(high)}",
@@ -84,8 +87,8 @@ def parse_gate(text: str) -> Gate:
             fix="Write 98 % as 0.98." if high == 1 else "",
         )
     radius = None if match["radius"] is None else float(match["radius"])
-    if radius is not None and radius <= 0:
-        raise ConfigError(f"a radius above 0 px in the gate {text!r}", match["radius"])
+    if radius is not None and not 0 < radius < math.inf:
+        raise ConfigError(f"a finite radius above 0 px in the gate {text!r}", match["radius"])
     (operator,) = (known for known in get_args(Operator) if known == match["operator"])
     return Gate(spec.name, operator, threshold, radius, match["protocol"])
 

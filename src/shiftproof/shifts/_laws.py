@@ -12,6 +12,18 @@ from torch import Tensor
 from shiftproof.errors import OptionError
 
 Unit = Literal["px", "image"]
+# Beyond any image and any patience; a file or a reference may say anything.
+MAX_PX = 1_000_000
+MAX_SHIFTS = 1_000_000
+MAX_DRAWN = 100_000_000
+
+
+def _check(offset_px: float, n_shifts: int) -> None:
+    """`OptionError` for a law that reaches too far, or has more offsets than anyone can wait for."""
+    if not 0 <= offset_px <= MAX_PX:
+        raise OptionError(f"offsets from 0 to {MAX_PX:,} px", f"{offset_px} px")
+    if not 1 <= n_shifts <= MAX_SHIFTS:
+        raise OptionError(f"from 1 to {MAX_SHIFTS:,} shifts for each image", f"{n_shifts:,}")
 
 
 class Law(Protocol):
@@ -55,6 +67,7 @@ class Grid:
                 "a radius of at least 0 px that is a multiple of the step",
                 f"radius {self.radius_px} px, step {self.step_px} px",
             )
+        _check(self.radius_px, (2 * self.radius_px // self.step_px + 1) ** 2)
 
     def draw(self, n_images: int, size_px: tuple[int, int], generator: torch.Generator) -> Tensor:
         axis = torch.arange(-self.radius_px, self.radius_px + 1, self.step_px, dtype=torch.float64)
@@ -82,6 +95,8 @@ class Ring:
     def __post_init__(self) -> None:
         if self.radius_px < 1:
             raise OptionError("a ring of at least 1 px", f"{self.radius_px} px")
+        # It is cut out of the whole grid.
+        _check(self.radius_px, (2 * self.radius_px + 1) ** 2)
 
     def draw(self, n_images: int, size_px: tuple[int, int], generator: torch.Generator) -> Tensor:
         grid = Grid(self.radius_px).draw(n_images, size_px, generator)
@@ -109,6 +124,7 @@ class Diagonal:
     def __post_init__(self) -> None:
         if self.radius_px < 0:
             raise OptionError("a radius of at least 0 px", f"{self.radius_px} px")
+        _check(self.radius_px, 2 * self.radius_px + 1)
 
     def draw(self, n_images: int, size_px: tuple[int, int], generator: torch.Generator) -> Tensor:
         steps = torch.arange(-self.radius_px, self.radius_px + 1, dtype=torch.float64)
@@ -142,6 +158,7 @@ class RelativeGrid:
             raise OptionError(
                 "a share in [0, 1) and an odd number of steps", f"{self.share}, {self.n_steps} steps"
             )
+        _check(0, self.n_steps**2)
 
     def draw(self, n_images: int, size_px: tuple[int, int], generator: torch.Generator) -> Tensor:
         dy, dx = (
@@ -172,6 +189,7 @@ class Offsets:
     def __post_init__(self) -> None:
         if not self.offsets_px or not all(math.isfinite(d) for pair in self.offsets_px for d in pair):
             raise OptionError("at least one finite offset (dy, dx)", self.offsets_px)
+        _check(max(abs(d) for pair in self.offsets_px for d in pair), len(self.offsets_px))
 
     def draw(self, n_images: int, size_px: tuple[int, int], generator: torch.Generator) -> Tensor:
         return torch.tensor(self.offsets_px, dtype=torch.float64)
@@ -208,7 +226,7 @@ class UniformBox:
 
     def draw(self, n_images: int, size_px: tuple[int, int], generator: torch.Generator) -> Tensor:
         limit = torch.tensor(self._limits_px(size_px), dtype=torch.float64)
-        uniform = torch.rand(n_images, self.n_draws, 2, dtype=torch.float64, generator=generator)
+        uniform = _uniform(n_images, self.n_draws, generator)
         return (2 * uniform - 1) * limit
 
     def reach_px(self, size_px: tuple[int, int]) -> tuple[int, int]:
@@ -244,7 +262,7 @@ class IntegerBox:
 
     def draw(self, n_images: int, size_px: tuple[int, int], generator: torch.Generator) -> Tensor:
         limit = torch.tensor([self.dy, self.dx], dtype=torch.float64)
-        uniform = torch.rand(n_images, self.n_draws, 2, dtype=torch.float64, generator=generator)
+        uniform = _uniform(n_images, self.n_draws, generator)
         return (uniform * (2 * limit + 1)).floor() - limit
 
     def reach_px(self, size_px: tuple[int, int]) -> tuple[int, int]:
@@ -252,8 +270,15 @@ class IntegerBox:
         return self.dy, self.dx
 
 
+def _uniform(n_images: int, n_draws: int, generator: torch.Generator) -> Tensor:
+    if n_images * n_draws > MAX_DRAWN:
+        raise OptionError(
+            f"at most {MAX_DRAWN:,} drawn shifts", f"{n_draws:,} for each of {n_images:,} images"
+        )
+    return torch.rand(n_images, n_draws, 2, dtype=torch.float64, generator=generator)
+
+
 def _check_box(dy: float, dx: float, n_draws: int) -> None:
     if not (0 <= dy < float("inf") and 0 <= dx < float("inf")):
         raise OptionError("finite offsets of at least 0", (dy, dx))
-    if n_draws < 1:
-        raise OptionError("at least one draw per image", n_draws)
+    _check(max(dy, dx), n_draws)

@@ -35,6 +35,7 @@ from shiftproof.shifts._laws import (
 )
 from shiftproof.shifts._protocols import ShiftProtocol
 
+MAX_NAME = 200
 LAWS: Mapping[str, type] = {
     "grid": Grid,
     "ring": Ring,
@@ -73,6 +74,8 @@ def parse_protocol(name: str, table: object) -> ShiftProtocol:
     """
     if not isinstance(table, dict):
         raise ConfigError(f"a table [protocols.{name}]", repr(table))
+    if len(name) > MAX_NAME:
+        raise ConfigError(f"a name of at most {MAX_NAME} characters for a protocol", repr(name))
     fields = dict(table)
     border, interpolation = fields.pop("border", "zeros"), fields.pop("interpolation", "bilinear")
     texts = {key: str(fields.pop(key, "")) for key in ("summary", "source")}

@@ -207,6 +207,13 @@ for _protocol in (
 ):
     protocols.register(_protocol.name, _protocol)
 
+
+def _two_in_a_box(radius_px: int) -> Law:
+    if radius_px < 1:
+        raise OptionError("two shifts of up to 1 px or more", f"{radius_px} px")
+    return IntegerBox(radius_px, radius_px, 2)
+
+
 for _family in (
     ProtocolFamily("grid", Grid, "every whole offset up to {RADIUS} px in y and in x", "exhaustive"),
     ProtocolFamily(
@@ -228,7 +235,7 @@ for _family in (
     ),
     ProtocolFamily(
         "zhang-crop",
-        lambda radius: IntegerBox(radius, radius, 2),
+        _two_in_a_box,
         "two crops of a larger image, each up to {RADIUS} px from its centre",
         "R. Zhang 2019, arXiv:1904.11486; theirs draws one pair of crops per batch, from −15 to 16 px, "
         "ours one per image, symmetric",
@@ -237,7 +244,7 @@ for _family in (
     ),
     ProtocolFamily(
         "circular",
-        lambda radius: IntegerBox(radius, radius, 2),
+        _two_in_a_box,
         "two circular shifts, each up to {RADIUS} px",
         "A. Chaman, I. Dokmanić 2021, arXiv:2011.14214 (APS), R. Rojas-Gomez et al. 2022 (LPS); theirs "
         "draws one pair per batch, without the largest shift, ours one per image, symmetric",

@@ -12,6 +12,9 @@ from shiftproof.errors import ConfigError
 from shiftproof.train import InputScale
 
 M = TypeVar("M", bound=BaseModel)
+# A study names the folder of its run.
+SLUG = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+MAX_SEEDS = 10_000
 
 
 class Strict(BaseModel):
@@ -74,7 +77,7 @@ class Preset(Strict):
     """
 
     summary: str
-    seeds: int | None = None
+    seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     test_limit: Annotated[int, Field(ge=1)] | None = None
     rows_used: tuple[str, ...] | None = None
@@ -87,7 +90,7 @@ class StudyFile(Strict):
     """A study, as written in TOML."""
 
     schema_version: Literal[1]
-    name: str
+    name: Annotated[str, Field(pattern=SLUG)]
     title: str
     source: str = ""
     data: str
@@ -96,7 +99,7 @@ class StudyFile(Strict):
     columns: tuple[Column, ...] = ()
     costs: bool = False
     input_scales: tuple[InputScale, ...] = ("unit",)
-    seeds: int = 1
+    seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] = 1
     training: Mapping[str, Any] = Field(default_factory=dict)
     presets: Mapping[str, Preset] = Field(default_factory=dict)
     variants: Mapping[str, Variant] = Field(default_factory=dict)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -132,7 +134,7 @@ def _response(materials: Materials, run: Run, arm: Arm, protocol_name: str) -> R
             threads=1,
             provenance={**inputs},
         )
-        response.save(path)
+        run.units.keep(unit, response.to_bytes())
     return Response.load(path)
 
 
@@ -184,9 +186,7 @@ def _trained_today(
 def _train_a_while(
     materials: Materials, channel: Channel, run: Run, arm: Arm, unit: Unit, seconds: float
 ) -> None:
-    network = build_network(arm.network, seed=0, input_scale=INPUT_SCALES[arm.recipe.input_scale])
     allowance = _Allowance(seconds)
-    partial_path = run.units.partial_path(unit)
 
     def watch(progress: Progress) -> None:
         if progress.epoch_done:
@@ -197,8 +197,9 @@ def _train_a_while(
         channel.check_stop()
         allowance.check()
 
-    try:
-        with worker_pool(1) as pool:
+    def train(partial: Path) -> None:
+        network = build_network(arm.network, seed=0, input_scale=INPUT_SCALES[arm.recipe.input_scale])
+        with suppress(_Enough), worker_pool(1) as pool:
             fit(
                 network,
                 materials.training,
@@ -206,13 +207,12 @@ def _train_a_while(
                 seed=0,
                 device=materials.device,
                 pool=pool,
-                checkpoint=partial_path,
+                checkpoint=partial,
                 on_progress=watch,
                 check_stop=check_stop,
             )
-    except _Enough:
-        pass
-    partial_path.replace(run.units.path(unit))
+
+    run.units.finish(unit, train)
 
 
 def _about(trained: TrainedNetwork) -> dict[str, Json]:

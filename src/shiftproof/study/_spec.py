@@ -14,7 +14,7 @@ from shiftproof._registry import unknown_name
 from shiftproof.errors import ConfigError
 from shiftproof.metrics import metrics
 from shiftproof.shifts import find_protocol
-from shiftproof.study._file import Column, Preset, Row, Strict, StudyFile, validate
+from shiftproof.study._file import MAX_SEEDS, Column, Preset, Row, Strict, StudyFile, validate
 from shiftproof.train import InputScale, Recipe
 from shiftproof.zoo import networks
 
@@ -101,7 +101,7 @@ class Overrides(Strict):
 
     data: str | None = None
     limit: int | None = None
-    seeds: int | None = None
+    seeds: Annotated[int, Field(ge=1, le=MAX_SEEDS)] | None = None
     networks: tuple[str, ...] | None = None
     protocols: tuple[str, ...] | None = None
     metrics: tuple[str, ...] | None = None

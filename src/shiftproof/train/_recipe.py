@@ -45,8 +45,8 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: Annotated[int, Field(ge=1)] = 100
-    batch_size: Annotated[int, Field(ge=1)] = 128
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-7
     input_scale: InputScale = "raw"
