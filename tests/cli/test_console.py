@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 
 import pytest
 from rich.progress import Progress, TextColumn
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from shiftproof.cli._console import PlainConsole
 from shiftproof.cli._output import Exit, guarded, print_json
+from shiftproof.cli._prints import Prints, warnings_to
 from shiftproof.errors import DataError
 
 HOSTILE = "a\x1b[2Jb\x9b31mcd\u202ee\ud800f[red]g[/nothing]h:smile:i"
@@ -93,3 +95,58 @@ def test_nothing_leaves_a_command_by_another_door(raised: BaseException, code: E
         raise raised
 
     assert guarded(command) == code
+
+
+def printed(*texts: str) -> str:
+    stream = io.StringIO()
+    prints = Prints(stream)
+    for text in texts:
+        prints.write(text)
+        prints.flush()
+    prints.close()
+    assert not stream.closed
+    return stream.getvalue()
+
+
+def test_prints_of_models_are_harmless_and_whole() -> None:
+    assert printed("a\n", "b", "c\n", "\n", "d") == "a\nbc\n\nd"
+    assert printed("10 %\r20 %\r\n") == "10 %\n20 %\n"
+    assert printed(HOSTILE, "\n") == f"{HARMLESS}\n"
+
+
+def test_no_print_becomes_a_command_by_being_cut() -> None:
+    for text in ("::error::x\n", "  ::error::x\n", "a\r::error::x\n", "##[error]x\n", "a\n::error::x"):
+        for cut in range(len(text)):
+            for line in printed(text[:cut], text[cut:]).splitlines():
+                assert not line.lstrip().startswith("::")
+                assert "##[" not in line
+        assert "::error::" not in [line.lstrip()[:9] for line in printed(*text).splitlines()]
+
+
+def test_what_is_no_beginning_is_left_alone() -> None:
+    assert printed("std", "::vector") == "std::vector"
+
+
+def test_a_warning_is_one_line() -> None:
+    shown: list[str] = []
+    with warnings.catch_warnings(), warnings_to(shown.append):
+        warnings.simplefilter("always")
+        warnings.warn(f"a\n{HOSTILE}", stacklevel=1)
+    assert shown == [f"Warning: a {HARMLESS}"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000 bytes"),
+        ImportError("libtorch.so: failed to map segment from shared object"),
+    ],
+    ids=repr,
+)
+def test_too_little_memory_is_no_defect(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise error
+
+    assert guarded(command) == Exit.ERROR
+    assert "Expected enough memory" in capsys.readouterr().err

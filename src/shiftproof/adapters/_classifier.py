@@ -74,15 +74,23 @@ class Classifier:
             MemoryError, RuntimeError: Memory ran out, which fewer images may cure.
         """
         self.preprocess.check_channels(images.shape[1])
-        with self._wall(images):
-            return self.checked(self.model(_apart(self.preprocess(images), images)), len(images))
+        with self.wall(images):
+            return self.checked(self.model(self.shown(images)), len(images))
 
-    def _wall(self, images: Tensor) -> AbstractContextManager[None]:
+    def shown(self, images: Tensor) -> Tensor:
+        """What the model is shown of images (N, C, H, W): preprocessed, in memory that nobody else reads."""
+        shown: Tensor = self.preprocess(images)
+        return shown.clone() if self.preprocess.keeps_numbers else shown
+
+    def wall(
+        self, images: Tensor, *, but: Callable[[BaseException], bool] = lambda error: False
+    ) -> AbstractContextManager[None]:
+        """`explained` around a run of the model on these images; lack of memory, and `but`, go through."""
         return explained(
             f"{self.name} to take images of shape {tuple(images.shape)}",
             cause="Its forward ended with this error.",
             fix="Check --size, --channels and --channels-last, and that it takes one batch of images.",
-            but=is_out_of_memory,
+            but=lambda error: is_out_of_memory(error) or but(error),
         )
 
     @cached_property
@@ -132,7 +140,7 @@ class Classifier:
                 cause="The names belong to another model.",
                 fix="Give as many names as there are logits.",
             )
-        logits = logits.detach().to(torch.float32, copy=True)
+        logits = logits.to(torch.float32, copy=True)
         check_finite(logits, self.name)
         return logits
 
@@ -230,12 +238,6 @@ def _copy_beside_weights(module: nn.Module) -> nn.Module:
     """A deep copy whose parameters and buffers are those of the original."""
     shared = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
     return copy.deepcopy(module, dict(shared))
-
-
-def _apart(shown: Tensor, images: Tensor) -> Tensor:
-    """What a model is shown, in memory that nobody else reads."""
-    same = shown.untyped_storage().data_ptr() == images.untyped_storage().data_ptr()
-    return shown.clone() if same else shown
 
 
 def _picked(answer: Any, logits: int | str | None, name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from shiftproof._inputs import Most, check_file
 from shiftproof._optional import require
 from shiftproof.adapters._classifier import Classifier, digest_of_module
 from shiftproof.adapters._failures import explained
@@ -72,11 +73,20 @@ def _load(rest: str, request: ModelRequest) -> Classifier:
 def _place(rest: str) -> _Place:
     folder = Path(rest)
     if folder.is_dir():
+        _check_files(folder)
         return _Place(f"hf:{folder.name}", rest, None)
     if rest.startswith((".", "/", "~")):
         raise ModelError("a folder with a model of transformers", f"{rest!r}, which is not there")
     path, _, revision = rest.partition("@")
     return _Place(f"hf:{rest}", path, revision or None)
+
+
+def _check_files(folder: Path) -> None:
+    """Transformers opens files by their names; `ModelError` for what is none, or too large for one."""
+    for path in folder.iterdir():
+        if not path.is_dir():
+            with explained(f"{path.name!r} in {folder.name!r} to be a file that can be read"):
+                check_file(path, Most.RECORD if path.suffix == ".json" else Most.WEIGHTS)
 
 
 def _model(transformers: Any, place: _Place, request: ModelRequest) -> tuple[Any, list[str]]:

@@ -105,7 +105,12 @@ class Preprocess(nn.Module):
     @property
     def is_identity(self) -> bool:
         """Whether the model sees the image as it is."""
-        return self.scale == 1 and not self.normalises and not self.channels_last
+        return self.keeps_numbers and not self.channels_last
+
+    @property
+    def keeps_numbers(self) -> bool:
+        """Whether the numbers of an image stay as they are, and so may stay where they are in memory."""
+        return self.scale == 1 and not self.normalises
 
     def replaced(
         self,

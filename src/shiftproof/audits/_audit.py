@@ -262,11 +262,12 @@ def _response(folder: Path, part: _SavedPart) -> Response:
     end = 0
     for file in files:
         rows = check_unit_file(file).get("rows")
-        if not (isinstance(rows, list) and len(rows) == 2 and rows[0] == end):
+        last = rows[-1] if isinstance(rows, list) else None
+        if not isinstance(last, int) or rows != [end, last]:
             raise DataError(
                 f"images from number {end} in {file.name!r}",
                 rows,
                 cause="The record names its shards in another order.",
             )
-        end = rows[1]
+        end = last
     return Response.concatenate(files)

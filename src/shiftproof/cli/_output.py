@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import typer
 
 from shiftproof._text import escaped_json, said
 from shiftproof.cli._console import PlainConsole
+from shiftproof.cli._prints import warnings_to
 from shiftproof.errors import ModelError, ShiftproofError, Stopped
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ def print_error(error: ShiftproofError) -> None:
 def guarded(command: Callable[[], int | None]) -> int:
     """Run a command and turn whatever ends it into an exit code; a traceback means a defect of ours."""
     try:
-        return int(command() or Exit.OK)
+        with warnings_to(partial(messages.print, soft_wrap=True)):
+            return int(command() or Exit.OK)
     except ShiftproofError as error:
         if os.environ.get("SHIFTPROOF_DEBUG"):
             raise
@@ -75,10 +78,23 @@ def guarded(command: Callable[[], int | None]) -> int:
             return Exit.OK
         print_error(ModelError("a model that answers", f"one that ends the program ({said(leaving.code)})"))
         return Exit.ERROR
-    except BaseException:
+    except BaseException as error:
+        if _lacks_memory(error):
+            fix = "Use fewer or smaller images, --batch-size 1 or --threads 1, or a machine with more of it."
+            print_error(ShiftproofError("enough memory", said(error) or "too little", fix=fix))
+            return Exit.ERROR
         messages.print(traceback.format_exc())
         messages.print("This is a defect of shiftproof. Please report it with the lines above.")
         return Exit.INTERNAL_ERROR
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether memory ran out; libraries that cannot even be loaded say it in many ways."""
+    text = said(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+
+
+_NO_MEMORY = ("allocate memory", "out of memory", "failed to map segment", "can't start new thread")
 
 
 @contextmanager

@@ -115,8 +115,17 @@ def run(classifier: Classifier, shown: Tensor, visit: Any, *, repeatable: bool =
     """Watch a network answer images that are preprocessed already; its logits, not yet checked."""
     network = classifier.model
     assert isinstance(network, nn.Module)
-    with torch.inference_mode():
-        with watching(network, shown, visit, repeatable=repeatable):
+    ours: list[BaseException] = []
+
+    def watched(call: Call) -> None:
+        try:
+            visit(call)
+        except BaseException as error:  # not of the model that is watched
+            ours.append(error)
+            raise
+
+    with torch.inference_mode(), classifier.wall(shown, but=lambda error: error in ours):
+        with watching(network, shown, watched, repeatable=repeatable):
             answer = network(shown)
         classifier.checked(answer, len(shown))
     logits = answer if classifier.logits is None else answer[classifier.logits]

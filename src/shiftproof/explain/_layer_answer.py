@@ -56,8 +56,11 @@ def layer_function(classifier: Classifier, layer: str | None) -> Function:
 
         handle = modules[layer].register_forward_hook(stop)
         try:
-            with torch.compiler.set_stance("force_eager"):
-                network(classifier.preprocess(images))
+            with (
+                classifier.wall(images, but=lambda error: isinstance(error, _Reached)),
+                torch.compiler.set_stance("force_eager"),
+            ):
+                network(classifier.shown(images))
         except _Reached:
             pass
         finally:
@@ -81,8 +84,9 @@ def _logits_function(classifier: Classifier) -> Function:
 
     def answer(images: Tensor) -> Tensor:
         classifier.preprocess.check_channels(images.shape[1])
-        given = network(classifier.preprocess(images))
-        classifier.checked(given, len(images))
+        with classifier.wall(images):
+            given = network(classifier.shown(images))
+            classifier.checked(given, len(images))
         logits = given if classifier.logits is None else given[classifier.logits]
         assert isinstance(logits, Tensor), "checked before"
         return logits

@@ -1,0 +1,77 @@
+"""What needs a process of its own: Ctrl-C, little memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.hostile.cases import of_model
+
+Done = subprocess.CompletedProcess[str]
+COMMAND = [sys.executable, "-m", "shiftproof"]
+
+
+@dataclass(frozen=True)
+class ProcessCase:
+    """A command in a process of its own, its right exit codes, and what it has to say."""
+
+    name: str
+    run: Callable[[Path], Done]
+    codes: frozenset[int]
+    says: str = ""
+
+
+def started(arguments: Sequence[str], folder: Path, **how: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how
+    )  # type: ignore[call-overload, no-any-return]
+
+
+def interrupted(code: str) -> Callable[[Path], Done]:
+    """Ctrl-C as soon as the model says that it is there, by a file."""
+
+    def run(folder: Path) -> Done:
+        process = started(of_model(code)(folder), folder)
+        while not (folder / "ready").exists() and process.poll() is None:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess([], process.returncode, out, err)
+
+    return run
+
+
+def in_megabytes(n: int) -> Callable[[Path], Done]:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (n * 2**20, n * 2**20))
+
+    def run(folder: Path) -> Done:
+        code = "def model(x):\n    return honest(x) + torch.zeros(10**9)[:6]\n"
+        process = started(of_model(code)(folder), folder, preexec_fn=limit)
+        out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess([], process.returncode, out, err)
+
+    return run
+
+
+WAIT = "open('ready', 'w').close()\nimport time\ntime.sleep(600)"
+CATCHING = (
+    f"try:\n    {WAIT.replace(chr(10), chr(10) + '    ')}\nexcept KeyboardInterrupt:\n    sys.exit(99)\n"
+)
+CASES = [
+    ProcessCase(
+        "Ctrl-C in a model that is loaded", interrupted(WAIT + "\nmodel = honest\n"), frozenset({130})
+    ),
+    ProcessCase(
+        "Ctrl-C in a model that catches it", interrupted(CATCHING + "model = honest\n"), frozenset({130})
+    ),
+    ProcessCase("3 GB of addresses", in_megabytes(3000), frozenset({2}), "memory"),
+    ProcessCase("600 MB of addresses", in_megabytes(600), frozenset({2}), "memory"),
+]
