@@ -91,8 +91,8 @@ def read_file(path: Path, most: Most) -> bytes:
     with open_file(path, most) as file:
         # `read` sets aside what it is asked for, so it is asked for no more than there is.
         size = os.fstat(file.fileno()).st_size
-        content = file.read(size + 1)
-    if len(content or b"") > size:
+        content = file.read(size + 1) or b""  # None where there is nothing yet, in a file that is none
+    if len(content) > size:
         raise UnfitFile("a file that does not say how long it is, or grows")
     return content
 

@@ -100,7 +100,6 @@ ANSWERS = {
 }
 # What can be answered, for which the numbers must be there.
 FINE_ANSWERS = {
-    "a list of rows": "honest(x).tolist()",
     "NumPy": "honest(x).numpy()",
     "half": "honest(x).half()",
     "integers": "(honest(x) * 100).int()",
@@ -170,7 +169,11 @@ def raising() -> Iterator[Case]:
     for what, body in RAISING.items():
         yield Case("models that raise", what, of_model(function(body), "--gate", "agreement>=0.99"))
         second = f"if len(x) < 4:\n    return honest(x)\n{body}"
-        yield Case("models that raise", f"later: {what}", of_model(function(second), "--batch-size", "4"))
+        # A lack of memory is cured by a smaller batch.
+        codes = frozenset({0 if what == "MemoryError" else 2})
+        yield Case(
+            "models that raise", f"later: {what}", of_model(function(second), "--batch-size", "4"), codes
+        )
 
 
 @kind
@@ -299,7 +302,6 @@ def options() -> Iterator[Case]:
             "",
             "sensitivity-map:-1",
             "diagonal:999999999",
-            "zhang-crop:20",
         ],
         "--gate": [
             "",
@@ -326,7 +328,7 @@ def options() -> Iterator[Case]:
             "=1",
             "seed",
             "nothing=1",
-            "seed=[",
+            "n_classes=[",
             "seed=" + "9" * 5000,
             "seed=" + "[" * 3000,
             "image_shape=[1, 0, 0]",

@@ -6,6 +6,7 @@ python -m pytest -m slow tests/hostile
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -119,7 +120,7 @@ def test_a_hostile_input_ends_as_it_should(
             assert code in case.codes, f"exit code {code}: {err[-2000:]}"
             if code == 2:
                 assert out == ""
-                assert err.count("Error:") == 1
+                assert len(re.findall(r"(?m)^Error:", err)) == 1
     if case.check is not None:
         case.check(here, out + err)
 

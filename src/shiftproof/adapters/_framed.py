@@ -32,7 +32,7 @@ def load_framed(
         max_bad: Largest share of files that may be skipped.
     """
     with _readable(reference):
-        _check_size(Path(reference).expanduser())
+        _check_size(Path(reference).expanduser() if reference.startswith("~/") else Path(reference))
         return load_images(
             reference,
             image_shape=framing.image_shape,
@@ -66,4 +66,6 @@ def _check_size(path: Path) -> None:
         return
     kind = Most.TABLE if path.suffix.lower() == ".csv" else Most.ARRAYS
     check_file(path, kind)
+    if not path.stat().st_size:
+        raise DataError(f"images, or their names, in {path.name!r}", "an empty file")
     check_archive(path, kind)

@@ -65,7 +65,7 @@ def _options(path: Path) -> dict[str, Any]:
         if name != PROTOCOLS:
             given[name] = value
     try:
-        return _model().model_validate(given).model_dump(exclude_unset=True)
+        return _model().model_validate(given).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = str(first["loc"][0])

@@ -103,7 +103,7 @@ class StudyFile(Strict):
     training: Mapping[str, Any] = Field(default_factory=dict)
     presets: Mapping[str, Preset] = Field(default_factory=dict)
     variants: Mapping[str, Variant] = Field(default_factory=dict)
-    rows: tuple[Row, ...]
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
 
     def all_rows(self) -> list[Row]:
         """The rows as they are, each followed by its variants."""
