@@ -28,10 +28,17 @@ class ProcessCase:
     says: str = ""
 
 
-def started(arguments: Sequence[str], folder: Path, **how: object) -> subprocess.Popen[str]:
+def started(
+    arguments: Sequence[str], folder: Path, before: Callable[[], None] | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how
-    )  # type: ignore[call-overload, no-any-return]
+        [*COMMAND, *arguments],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=before,
+    )
 
 
 def interrupted(code: str) -> Callable[[Path], Done]:
@@ -54,7 +61,7 @@ def in_megabytes(n: int) -> Callable[[Path], Done]:
 
     def run(folder: Path) -> Done:
         code = "def model(x):\n    return honest(x) + torch.zeros(10**9)[:6]\n"
-        process = started(of_model(code)(folder), folder, preexec_fn=limit)
+        process = started(of_model(code)(folder), folder, limit)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess([], process.returncode, out, err)
 
