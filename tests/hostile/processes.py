@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -28,16 +27,13 @@ class ProcessCase:
     says: str = ""
 
 
-def started(
-    arguments: Sequence[str], folder: Path, before: Callable[[], None] | None = None
-) -> subprocess.Popen[str]:
+def started(arguments: Sequence[str], folder: Path, limits: str = "true") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, *arguments],
+        ["sh", "-c", f'{limits} && exec "$@"', "sh", *COMMAND, *arguments],
         cwd=folder,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=before,
     )
 
 
@@ -56,12 +52,9 @@ def interrupted(code: str) -> Callable[[Path], Done]:
 
 
 def in_megabytes(n: int) -> Callable[[Path], Done]:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (n * 2**20, n * 2**20))
-
     def run(folder: Path) -> Done:
         code = "def model(x):\n    return honest(x) + torch.zeros(10**9)[:6]\n"
-        process = started(of_model(code)(folder), folder, limit)
+        process = started(of_model(code)(folder), folder, f"ulimit -v {n * 1024}")
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess([], process.returncode, out, err)
 
