@@ -114,6 +114,11 @@ def in_folder(place: str, name: str, *arguments: str) -> Callable[[Path, Put], S
     return make
 
 
+def as_study(folder: Path, put: Put) -> Sequence[str]:
+    put(folder / "s.toml")
+    return ["study", "s.toml", "--quiet"]
+
+
 SMALL_AUDIT = ("audit", "zoo:cnn1", "DATA", "--quiet", "--protocol", "grid:1")
 PLACES: dict[str, Callable[[Path, Put], Sequence[str]]] = {
     "onnx": as_model("m.onnx", "m.onnx"),
@@ -129,7 +134,7 @@ PLACES: dict[str, Callable[[Path, Put], Sequence[str]]] = {
     "png": as_data("d.png"),
     "class names": as_option("names.txt", "--class-names", "names.txt"),
     "protocol": as_option("p.toml", "--protocol", "p.toml:a"),
-    "study": lambda folder, put: (put(folder / "s.toml"), ["study", "s.toml", "--quiet"])[1],
+    "study": as_study,
     "baseline": in_folder("b", "report.json", *SMALL_AUDIT, "--baseline", "b"),
     "compared": in_folder("b", "report.json", "compare", "b", "b"),
     "run.json": in_folder("r", "run.json", *SMALL_AUDIT, "--out", "r", "--fresh"),
@@ -239,19 +244,13 @@ def places() -> Iterator[Case]:
     yield Case("places", "1,200 folders deep", far_down)
     yield Case("places", "/proc", lambda folder: audit("zoo:cnn1", "/proc/self"))
     yield Case("places", "/dev", lambda folder: audit("zoo:cnn1", "/dev"))
-    yield Case(
-        "places",
-        "/proc/kmsg as csv",
-        lambda folder: ((folder / "k.csv").symlink_to("/proc/kmsg"), audit("zoo:cnn1", "k.csv"))[1],
-    )
-    yield Case(
-        "places",
-        "/proc/self/environ as onnx",
-        lambda folder: (
-            (folder / "k.onnx").symlink_to("/proc/self/environ"),
-            audit("k.onnx", few_images(folder)),
-        )[1],
-    )
+    for name, target in {"k.csv": "/proc/kmsg", "k.onnx": "/proc/self/environ"}.items():
+
+        def link(folder: Path, name: str = name, target: str = target) -> Sequence[str]:
+            (folder / name).symlink_to(target)
+            return audit("zoo:cnn1", name) if name.endswith("csv") else audit(name, few_images(folder))
+
+        yield Case("places", f"{target} as {name}", link)
 
     def gone(folder: Path) -> Sequence[str]:
         data = folder / few_images(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -28,10 +27,14 @@ class ProcessCase:
     says: str = ""
 
 
-def started(arguments: Sequence[str], folder: Path, **how: object) -> subprocess.Popen[str]:
+def started(arguments: Sequence[str], folder: Path, limits: str = "true") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how
-    )  # type: ignore[call-overload, no-any-return]
+        ["sh", "-c", f'{limits} && exec "$@"', "sh", *COMMAND, *arguments],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def interrupted(code: str) -> Callable[[Path], Done]:
@@ -49,12 +52,9 @@ def interrupted(code: str) -> Callable[[Path], Done]:
 
 
 def in_megabytes(n: int) -> Callable[[Path], Done]:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (n * 2**20, n * 2**20))
-
     def run(folder: Path) -> Done:
         code = "def model(x):\n    return honest(x) + torch.zeros(10**9)[:6]\n"
-        process = started(of_model(code)(folder), folder, preexec_fn=limit)
+        process = started(of_model(code)(folder), folder, f"ulimit -v {n * 1024}")
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess([], process.returncode, out, err)
 
