@@ -16,7 +16,6 @@ from typing import Any
 
 from shiftproof.data import load_data
 from shiftproof.probe import measure_response
-from shiftproof.report import StudyRecord, read_study
 from shiftproof.shifts import protocols
 from shiftproof.zoo import load_network, read_checkpoint, write_weights
 
@@ -29,23 +28,24 @@ TOLERANCE = 0.00021
 
 
 def package(run: Path) -> None:
-    """Write every network of a run."""
-    record = read_study(run / "report.json")
+    """Write every network that a run has trained."""
+    config = json.loads((run / "run.json").read_text())["config"]
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    trained = {event["what"]: event for event in events if event["event"] == "trained"}
-    for row in record.rows:
-        event = trained[f"{row.name}, seed 0"]
-        source = run / "units" / f"train-{event['unit'][:32]}.safetensors"
-        write(source, row.name, {"packaged": facts(record, event)})
+    for event in events:
+        if event["event"] == "trained":
+            row = event["what"].removesuffix(", seed 0")
+            source = run / "units" / f"train-{event['unit'][:32]}.safetensors"
+            write(source, row, {"packaged": facts(config, event)})
 
 
-def facts(record: StudyRecord, event: dict[str, Any]) -> dict[str, Any]:
-    """What the record of a run says of a training."""
+def facts(config: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+    """What a run says of a training."""
+    study = config["study"]
     return {
-        "command": f"shiftproof study {record.name} --preset {record.preset} --seeds 1",
+        "command": f"shiftproof study {study['name']} --preset {study['preset']} --seeds 1",
         "seconds": None if event.get("resumed") else event["seconds"],
         "finished": event["time"][:10],
-        "environment": dict(record.environment),
+        "environment": config["environment"],
         "licence": LICENCE,
     }
 
