@@ -69,7 +69,7 @@ PROTOCOLS = {
     "radius true": 'law = "grid"\nradius_px = "one"',
     "step 0": 'law = "grid"\nradius_px = 1\nstep_px = 0',
 }
-TOML = {
+TOML: dict[str, str | bytes] = {
     "a key twice": "a = 1\na = 2",
     "nested 3,000": f"a = {DEEP}",
     "keys nested 3,000": ".".join(["a"] * 3000) + " = 1",
@@ -116,7 +116,7 @@ OPTIONS = {
     "class-names": ["1e3", "[]"],
     "models": ["1"],
 }
-PYPROJECTS = {
+PYPROJECTS: dict[str, str | bytes] = {
     "tool a number": "tool = 1",
     "tool a list": "tool = []",
     "tool.shiftproof a list": "tool.shiftproof = []",
@@ -239,13 +239,14 @@ def headers_of_checkpoints() -> Iterator[Case]:
         "no history": '{"schema_version": 2, "network": {}, "about": {}}',
     }.items():
         yield Case("headers of checkpoints", what, header_of(text))
-    for what, more in {
+    damaged: dict[str, dict[str, Any]] = {
         "history of words": {"history": ["a"]},
         "history a table": {"history": {}},
         "epoch -1": {"history": [{"epoch": -1, "loss": 0, "accuracy": 0}]},
         "about a list": {"about": []},
         "digest of others": {"weights_digest": "0" * 64},
-    }.items():
+    }
+    for what, more in damaged.items():
         yield Case("headers of checkpoints", what, header_of(good, **more))
 
 
