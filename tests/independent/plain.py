@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import conv2d, linear, max_pool2d
 
-MNIST = Path(__file__).parents[2] / "src" / "shiftproof" / "data" / "mnist"
-PACKAGED = MNIST.parents[1] / "zoo" / "trained"
+PACKAGE = Path(__file__).parents[2] / "src" / "shiftproof"
+MNIST = PACKAGE / "data" / "mnist"
 FILES = {"train": "train", "test": "t10k"}
 # The article's three test sets: the largest |dy| and |dx| in pixels.
 SETS = {"article-none": (0, 0), "article-small": (1, 1), "article-large": (3, 4)}
@@ -83,6 +83,11 @@ def weights_in(checkpoint: Path) -> Weights:
     saved = load_file(checkpoint)
     prefix = "network/body."
     return {k.removeprefix(prefix): v.double() for k, v in saved.items() if k.startswith(prefix)}
+
+
+def packaged(name: str) -> Weights:
+    """The weights of a network that comes trained."""
+    return weights_in(PACKAGE / "zoo" / "trained" / f"{name}.safetensors")
 
 
 def batch_of(images: Floats) -> Tensor:

@@ -1,7 +1,7 @@
 """`audit` on a grid: the whole map, one image and one shift at a time.
 
 Shares no code with the product, which computes all shifts of an image at once here; this is a loop over
-shifts, with the digits from their bytes and the network from the weights in its checkpoint.
+shifts, with the digits from their bytes and the trained weights from theirs.
 """
 
 from __future__ import annotations
@@ -12,22 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.independent.conftest import Command, Trained
-from tests.independent.plain import batch_of, cnn2, digits, limited, moved, weights_in
+from tests.independent.conftest import Command
+from tests.independent.plain import batch_of, cnn2, digits, limited, moved, packaged
 
-N, RADIUS = 60, 4
+N, RADIUS = 100, 4
 
 
-def test_the_whole_map(article: Trained, command: Command, tmp_path: Path) -> None:
-    model = f"zoo:cnn2@{article.network('cnn2')}"
+def test_the_whole_map(command: Command, tmp_path: Path) -> None:
     words = ["--protocol", f"grid:{RADIUS}", "--limit", str(N), "--method", "dense", "--quiet"]
-    record = command("audit", model, "demo:mnist", *words, "--out", str(tmp_path / "run"))
+    record = command("audit", "zoo:cnn2", "demo:mnist", *words, "--out", str(tmp_path / "run"))
     (found,) = record["protocols"]
     assert found["method"] == "dense"
 
     rows = limited(10_000, N)
     images, labels = (part[rows] for part in digits("test"))
-    weights = weights_in(article.network("cnn2"))
+    weights = packaged("cnn2")
     shifts = list(product(range(-RADIUS, RADIUS + 1), repeat=2))
     answers, drift = {}, {}
     unmoved = cnn2(weights, 255 * batch_of(images / 255))

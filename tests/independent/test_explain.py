@@ -1,7 +1,7 @@
 """`explain`: the whole change of the answer, which the losses of all layers add up to.
 
 Shares no code with the product: images are moved by slices, or between pixels by their Fourier series; the
-answers come from the weights in the checkpoint. The change is the squared difference of the logits, over
+answers come from the weights in the package. The change is the squared difference of the logits, over
 that between an image and the one before it.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.independent.conftest import Command, Trained
-from tests.independent.plain import Floats, batch_of, cnn2, digits, limited, moved, weights_in
+from tests.independent.conftest import Command
+from tests.independent.plain import Floats, batch_of, cnn2, digits, limited, moved, packaged
 
 N = 12
 STRIDE_PX = 4  # of two pools
@@ -34,13 +34,12 @@ def moved_by(image: Floats, dy: float, dx: float) -> Floats:
     return found[margins[0] : margins[0] + 28, margins[1] : margins[1] + 28]
 
 
-def test_the_change_of_the_answer(article: Trained, command: Command) -> None:
-    model = f"zoo:cnn2@{article.network('cnn2')}"
+def test_the_change_of_the_answer(command: Command) -> None:
     words = ["--limit", str(N), "--remedies", "0", "--device", "cpu", "--quiet"]
-    record = command("explain", model, "demo:mnist", *words)
+    record = command("explain", "zoo:cnn2", "demo:mnist", *words)
     assert (record["frame"], record["border"], record["n_images"]) == ("interior", "zeros", N)
 
-    weights = weights_in(article.network("cnn2"))
+    weights = packaged("cnn2")
     images = digits("test")[0][limited(10_000, N)] / 255
     still = cnn2(weights, 255 * batch_of(images))
     others = (still - still.roll(1, 0)).square().mean()  # every image beside the one before it
