@@ -51,7 +51,7 @@ def test_shifted_sets_and_accuracies(
     for protocol, reach_px in SETS.items():
         offsets_px = (2 * uniform(protocol, n, 1)[:, 0] - 1) * reach_px
         shown = RAW * batch_of(warped(images / 255, offsets_px)).float()
-        logits = torch.cat([network(weights, batch) for batch in shown.split(500)])
+        logits = torch.cat([network(weights, batch) for batch in torch.split(shown, 500)])
         answers[protocol] = logits.argmax(1).numpy()
         assert undecided(logits) <= 5
 
@@ -81,12 +81,12 @@ def test_the_first_epoch_of_the_recorded_training() -> None:
     for layer in body:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
+            layer.bias.data.zero_()  # type: ignore[union-attr]
     adam = torch.optim.Adam(body.parameters(), lr=1e-4, eps=1e-7, fused=False, foreach=False)
     images, labels = (torch.from_numpy(part.copy()) for part in digits("train"))
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed_for(0, "order", 1)))
     loss_sum, n_right = 0.0, 0
-    for batch in order.split(128):
+    for batch in torch.split(order, 128):
         logits = body(images[batch, None].float())
         loss = cross_entropy(logits, labels[batch])
         adam.zero_grad()
