@@ -19,7 +19,15 @@ from shiftproof.zoo import _trained as trained_room
 from shiftproof.zoo import load_trained, networks, read_checkpoint, trained_names, trained_network
 
 ARTICLE = ("standard-nn", "dense-nn", "cnn1", "cnn2", "cnn2-augmented")
+ALTERNATIVES = (
+    "cnn2-blur", "cnn2-aps", "cnn2-lps", "cnn2-circular", "cnn2-gap", "cnn2-dpp", "strided-cnn",
+    "cnn2-aliasfree",
+)  # fmt: skip
 MAX_BYTES = 2_000_000
+
+
+def test_the_networks_worth_having_at_hand_are_there() -> None:
+    assert set(trained_names()) == {*ARTICLE, *ALTERNATIVES}
 
 
 @pytest.mark.parametrize("name", trained_names())
