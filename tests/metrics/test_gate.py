@@ -69,7 +69,7 @@ def test_meaningless() -> None:
         parse_gate("agreement>=98")
     with pytest.raises(ConfigError, match=r"for drift from 0 to any, got -1"):
         parse_gate("drift<-1")
-    with pytest.raises(ConfigError, match="a radius above 0 px"):
+    with pytest.raises(ConfigError, match="a finite radius above 0 px"):
         parse_gate("agreement@0>=0.9")
 
 

@@ -85,7 +85,7 @@ def test_errors_say_what_to_do() -> None:
         Grid(3, 2)
     with pytest.raises(OptionError, match="finite offsets"):
         UniformBox(-1, 2)
-    with pytest.raises(OptionError, match="at least one draw"):
+    with pytest.raises(OptionError, match="from 1 to 1,000,000 shifts"):
         IntegerBox(1, 1, n_draws=0)
     with pytest.raises(UnknownNameError, match="Did you mean 'article-small'"):
         protocols.get("article-smal")

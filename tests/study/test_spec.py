@@ -106,7 +106,7 @@ def test_unknown_studies_presets_and_rows_suggest(tiny_study: Path) -> None:
         load_study("article", preset="quik")
     with pytest.raises(UnknownNameError, match="name of a row of this study, got 'cnn3'"):
         load_study("article", overrides=Overrides(networks=("cnn3",)))
-    with pytest.raises(ConfigError, match=r"a TOML file in absent\.toml"):
+    with pytest.raises(ConfigError, match=r"absent\.toml to be a TOML file, got No such file"):
         load_study("absent.toml")
     with pytest.raises(ConfigError, match="'seeds' in the options"):
         parse_overrides({"seeds": "many"})

@@ -35,7 +35,7 @@ def test_a_record_says_how_the_network_came_to_be(name: str) -> None:
     trained = trained_network(name)
     assert trained.network in networks
     assert [number for number, _, _ in trained.curve] == list(range(1, trained.epochs + 1))
-    assert trained.curve[-1][1] < trained.curve[0][1], "the loss fell"
+    assert trained.epochs == 1 or trained.curve[-1][1] < trained.curve[0][1], "the loss fell"
     assert trained.epochs == 100 or name not in ARTICLE
     assert trained.data == load_data("mnist", "train").digest
     assert trained.command.startswith("shiftproof study ")

@@ -69,7 +69,7 @@ def load_classifier(reference: str, request: ModelRequest = _NOTHING_MORE) -> Cl
     Example:
         >>> classifier = load_classifier("zoo:cnn2")
         >>> classifier.framing.image_shape, classifier.notes
-        ((1, 28, 28), ('untrained: its weights are as they were initialised',))
+        ((1, 28, 28), ('trained on MNIST for 100 epochs (raw input, 0 to 255)',))
     """
     source, rest = _target(reference)
     _check_trust(source, reference, request)

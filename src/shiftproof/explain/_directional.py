@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from shiftproof._registry import unknown_name
+from shiftproof.errors import ModelError
 from shiftproof.explain._layer_answer import Function
 
 Method = Literal["forward", "double-backward", "differences"]
@@ -62,8 +63,9 @@ def choose_method(function: Function, images: Tensor, direction: Tensor) -> tupl
     for method in METHODS[:-1]:
         try:
             _, found = directional_derivative(function, images, direction, method)
-        except (RuntimeError, NotImplementedError) as error:
-            notes.append(f"{method}: {_first_line(error)}")
+        except (RuntimeError, NotImplementedError, ModelError) as error:
+            # A classifier tells what its model raised as a `ModelError`; what it raised is the reason.
+            notes.append(f"{method}: {_first_line(error.__cause__ or error)}")
             continue
         if bool(found.any()) or not _changes(function, images, direction):
             return method, tuple(notes)
@@ -76,7 +78,7 @@ def _changes(function: Function, images: Tensor, direction: Tensor) -> bool:
     return bool(_differences(function, images, direction)[1].any())
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
