@@ -245,7 +245,7 @@ def test_settings_say_what_they_are() -> None:
 
 
 @pytest.mark.slow
-def test_meaning_a_global_head_takes_more_scrambled_faces_than_one_that_keeps_positions(
+def test_meaning_detectors_with_either_head_accept_as_many_faces_as_asked(
     tmp_path: Path,
 ) -> None:
     settings = ScrambledSettings.quick().model_copy(
@@ -256,8 +256,7 @@ def test_meaning_a_global_head_takes_more_scrambled_faces_than_one_that_keeps_po
     forgets, keeps = (result.of(name) for name in settings.detectors)
     assert forgets is not None
     assert keeps is not None
-    effect = more_taken(forgets, keeps)
-    assert isinstance(effect, Estimate)
-    assert effect.low > 0.2
+    # Which head takes more scrambled faces is open: it had looked settled while training had a fault.
+    assert isinstance(more_taken(forgets, keeps), Estimate)
     for one in (forgets, keeps):
         assert one.share("face").value == pytest.approx(0.95, abs=0.03)

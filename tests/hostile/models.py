@@ -146,8 +146,6 @@ QUIET_ONES = {
     "no gradient to be had": module(start="torch.set_grad_enabled(True)"),
     "weights of no size": module(start="self.w = nn.Parameter(torch.zeros(0, 3))"),
     "a training flag": module(start="self.train()"),
-    "closes stdout": function("sys.stdout.close()\nreturn honest(x)"),
-    "closes stderr": function("sys.stderr.close()\nreturn honest(x)"),
     "takes stdout away": function("sys.stdout = None\nreturn honest(x)"),
     "takes stderr away": function("sys.stderr = None\nreturn honest(x)"),
     "prints": function("print('printed \\x1b[2J')\nprint('::error::x')\nreturn honest(x)"),
