@@ -2,12 +2,12 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: reproduce test test-slow lint types bench docs clean
+.PHONY: reproduce test test-slow test-hostile lint types bench docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make reproduce   run the article'"'"'s experiment and print its table with ours beside it'
-	@echo 'make test        run the tests; make test-slow: those that take long'
+	@echo 'make test        run the tests; make test-slow: those that take long; make test-hostile: hostile inputs'
 	@echo 'make lint        check style; make types: check types'
 	@echo 'make bench       measure speed: probe, layers, and training beside Keras (in .venv-keras) and PyTorch'
 	@echo 'make docs        render the tables and figures of the documents from benchmarks/results'
@@ -20,7 +20,10 @@ test: .venv/dev
 	.venv/bin/python -m pytest -n auto -q -m 'not slow'
 
 test-slow: .venv/dev
-	.venv/bin/python -m pytest -n auto -q -m slow
+	.venv/bin/python -m pytest -n auto -q -m slow --ignore=tests/hostile
+
+test-hostile: .venv/dev
+	.venv/bin/python -m pytest -n auto -q tests/hostile
 
 lint: .venv/dev
 	.venv/bin/ruff format --check .
