@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from shiftproof import claims
+from shiftproof._threads import one_thread_per_operation
 from shiftproof.claims import _presets, _run
 from shiftproof.cli import main
 from shiftproof.errors import DataError
@@ -43,6 +44,13 @@ def run(*arguments: str, exits: int = 0) -> Any:
     with contextlib.redirect_stdout(printed):
         assert main([*arguments, "--json"]) == exits
     return json.loads(printed.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def few_images_on_one_thread() -> Iterator[None]:
+    """On few images, threads wait for each other longer than they compute."""
+    with one_thread_per_operation():
+        yield
 
 
 @pytest.fixture(scope="session")
