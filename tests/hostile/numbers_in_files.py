@@ -445,6 +445,7 @@ def onnx_files() -> Iterator[Case]:
 
         yield Case("ONNX files", f"weights in: {what}", external)
     for what, sizes in {
+        "negative": (-1, 1, -28, 28),
         "zero": (1, 0, 28, 28),
         "huge": (1, 1, 2**40, 2**40),
     }.items():

@@ -218,6 +218,24 @@ def bombs() -> Iterator[Case]:
 
     yield Case("bombs", "IDX of 2.5 GB in gzip", idx)
 
+    for what, name in {"pickle": b"cbuiltins", "old pickle": b"c__builtin__"}.items():
+
+        def calling(folder: Path, name: bytes = name, zipped: bool = what == "pickle") -> Sequence[str]:
+            pickled = (
+                b"\x80\x02}(X\x01\x00\x00\x00w" + name + b"\nbytearray\nJ" + (2 * 10**9).to_bytes(4, "little")
+            )
+            pickled += b"\x85Ru."
+            with zipfile.ZipFile(folder / "w.pth", "w") as archive:
+                archive.writestr("w/data.pkl", pickled)
+                archive.writestr("w/version", b"3\n")
+                archive.writestr("w/byteorder", b"little")
+            if not zipped:
+                header = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}."
+                (folder / "w.pth").write_bytes(header + pickled + b"\x80\x02].")
+            return audit("zoo:cnn2-blur", few_images(folder), "--weights", "w.pth")
+
+        yield Case("bombs", f"{what} that asks for 2 GB", calling)
+
     def members(folder: Path) -> Sequence[str]:
         with zipfile.ZipFile(folder / "d.npz", "w") as archive:
             for number in range(120_000):

@@ -14,7 +14,14 @@ from pathlib import Path
 from tests.hostile.cases import of_model
 
 Done = subprocess.CompletedProcess[str]
-COMMAND = [sys.executable, "-m", "shiftproof"]
+# A shell that starts tests in the background has them ignore Ctrl-C, and so whatever they start.
+AS_IN_A_TERMINAL = """
+import signal
+from shiftproof.cli import run
+signal.signal(signal.SIGINT, signal.default_int_handler)
+run()
+"""
+COMMAND = [sys.executable, "-c", AS_IN_A_TERMINAL]
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,86 @@ def units() -> Iterator[Case]:
         yield Case("damaged units", f"compared: {what}", compared)
 
 
+STUDY = """
+schema_version = 1
+name = "s"
+title = "t"
+data = "mnist"
+protocols = ["article-none"]
+[[rows]]
+name = "a"
+network = "dense-nn"
+training = { epochs = 2 }
+[[rows]]
+name = "b"
+network = "dense-nn"
+training = { epochs = 1 }
+"""
+OF_STUDY = ("study", "s.toml", "--limit", "40", "--quiet", "--workers", "1", "--device", "cpu", "--out", "r")
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def exchange(paths: Sequence[Path]) -> None:
+    contents = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, reversed(contents), strict=True):
+        path.write_bytes(content)
+
+
+def as_partial(content: Callable[[bytes], bytes]) -> Callable[[list[Path]], None]:
+    """A training that was interrupted, and whose state was damaged after that."""
+
+    def damage(paths: list[Path]) -> None:
+        for path in paths:
+            partial = path.with_suffix(".partial.safetensors")
+            partial.write_bytes(content(path.read_bytes()))
+            path.unlink()
+
+    return damage
+
+
+def exchanged_partials(paths: list[Path]) -> None:
+    exchange(paths)
+    as_partial(lambda content: content)(paths)
+
+
+TRAININGS: dict[str, Callable[[list[Path]], None]] = {
+    "a bit": lambda paths: flip(paths[0]),
+    "two exchanged": exchange,
+    "cut": lambda paths: void(paths[0].write_bytes(paths[0].read_bytes()[:-1])),
+    "empty": lambda paths: void(paths[0].write_bytes(b"")),
+    "interrupted": as_partial(lambda content: content),
+    "interrupted, a bit": as_partial(lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]),
+    "interrupted, cut": as_partial(lambda content: content[: len(content) // 2]),
+    "interrupted, exchanged": exchanged_partials,
+    "interrupted, empty": as_partial(lambda content: b""),
+}
+
+
+@kind
+def trainings() -> Iterator[Case]:
+    for what, damage in TRAININGS.items():
+
+        def make(folder: Path, damage: Callable[[list[Path]], None] = damage) -> Sequence[str]:
+            (folder / "s.toml").write_text(STUDY)
+            assert main(list(OF_STUDY)) == 0
+            shutil.copy("r/report.json", "whole.json")
+            for path in (folder / "r" / "units").glob("probe-*"):
+                path.unlink()
+            damage(sorted((folder / "r" / "units").glob("train-*")))
+            return OF_STUDY
+
+        def same(folder: Path, printed: str, silent: bool = what == "interrupted") -> None:
+            assert (folder / "r" / "report.json").read_bytes() == (folder / "whole.json").read_bytes()
+            assert ("set aside" in printed) != silent
+
+        yield Case("damaged trainings", what, make, frozenset({0}), check=same)
+
+
 def theirs_in(place: str, names: Sequence[str]) -> Callable[[Path], tuple[Theirs, list[str]]]:
     def make(folder: Path) -> tuple[Theirs, list[str]]:
         theirs = Theirs(folder)

@@ -1,6 +1,7 @@
 """Files that an ONNX model names for its weights, found without the `onnx` package, and kept in its folder.
 
-ONNX files are protocol buffers. Only the few fields that lead to a tensor's `external_data` are followed;
+ONNX files are protocol buffers. Only the few fields that lead to a tensor's `external_data`, and to the sizes
+of an input, are followed;
 https://github.com/onnx/onnx/blob/main/onnx/onnx.proto has their numbers.
 """
 
@@ -12,11 +13,12 @@ from typing import NamedTuple
 
 from shiftproof.errors import ModelError
 
-# For each message the fields that hold messages on the way to a tensor.
+# For each message the fields that hold messages on the way to a tensor, or to the size of an input.
 _MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _TRAINING, _ENTRY = range(9)
+_INPUT, _TYPE, _TENSOR_TYPE, _SHAPE, _SIZE = range(9, 14)
 _LEADS_TO = {
     _MODEL: {7: _GRAPH, 20: _TRAINING, 25: _FUNCTION},
-    _GRAPH: {1: _NODE, 5: _TENSOR, 15: _SPARSE},
+    _GRAPH: {1: _NODE, 5: _TENSOR, 11: _INPUT, 15: _SPARSE},
     _NODE: {5: _ATTRIBUTE},
     _ATTRIBUTE: {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE},
     _TENSOR: {13: _ENTRY},
@@ -24,8 +26,14 @@ _LEADS_TO = {
     _FUNCTION: {7: _NODE, 11: _ATTRIBUTE},
     _TRAINING: {1: _GRAPH, 2: _GRAPH},
     _ENTRY: {},
+    _INPUT: {2: _TYPE},
+    _TYPE: {1: _TENSOR_TYPE},
+    _TENSOR_TYPE: {2: _SHAPE},
+    _SHAPE: {1: _SIZE},
+    _SIZE: {},
 }
 _KEY, _VALUE = 1, 2
+_VALUE_OF_SIZE = 1
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 # A network of a hundred thousand nodes has a few million fields on the way to its tensors.
 MAX_FIELDS = 20_000_000
@@ -34,6 +42,7 @@ MAX_FIELDS = 20_000_000
 class _Field(NamedTuple):
     number: int
     content: memoryview
+    value: int | None = None
 
 
 def external_files(model: bytes, folder: Path) -> tuple[Path, ...]:
@@ -77,6 +86,9 @@ def _locations(message: memoryview, kind: int, budget: Iterator[int]) -> Iterato
     """Values of all entries "location" of external data anywhere in a message."""
     entry: dict[int, str] = {}
     for field in _fields(message, budget):
+        if field.value is not None:
+            _check_size(kind, field)
+            continue
         inner = _LEADS_TO[kind].get(field.number)
         if inner is not None:
             yield from _locations(field.content, inner, budget)
@@ -86,8 +98,15 @@ def _locations(message: memoryview, kind: int, budget: Iterator[int]) -> Iterato
         yield entry.get(_VALUE, "")
 
 
+def _check_size(kind: int, field: _Field) -> None:
+    """Sizes of an input are 64 bits with a sign; −1 is how some exporters write a free one."""
+    size = (field.value or 0) - 2**64
+    if kind == _SIZE and field.number == _VALUE_OF_SIZE and -(2**63) <= size < -1:
+        raise ValueError(f"an input with a size of {size}")
+
+
 def _fields(message: memoryview, budget: Iterator[int]) -> Iterator[_Field]:
-    """Fields with a content of their own; numbers are skipped. Each field takes one from the budget."""
+    """Fields with a content or a number of their own. Each field takes one from the budget."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -97,7 +116,8 @@ def _fields(message: memoryview, budget: Iterator[int]) -> Iterator[_Field]:
         if next(budget, None) is None:
             raise ValueError(f"more than {MAX_FIELDS:,} fields")
         if kind == _VARINT:
-            _, at = _varint(message, at)
+            value, at = _varint(message, at)
+            yield _Field(tag >> 3, message[:0], value)
         elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
             at += 8 if kind == _EIGHT_BYTES else 4
         elif kind == _LENGTH:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from shiftproof._inputs import Most, check_archive, check_file
 from shiftproof.adapters._failures import explained
+from shiftproof.adapters._pickle_check import check_pickle
 from shiftproof.errors import ModelError
 
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt")
@@ -136,6 +137,7 @@ def _from_pickle(path: Path) -> dict[str, Tensor]:
         fix="Save `model.state_dict()`, best with safetensors.",
     ):
         check_archive(path, Most.WEIGHTS, stored=True)
+        check_pickle(path)
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     for key in _NESTED_UNDER:
         if isinstance(loaded, Mapping) and is_state_dict(loaded.get(key)):
