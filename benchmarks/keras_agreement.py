@@ -29,20 +29,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.sets import TEST_SETS, moved
 from scipy.stats import ttest_ind
 
 from shiftproof._device import describe_machine
 from shiftproof._files import write_atomically
 from shiftproof._threads import available_cores, worker_pool
 from shiftproof.data import load_data
-from shiftproof.shifts import check_border, find_protocol, translate
 from shiftproof.study import load_study
 from shiftproof.train import INPUT_SCALES, fit
 from shiftproof.zoo import build_network
 
 HERE = Path(__file__).parent
 ROWS = ("cnn1", "cnn2", "cnn2-augmented")
-TEST_SETS = ("article-none", "article-small", "article-large")
 WHO = ("ours", "theirs")
 CONFIDENCE = 0.95
 Result = dict[str, Any]
@@ -50,19 +49,8 @@ Result = dict[str, Any]
 
 def write_test_sets(path: Path) -> None:
     """Float images (N, 1, 28, 28) in [0, 1], as Keras wants them: channels last."""
-    study, data = load_study("article"), load_data("mnist", "test")
-    images = data.images.float() / 255
-    sets = {}
-    for name in TEST_SETS:
-        protocol = find_protocol(name)
-        offsets_px = protocol.draw(len(images), (28, 28), seed=study.shift_seed)
-        moved = translate(
-            images,
-            offsets_px.expand(len(images), *offsets_px.shape[-2:])[:, 0],
-            border=check_border(protocol.border),
-            interpolation=protocol.interpolation,
-        )
-        sets[name] = moved.permute(0, 2, 3, 1).numpy()
+    data, seed = load_data("mnist", "test"), load_study("article").shift_seed
+    sets = {name: moved(data, name, seed).permute(0, 2, 3, 1).numpy() for name in TEST_SETS}
     unfinished = path.with_suffix(".unfinished.npz")
     np.savez(unfinished, labels=data.labels.numpy(), allow_pickle=False, **sets)
     unfinished.replace(path)

@@ -21,16 +21,14 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
+from benchmarks.sets import TEST_SETS, accuracy, moved
 from scipy.stats import t as student
 
 from shiftproof.data import LabelledImages, load_data
-from shiftproof.probe import measure_response
 from shiftproof.report import StudyRecord, read_study
-from shiftproof.shifts import ShiftProtocol, check_border, protocols, translate
 from shiftproof.zoo import Network, load_network, load_trained, read_checkpoint
 
 RESULTS = Path(__file__).parent / "results"
-SETS = ("article-none", "article-small", "article-large")
 N_DRAWS = 10
 N_EPOCHS = 10
 BATCH = 500
@@ -51,28 +49,12 @@ def watch(run: Path, folder: Path) -> None:
         time.sleep(1)
 
 
-def accuracy(network: Network, test: LabelledImages, name: str, seed: int = 0) -> float:
-    """Share of right answers under a protocol, with the shifts that a seed draws."""
-    response = measure_response(network, test, protocols.get(name), seed=seed, threads=1)
-    return float((response.predicted == response.labels[:, None]).mean())
-
-
 @torch.inference_mode()
-def accuracy_of_bytes(network: Network, test: LabelledImages, protocol: ShiftProtocol) -> float:
+def accuracy_of_bytes(network: Network, test: LabelledImages, name: str) -> float:
     """The same with shifted images rounded to bytes, as the article's code stores them."""
-    offsets = protocol.draw(len(test), test.image_shape[1:], seed=0)[:, 0]
-    right = 0
-    for start in range(0, len(test), BATCH):
-        rows = slice(start, start + BATCH)
-        moved = translate(
-            test.images[rows].float() / 255,
-            offsets[rows],
-            border=check_border(protocol.border),
-            interpolation=protocol.interpolation,
-        )
-        answers = network((moved * 255).round() / 255).argmax(1)
-        right += int((answers == test.labels[rows]).sum())
-    return right / len(test)
+    images = (moved(test, name) * 255).round() / 255
+    answers = torch.cat([network(batch).argmax(1) for batch in torch.split(images, BATCH)])
+    return int((answers == test.labels).sum()) / len(test)
 
 
 def seeds_of(row: str, name: str) -> dict[str, Any] | None:
@@ -107,10 +89,10 @@ def scale_of(row: str, name: str) -> float | None:
 def last_epochs(row: str, folder: Path, test: LabelledImages) -> dict[str, Any]:
     """Accuracies after each of the last epochs of one training."""
     paths = sorted(folder.glob(f"{row}-[0-9]*.safetensors"))[-N_EPOCHS:]
-    measured: dict[str, list[float]] = {name: [] for name in SETS}
+    measured: dict[str, list[float]] = {name: [] for name in TEST_SETS}
     for path in paths:
         network = load_network(path)
-        for name in SETS:
+        for name in TEST_SETS:
             measured[name].append(accuracy(network, test, name))
     return {"epochs": [int(path.stem.rpartition("-")[2]) for path in paths], **measured}
 
@@ -145,7 +127,7 @@ def verdict(
         "inside_interval": cell.published_inside_interval,
         "standard_deviations": parts,
         "probability": float(2 * student.sf(abs(distance), freedom)),
-        "bytes_minus_floats": accuracy_of_bytes(network, test, protocols.get(name)) - value if moves else 0.0,
+        "bytes_minus_floats": accuracy_of_bytes(network, test, name) - value if moves else 0.0,
         "unit_minus_raw_at_10_epochs": scale_of(row, name),
         "seeds": seeds,
         "epochs": {"epochs": epochs["epochs"], "accuracies": late},
@@ -208,7 +190,7 @@ def main(folder: Path) -> None:
     for row in record.rows:
         if any(cell.published is not None for cell in row.cells):
             network, epochs = load_trained(row.name), last_epochs(row.name, folder, test)
-            verdicts += [verdict(row.name, name, record, network, test, epochs) for name in SETS]
+            verdicts += [verdict(row.name, name, record, network, test, epochs) for name in TEST_SETS]
     found = {"rows": verdicts, "misprint": misprint(), "environment": dict(record.environment)}
     (RESULTS / "published.json").write_text(json.dumps(found, indent=1) + "\n")
     for each in verdicts:

@@ -117,7 +117,7 @@ def test_a_stopped_study_goes_on_to_the_same_bytes(tiny_study: Path, tmp_path: P
 def test_one_failed_row_does_not_lose_the_others(
     tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shiftproof.study import _run
+    from shiftproof.study import _units
     from shiftproof.train import fit as real
 
     def fit(network: object, *args: object, **kwargs: object) -> object:
@@ -125,7 +125,7 @@ def test_one_failed_row_does_not_lose_the_others(
             raise TrainingError("a finite loss", "nan at step 3 of epoch 1")
         return real(network, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_run, "fit", fit)
+    monkeypatch.setattr(_units, "fit", fit)
     what = materials(tiny_study)
     with open_run("tiny", what.config(), out=tmp_path / "r") as run:
         record = read_study(run_study(what, run, workers=1))

@@ -51,7 +51,7 @@ def _from_place(name: str, place: Path, request: ModelRequest) -> Classifier:
             cause="A checkpoint says how its network is built, and holds its weights.",
             fix="Leave one of them out.",
         )
-    file = trained_in(place, name) if place.is_dir() else place
+    file = _trained_in(place, name) if place.is_dir() else place
     if not file.exists():
         raise CheckpointError(
             f"a checkpoint or the directory of a run at {place}",
@@ -68,7 +68,7 @@ def _from_place(name: str, place: Path, request: ModelRequest) -> Classifier:
     return _classifier(f"zoo:{name}@{file.name}", network)
 
 
-def trained_in(run: Path, name: str) -> Path:
+def _trained_in(run: Path, name: str) -> Path:
     """The network of a run that was trained for a row, with the lowest seed.
 
     Args:

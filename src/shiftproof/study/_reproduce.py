@@ -20,14 +20,13 @@ from shiftproof._digest import Json
 from shiftproof._threads import worker_pool
 from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
 from shiftproof.errors import ShiftproofError, Stopped
-from shiftproof.probe import Response, measure_response
-from shiftproof.shifts import find_protocol
 from shiftproof.study._materials import Materials
 from shiftproof.study._record import Responses, study_record
 from shiftproof.study._run import Silent, Watcher, pass_on, this_process_or_another
 from shiftproof.study._spec import Arm, Overrides, load_study
-from shiftproof.train import INPUT_SCALES, EpochRecord, Progress, fit, load_history
-from shiftproof.zoo import TrainedNetwork, build_network, load_trained, trained_network
+from shiftproof.study._units import measured, train_arm, training_unit
+from shiftproof.train import EpochRecord, Progress, load_history
+from shiftproof.zoo import TrainedNetwork, load_trained, trained_network
 
 T = TypeVar("T")
 SCHEMA_VERSION = 1
@@ -111,31 +110,13 @@ def _or_raise(result: T | ShiftproofError) -> T:
 
 def _measured(materials: Materials, channel: Channel, *, run: Run, arm: Arm) -> Responses:
     """The packaged network of a row under each protocol, computed or found."""
+    key, load = trained_network(arm.name).weights_digest, partial(load_trained, arm.name)
     responses = {}
     for name in materials.study.protocols:
         channel.check_stop()
-        responses[name] = _response(materials, run, arm, name)
+        responses[name] = measured(materials, run, key, load, name, threads=1)
     channel.send((f"{arm.name}, packaged", None))
     return responses
-
-
-def _response(materials: Materials, run: Run, arm: Arm, protocol_name: str) -> Response:
-    protocol, seed = find_protocol(protocol_name), materials.study.shift_seed
-    inputs = {"network": trained_network(arm.name).weights_digest, "data": materials.test.digest}
-    unit = Unit("probe", {**protocol.identity(), "seed": seed}, inputs)
-    path = run.units.path(unit)
-    if not run.units.has(unit):
-        response = measure_response(
-            load_trained(arm.name).to(materials.device),
-            materials.test,
-            protocol,
-            seed=seed,
-            device=materials.device,
-            threads=1,
-            provenance={**inputs},
-        )
-        run.units.keep(unit, response.to_bytes())
-    return Response.load(path)
 
 
 class _Enough(Stopped):
@@ -165,18 +146,8 @@ def _trained_today(
     materials: Materials, channel: Channel, *, run: Run, arm: Arm, seconds: float
 ) -> list[EpochRecord]:
     """What each epoch of a short training measured: as many epochs as fit, at least one."""
-    unit = Unit(
-        "curve",
-        {
-            "network": arm.network,
-            "recipe": arm.recipe.model_dump(mode="json"),
-            "seed": 0,
-            "seconds": seconds,
-            "device": materials.device.type,
-            "torch": torch.__version__,
-        },
-        {"data": materials.training.digest},
-    )
+    whole = training_unit(materials, arm, 0)
+    unit = Unit("curve", {**whole.spec, "seconds": seconds}, whole.inputs)
     if not run.units.has(unit):
         _train_a_while(materials, channel, run, arm, unit, seconds)
     channel.send((f"{arm.name}, today", None))
@@ -197,20 +168,9 @@ def _train_a_while(
         channel.check_stop()
         allowance.check()
 
-    def train(partial: Path) -> None:
-        network = build_network(arm.network, seed=0, input_scale=INPUT_SCALES[arm.recipe.input_scale])
+    def train(checkpoint: Path) -> None:
         with suppress(_Enough), worker_pool(1) as pool:
-            fit(
-                network,
-                materials.training,
-                arm.recipe,
-                seed=0,
-                device=materials.device,
-                pool=pool,
-                checkpoint=partial,
-                on_progress=watch,
-                check_stop=check_stop,
-            )
+            train_arm(materials, arm, 0, checkpoint, pool=pool, on_progress=watch, check_stop=check_stop)
 
     run.units.finish(unit, train)
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
@@ -17,13 +16,12 @@ from shiftproof._files import make_folder
 from shiftproof._threads import worker_pool
 from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
 from shiftproof.errors import DataError, ShiftproofError, Stopped
-from shiftproof.probe import Response, measure_response
-from shiftproof.shifts import find_protocol
 from shiftproof.study._costs import Costs, measure_costs
 from shiftproof.study._materials import Materials
 from shiftproof.study._record import Curves, Responses, study_record
 from shiftproof.study._spec import Arm, Study
-from shiftproof.train import INPUT_SCALES, EpochRecord, Progress, fit, load_history, load_network
+from shiftproof.study._units import measured, train_arm, training_unit
+from shiftproof.train import Progress, load_history, load_network
 from shiftproof.zoo import build_network, read_checkpoint, write_weights
 
 T = TypeVar("T")
@@ -133,7 +131,7 @@ def _curves(materials: Materials, run: Run) -> Curves:
     """What every training that ended measured in each epoch."""
     found: Curves = {}
     for arm in materials.study.arms:
-        units = [_training(materials, arm, seed) for seed in materials.study.seeds]
+        units = [training_unit(materials, arm, seed) for seed in materials.study.seeds]
         if all(map(run.units.has, units)):
             found[arm.name] = [load_history(run.units.path(unit)) for unit in units]
     return found
@@ -191,10 +189,11 @@ def _arm(
     with worker_pool(threads) as pool:
         trained = _trained(materials, run, arm, seed, label, pool, channel)
         _publish(run, trained, arm, seed)
+        load = partial(load_network, run.units.path(trained))
         responses = {}
         for name in materials.study.protocols:
             channel.check_stop()
-            responses[name] = _measured(materials, run, trained, name, threads)
+            responses[name] = measured(materials, run, trained.key, load, name, threads=threads)
     channel.send((label, None))
     return responses
 
@@ -206,48 +205,22 @@ def _publish(run: Run, trained: Unit, arm: Arm, seed: int) -> None:
     write_weights(read_checkpoint(run.units.path(trained)), path)
 
 
-def _training(materials: Materials, arm: Arm, seed: int) -> Unit:
-    return Unit(
-        "train",
-        {
-            "network": arm.network,
-            "recipe": arm.recipe.model_dump(mode="json"),
-            "seed": seed,
-            "device": materials.device.type,
-            "torch": torch.__version__,
-        },
-        {"data": materials.training.digest},
-    )
-
-
 def _trained(
     materials: Materials, run: Run, arm: Arm, seed: int, label: str, pool: Executor, channel: Channel
 ) -> Unit:
-    data = materials.training
-    unit = _training(materials, arm, seed)
+    unit = training_unit(materials, arm, seed)
     if run.units.has(unit):
         return unit
 
-    def train(partial: Path) -> list[EpochRecord]:
-        network = build_network(
-            arm.network,
-            seed=seed,
-            input_scale=INPUT_SCALES[arm.recipe.input_scale],
-            image_shape=data.image_shape,
-            n_classes=len(data.class_names),
-        )
-        return fit(
-            network,
-            data,
-            arm.recipe,
-            seed=seed,
-            device=materials.device,
-            pool=pool,
-            checkpoint=partial,
-            on_progress=lambda progress: channel.send((label, progress)),
-            check_stop=channel.check_stop,
-        )
-
+    train = partial(
+        train_arm,
+        materials,
+        arm,
+        seed,
+        pool=pool,
+        on_progress=lambda progress: channel.send((label, progress)),
+        check_stop=channel.check_stop,
+    )
     resumed = run.units.partial_path(unit).is_file()
     start = time.monotonic()
     history = run.units.finish(unit, train)
@@ -262,27 +235,3 @@ def _trained(
         }
     )
     return unit
-
-
-def _measured(
-    materials: Materials, run: Run, trained: Unit, protocol_name: str, threads: int | None
-) -> Response:
-    protocol = find_protocol(protocol_name)
-    unit = Unit(
-        "probe",
-        {**protocol.identity(), "seed": materials.study.shift_seed},
-        {"network": trained.key, "data": materials.test.digest},
-    )
-    path = run.units.path(unit)
-    if not run.units.has(unit):
-        response = measure_response(
-            load_network(run.units.path(trained)).to(materials.device),
-            materials.test,
-            protocol,
-            seed=materials.study.shift_seed,
-            device=materials.device,
-            threads=threads,
-            provenance={"network": trained.key, "data": materials.test.digest},
-        )
-        run.units.keep(unit, response.to_bytes())
-    return Response.load(path)
