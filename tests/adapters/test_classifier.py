@@ -166,3 +166,20 @@ def test_the_pipeline_is_the_classifier() -> None:
     assert both.pipeline is not None
     assert torch.equal(both.pipeline(IMAGES), both(IMAGES))
     assert Classifier("it", torch.relu).pipeline is None
+
+
+def test_answers_are_computed_in_full_precision() -> None:
+    """TF32, torch's default for convolutions on CUDA, would set two ways to the same answer apart by 1e-3."""
+    seen = set()
+
+    class Asking(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.add((torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision))
+            return images.flatten(1)[:, :2]
+
+    before = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+    model = Asking()
+    with evaluating(model):
+        model(torch.rand(2, 1, 4, 4))
+    assert seen == {("ieee", "ieee")}
+    assert before == (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)

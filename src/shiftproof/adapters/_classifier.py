@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shiftproof._device import full_precision
 from shiftproof._digest import Json, digest_of_bytes
 from shiftproof.adapters._failures import explained, is_out_of_memory
 from shiftproof.adapters._preprocess import Framing, Preprocess
@@ -203,7 +204,7 @@ def digest_of_module(module: nn.Module) -> str:
 
 @contextmanager
 def evaluating(model: object) -> Iterator[None]:
-    """Have a module answer as in use, and put each of its parts back as it was.
+    """Have a module answer as in use, in full precision, and put each of its parts back as it was.
 
     Warns if dropout or batch normalisation was in training mode: it would have answered at random.
 
@@ -225,7 +226,8 @@ def evaluating(model: object) -> Iterator[None]:
     for module in training:
         module.training = False
     try:
-        yield
+        with full_precision():
+            yield
     finally:
         for module in training:
             module.training = True

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from shiftproof._optional import require
+from shiftproof._version import __version__
 from shiftproof.cli._output import print_json, results
 from shiftproof.errors import MissingDependencyError
 
@@ -131,14 +132,12 @@ def metrics_ls(as_json: Json = False) -> None:
 
 def doctor(as_json: Json = False) -> None:
     """Show versions, devices, and which optional packages work: what a bug report needs."""
-    from importlib.metadata import version
-
     import torch
 
     from shiftproof._device import choose_device, describe_machine
 
     facts = {
-        "shiftproof": version("shiftproof"),
+        "shiftproof": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.platform(),
