@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 from shiftproof._digest import Json
 from shiftproof._text import counted
-from shiftproof.certify._law import Reason
+from shiftproof.anatomy import Pair, Reason
 from shiftproof.certify._numeric import Check, Deviation
-from shiftproof.certify._operations import Pair
 from shiftproof.zoo import ImageShape
 
 SCHEMA_VERSION = 1

@@ -20,17 +20,23 @@ from shiftproof.adapters import (
     load_classifier,
     of_others,
 )
+from shiftproof.anatomy import (
+    Adaptive,
+    Choose,
+    CircularFinding,
+    Grid,
+    Pair,
+    Reason,
+    Rolls,
+    Steps,
+    find_circular,
+    read_network,
+)
 from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
-from shiftproof.certify._circular import CircularFinding, find_circular
-from shiftproof.certify._circular_facts import Rolls
 from shiftproof.certify._interior import InteriorPass, Local, find_interior, where_it_begins
-from shiftproof.certify._law import Reason
 from shiftproof.certify._moves import boxes, random_images, rolls
 from shiftproof.certify._numeric import Check, Precisions, check
-from shiftproof.certify._operations import Adaptive, Choose, Grid, Pair
-from shiftproof.certify._reading import Steps, read_network
 from shiftproof.certify._stages import stages_of
-from shiftproof.dense import NotPlanned
 from shiftproof.errors import ModelError, OptionError, ShapeError
 from shiftproof.zoo import ImageShape
 
@@ -99,7 +105,7 @@ def certify(
     module = _own_copy(_pipeline(classifier))
     with evaluating(module):
         steps = read_network(module, shape, inside=MODEL if isinstance(module, _Pipeline) else "")
-        if isinstance(steps, NotPlanned):
+        if isinstance(steps, Reason):
             found = _not_followed(classifier, shape, steps)
         else:
             found = _proved(classifier, shape, steps)
@@ -108,7 +114,7 @@ def certify(
         shown = _images(shape, images, n_images, seed)
         narrows = isinstance(steps, Steps) and steps.narrows
         budget = n_moves or max(1, BUDGET_PX // (len(shown) * shape[1] * shape[2]))
-        grid = None if isinstance(steps, NotPlanned) else steps.steps[-1].grid
+        grid = None if isinstance(steps, Reason) else steps.steps[-1].grid
         try:
             networks = Precisions.of(module, shown, narrows=narrows)
             checks = _checks(found, networks, shown, grid, budget, seed)
@@ -191,8 +197,8 @@ def _images(shape: ImageShape, images: Tensor | None, n_images: int, seed: int) 
     return torch.cat([random, given])
 
 
-def _not_followed(classifier: Classifier, shape: ImageShape, refusal: NotPlanned) -> Certificate:
-    size_px, reason = shape[1:], Reason(refusal.layer, refusal.reason)
+def _not_followed(classifier: Classifier, shape: ImageShape, reason: Reason) -> Certificate:
+    size_px = shape[1:]
     return Certificate(
         describe(classifier),
         shape,

@@ -33,8 +33,7 @@ from typing import Any
 
 from torch import fx
 
-from shiftproof.certify._law import Lost, Reason
-from shiftproof.certify._operations import (
+from shiftproof.anatomy import (
     Adaptive,
     AliasFree,
     Axis,
@@ -42,19 +41,22 @@ from shiftproof.certify._operations import (
     Finer,
     Function,
     Images,
+    Lost,
     LowPass,
     Normalise,
     Operation,
     Pair,
     Pointwise,
+    Reason,
     Reduce,
     Scatter,
     Slide,
+    Step,
+    Steps,
     Take,
     Unknown,
     Unpool,
 )
-from shiftproof.certify._reading import Step, Steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from shiftproof._digest import derive_seed
-from shiftproof.certify._operations import Pair
+from shiftproof.anatomy import Pair
 from shiftproof.zoo import ImageShape
 
 

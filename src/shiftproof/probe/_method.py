@@ -77,8 +77,7 @@ def choose_method(
     plan = _all_at_once(classifier, views, images.image_shape[0])
     objection = plan if isinstance(plan, str) else ""
     if not isinstance(plan, str):
-        dearer = plan.multiply_adds >= views.n_shifts * plan.direct_multiply_adds
-        if method == "auto" and dearer:
+        if method == "auto" and not plan.is_cheaper:
             objection = "sharing the work between the shifts would cost more than it saves"
         elif not _agrees(plan, classifier, views, images, device):
             objection = "all shifts at once gave other answers than one after the other"

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiftproof.certify._operations import Grid
-from shiftproof.certify._relabel import cut, permuted, reshaped
+from shiftproof.anatomy._operations import Grid
+from shiftproof.anatomy._relabel import cut, permuted, reshaped
 
 
 @st.composite

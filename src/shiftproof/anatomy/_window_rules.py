@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
-from shiftproof.certify._operations import Border, Finer, Grid, Pair, Reduce, Slide
-from shiftproof.certify._question import LINEAR, Question, Reading, Rule, not_known, pair, unknown
+from shiftproof.anatomy._operations import Border, Finer, Grid, Pair, Reduce, Slide
+from shiftproof.anatomy._question import LINEAR, Question, Reading, Rule, not_known, pair, unknown
 
 BORDERS: dict[str, Border] = {
     "zeros": "zeros",
@@ -60,10 +62,25 @@ def _pool(question: Question) -> Reading:
         ceil=bool(question.number("ceil_mode", False)),
         linear=question.name == "avg_pool2d",
     )
-    everything = taps == question.grid.size and not any(padding) and slide.dilation == (1, 1)
-    if everything and question.grid.axes == (2, 3):
-        return (Reduce(linear=slide.linear, rigid=True),), None
-    return slid(slide, question)
+    slides = slid(slide, question)
+    if slides[1] is None or slide.dilation != (1, 1):
+        return slides
+    sizes = zip(taps, padding, question.grid.size, strict=True)
+    alone = pair([kernel == length and not border for kernel, border, length in sizes])
+    whole = (bool(alone[0]), bool(alone[1]))
+    if not any(whole):
+        return slides
+    reduce = Reduce(whole, slide.linear, rigid=True)
+    if all(whole):
+        return (reduce,), None
+    rest = replace(slide, taps=_without(taps, whole), stride=_without(slide.stride, whole), rigid=True)
+    return (reduce, rest), slides[1]
+
+
+def _without(numbers: Pair, gone: tuple[bool, bool]) -> Pair:
+    """1 for an axis that is gone."""
+    down, right = (1 if alone else number for number, alone in zip(numbers, gone, strict=True))
+    return down, right
 
 
 def _adaptive_pool(question: Question) -> Reading:

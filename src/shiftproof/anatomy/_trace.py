@@ -15,26 +15,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from shiftproof.adapters import of_others
+from shiftproof.anatomy._law import Reason
 from shiftproof.zoo import ImageShape
 
 BATCH = 2
-
-
-@dataclass(frozen=True, slots=True)
-class NotPlanned:
-    """Why shifts of a network cannot share work: the layer that stands in the way, and what it does.
-
-    Args:
-        layer: Its path in the network, such as `body.conv1`; the class of the network for what
-            happens outside its layers.
-        reason: A sentence in plain words.
-    """
-
-    layer: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.layer}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +41,10 @@ class Trace:
     name: str
     numbers: Mapping[fx.Node, Any]
 
+    def images(self, n: int, image_shape: ImageShape) -> Tensor:
+        """Random images, with dtype and device of the network; the same at each call."""
+        return _images(self.module, n, image_shape)
+
     def layer_of(self, node: fx.Node) -> str:
         """The path of the innermost layer that a step belongs to."""
         if node.op == "call_module":
@@ -71,7 +59,7 @@ def trace(
     leaves: Sequence[type[nn.Module]] = (),
     methods: Sequence[tuple[type[nn.Module], str]] = (),
     any_answer: bool = False,
-) -> Trace | NotPlanned:
+) -> Trace | Reason:
     """Write down what a network does to a batch of images.
 
     The steps are then run beside the network itself: what escapes torch.fx, such as a random number
@@ -100,7 +88,7 @@ def trace(
         with torch.no_grad(), tracer.recording(methods):
             graph_module = fx.GraphModule(module, tracer.trace(module), name)
     except BaseException as error:  # Anything can happen in the forward of others.
-        return NotPlanned(
+        return Reason(
             tracer.innermost or name, f"torch.fx cannot follow its forward ({of_others(error)})."
         )
     finally:
@@ -156,41 +144,38 @@ class _Tracer(fx.Tracer):
         return answer
 
 
-def _objection_to_state(module: nn.Module, name: str) -> NotPlanned | None:
+def _objection_to_state(module: nn.Module, name: str) -> Reason | None:
     for path, layer in module.named_modules():
         if layer.training:
-            return NotPlanned(path or name, "It is in training mode; call `.eval()`.")
+            return Reason(path or name, "It is in training mode; call `.eval()`.")
         if layer._forward_hooks or layer._forward_pre_hooks:
-            return NotPlanned(path or name, "A forward hook may change its input or answer.")
+            return Reason(path or name, "A forward hook may change its input or answer.")
         if "forward" in vars(layer):
-            return NotPlanned(path or name, "Its forward was replaced by another function.")
+            return Reason(path or name, "Its forward was replaced by another function.")
     return None
 
 
 def _checked(
     module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape, any_answer: bool
-) -> Trace | NotPlanned:
+) -> Trace | Reason:
     name = type(module).__name__
     inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
-        return NotPlanned(name, f"It takes {len(inputs)} inputs rather than one batch of images.")
-    tensors = chain(module.parameters(), module.buffers())
-    first = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
-    images = torch.rand(BATCH, *image_shape, generator=torch.Generator().manual_seed(0))
-    images = images.to(first.device, first.dtype)
+        return Reason(name, f"It takes {len(inputs)} inputs rather than one batch of images.")
+    images = _images(module, BATCH, image_shape)
     interpreter = fx.Interpreter(traced, garbage_collect_values=False)
     try:
         with torch.no_grad():
             expected, answer = module(images.clone()), interpreter.run(images.clone())
     except BaseException as error:  # As above.
-        return NotPlanned(
+        return Reason(
             name, f"It does not take images of shape {tuple(image_shape)} ({of_others(error)})."
         )
     shaped = isinstance(answer, Tensor) and answer.ndim > 0 and len(answer) == BATCH
     if not shaped or not (any_answer or answer.ndim == 2):
-        return NotPlanned(name, "Its answer is not one row of logits for each image.")
+        return Reason(name, "Its answer is not one row of logits for each image.")
     if not (isinstance(expected, Tensor) and _agree(expected, answer)):
-        return NotPlanned(name, "Its forward draws at random, or does something that torch.fx does not see.")
+        return Reason(name, "Its forward draws at random, or does something that torch.fx does not see.")
     results = {node: value for node, value in interpreter.env.items() if isinstance(value, Tensor)}
     varying = _depending_on(inputs[0])
     facts = Trace(
@@ -202,6 +187,13 @@ def _checked(
         {node: value for node, value in interpreter.env.items() if not isinstance(value, Tensor)},
     )
     return _objection_to_nodes(module, facts, results) or facts
+
+
+def _images(module: nn.Module, n: int, image_shape: ImageShape) -> Tensor:
+    tensors = chain(module.parameters(), module.buffers())
+    first = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
+    images = torch.rand(n, *image_shape, generator=torch.Generator().manual_seed(0))
+    return images.to(first.device, first.dtype)
 
 
 def _agree(expected: Tensor, answer: Tensor) -> bool:
@@ -227,19 +219,17 @@ def _needed(graph: fx.Graph) -> list[fx.Node]:
     return [node for node in graph.nodes if node in needed]
 
 
-def _objection_to_nodes(
-    module: nn.Module, facts: Trace, results: Mapping[fx.Node, Tensor]
-) -> NotPlanned | None:
+def _objection_to_nodes(module: nn.Module, facts: Trace, results: Mapping[fx.Node, Tensor]) -> Reason | None:
     own = {_memory(tensor) for tensor in chain(module.parameters(), module.buffers())}
     for node in facts.module.graph.nodes:
         if node.op == "get_attr" and node in results and _memory(results[node]) not in own:
-            return NotPlanned(
+            return Reason(
                 facts.layer_of(node),
                 f"`{node.target}` is a tensor that is neither a parameter nor a buffer, "
                 "so that another call may see another one.",
             )
         if _overwrites(node, facts.module) and _is_shared(node, results):
-            return NotPlanned(facts.layer_of(node), "It overwrites a value that another layer reads.")
+            return Reason(facts.layer_of(node), "It overwrites a value that another layer reads.")
     return None
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from shiftproof.certify._operations import Pointwise, Scatter
-from shiftproof.certify._question import LINEAR, Question, Reading, Rule, not_known, unknown
-from shiftproof.certify._relabel import cut, permuted, reshaped
-from shiftproof.certify._statistics_rules import STATISTICS
-from shiftproof.certify._window_rules import WINDOWS
+from shiftproof.anatomy._operations import Pointwise, Scatter
+from shiftproof.anatomy._question import LINEAR, Question, Reading, Rule, not_known, unknown
+from shiftproof.anatomy._relabel import cut, permuted, reshaped
+from shiftproof.anatomy._statistics_rules import STATISTICS
+from shiftproof.anatomy._window_rules import WINDOWS
 
 
 def read_call(question: Question) -> Reading:

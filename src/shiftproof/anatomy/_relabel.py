@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from shiftproof.certify._operations import Grid, Pair, Slide
+from shiftproof.anatomy._operations import Grid, Pair, Slide
 
 Shape = tuple[int, ...]
 

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from shiftproof.certify._operations import (
+from shiftproof.anatomy._calls import POINTWISE_LAYERS
+from shiftproof.anatomy._operations import (
     Adaptive,
     AliasFree,
     Border,
@@ -23,9 +24,8 @@ from shiftproof.certify._operations import (
     Scatter,
     Slide,
 )
-from shiftproof.certify._question import Question, Reading, not_known, unknown
-from shiftproof.certify._torch_rules import read_call
-from shiftproof.dense import POINTWISE_LAYERS
+from shiftproof.anatomy._question import Question, Reading, not_known, unknown
+from shiftproof.anatomy._torch_rules import read_call
 from shiftproof.layers import (
     AdaptivePolyphase2d,
     AliasFreeActivation,

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from shiftproof.certify import _layer_rules
-from shiftproof.certify._operations import (
+from shiftproof.anatomy import _layer_rules
+from shiftproof.anatomy._calls import Call, call_of, layer_call
+from shiftproof.anatomy._law import Reason
+from shiftproof.anatomy._operations import (
     Choose,
     Function,
     Grid,
@@ -20,9 +22,9 @@ from shiftproof.certify._operations import (
     Take,
     Unpool,
 )
-from shiftproof.certify._question import LINEAR, Question, Reading, not_known, unknown
-from shiftproof.certify._torch_rules import read_call
-from shiftproof.dense import Call, NotPlanned, Trace, call_of, layer_call, trace
+from shiftproof.anatomy._question import LINEAR, Question, Reading, not_known, unknown
+from shiftproof.anatomy._torch_rules import read_call
+from shiftproof.anatomy._trace import Trace, trace
 from shiftproof.layers import AdaptivePolyphase2d, LearnedPolyphase2d, Polyphase2d, PolyphaseUnpool2d
 from shiftproof.zoo import ImageShape
 
@@ -61,37 +63,40 @@ class Steps:
 
     Args:
         steps: In the order in which they run.
-        shapes: Of what they give, for a batch of two.
+        trace: The graph that they were read from.
         narrows: Whether some step rounds to fewer digits than float64 has.
     """
 
     steps: tuple[Step, ...]
-    shapes: dict[fx.Node, tuple[int, ...]]
+    trace: Trace
     narrows: bool
 
 
-def read_network(module: nn.Module, image_shape: ImageShape, *, inside: str = "") -> Steps | NotPlanned:
+def read_network(
+    module: nn.Module, image_shape: ImageShape, *, inside: str = "", any_answer: bool = True
+) -> Steps | Reason:
     """Every step of a network in evaluation mode, or why it cannot be followed.
 
     Args:
         module: Images (N, C, H, W) to an answer.
         image_shape: (C, H, W).
         inside: A part of the module, whose layers are named as if it stood alone.
+        any_answer: As in `trace`.
     """
     found = trace(
         module,
         image_shape,
         leaves=_layer_rules.LEAVES,
         methods=((Polyphase2d, "choose"), (Polyphase2d, "take")),
-        any_answer=True,
+        any_answer=any_answer,
     )
     prefix = f"{inside}." if inside else ""
-    if isinstance(found, NotPlanned):
-        return NotPlanned(found.layer.removeprefix(prefix), found.reason)
+    if isinstance(found, Reason):
+        return Reason(found.layer.removeprefix(prefix), found.text)
     reader = _Reader(found, prefix)
     steps = tuple(step for node in found.nodes if (step := reader.read(node)) is not None)
     narrows = any(node.op != "placeholder" and str(node.target) in NARROWING for node in found.nodes)
-    return Steps(steps, dict(found.shapes), narrows)
+    return Steps(steps, found, narrows)
 
 
 class _Reader:

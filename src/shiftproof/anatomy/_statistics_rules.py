@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from shiftproof.certify._operations import Grid, Normalise, Pointwise, Reduce
-from shiftproof.certify._question import LINEAR, Question, Reading, Rule, not_known, unknown
+from shiftproof.anatomy._operations import Grid, Normalise, Pointwise, Reduce
+from shiftproof.anatomy._question import LINEAR, Question, Reading, Rule, not_known, unknown
 
 
 def _batch_norm(question: Question) -> Reading:
