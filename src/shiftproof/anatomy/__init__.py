@@ -31,6 +31,7 @@ from shiftproof.anatomy._operations import Pointwise as Pointwise
 from shiftproof.anatomy._operations import Reduce as Reduce
 from shiftproof.anatomy._operations import Scatter as Scatter
 from shiftproof.anatomy._operations import Slide as Slide
+from shiftproof.anatomy._operations import Spectrum as Spectrum
 from shiftproof.anatomy._operations import Take as Take
 from shiftproof.anatomy._operations import Unknown as Unknown
 from shiftproof.anatomy._operations import Unpool as Unpool

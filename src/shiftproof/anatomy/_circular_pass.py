@@ -30,6 +30,7 @@ from shiftproof.anatomy._operations import (
     Reduce,
     Scatter,
     Slide,
+    Spectrum,
     Take,
     Unknown,
     Unpool,
@@ -234,7 +235,12 @@ class Walk:
         turns = [Turn(1, 1, Fraction(0)) if operation.axes[axis] else fact.turns[axis] for axis in AXES]
         return self._settled(turns, fact.choice)
 
-    def _normalise(self, operation: Normalise, fact: Rolls) -> Fact:
+    def _spectrum(self, operation: Spectrum, fact: Rolls) -> Fact:
+        self._normalise(operation, fact)
+        turns = [Turn(1, 1, Fraction(0)) if operation.axes[axis] else fact.turns[axis] for axis in AXES]
+        return self._settled(turns, fact.choice)
+
+    def _normalise(self, operation: Normalise | Spectrum, fact: Rolls) -> Fact:
         if not fact.is_whole:
             raise Lost(
                 "Its maps move by fractions of a position; statistics are only followed for whole ones.",
@@ -390,4 +396,5 @@ _RULES: dict[type[Operation], Callable[[Walk, Any, Rolls], Fact]] = {
     Reduce: Walk._reduce,
     Scatter: Walk._scatter,
     Slide: Walk._slide,
+    Spectrum: Walk._spectrum,
 }

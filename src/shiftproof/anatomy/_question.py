@@ -40,7 +40,7 @@ class Question:
     def dims(self) -> list[int]:
         """The axes that `dim` names, counted from 0; all where there is none."""
         dim = self.arguments.get("dim")
-        if dim is None or dim == []:
+        if dim is None or isinstance(dim, bool) or dim in ([], ()):
             return list(range(len(self.before)))
         listed = list(dim) if isinstance(dim, list | tuple) else [dim]
         return [axis % len(self.before) for axis in listed]

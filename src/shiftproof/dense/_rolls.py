@@ -196,6 +196,8 @@ def plan_rolls(module: nn.Module, image_shape: ImageShape) -> RollPlan | NotPlan
     useful = [plan for plan in plans if plan.body_multiply_adds or not plan.head_layers]
     if not useful:
         return NotPlanned.because(found[-1].limits[0])
+    if steps.trace.mixed is not None:
+        return NotPlanned.because(steps.trace.mixed)
     height, width = image_shape[1:]
     return min(useful, key=lambda plan: plan._work(math.prod(plan.total_stride), height * width))
 

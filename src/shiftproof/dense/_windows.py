@@ -121,6 +121,8 @@ def plan_windows(module: nn.Module, image_shape: ImageShape) -> WindowPlan | Not
         objection = _objection(step)
         if objection:
             return NotPlanned(step.layer, objection)
+    if traced.mixed is not None:
+        return NotPlanned.because(traced.mixed)
     with torch.no_grad():
         program = compile_program(steps)
     strides = [step.value.stride for step in steps if isinstance(step.value, Maps)]
