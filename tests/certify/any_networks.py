@@ -232,7 +232,7 @@ def convolution(rng: random.Random, shape: Shape) -> Drawn:
     channels, filters = shape[1], rng.choice([2, 3, 4])
     kernels: list[Any] = [1, 2, 3, (3, 1), (1, 3)]
     kernel, stride = rng.choice(kernels), rng.choice([1, 1, 1, 2])
-    padding = rng.choice([0, 1, "same"]) if stride == 1 else rng.choice([0, 1])
+    padding = rng.choice([0, 1, "same"]) if stride == 1 and kernel != 2 else rng.choice([0, 1])
     mode = rng.choice(["circular"] * 4 + ["zeros", "reflect", "replicate"])
     arguments: dict[str, Any] = {"padding": padding, "padding_mode": mode}
     kind = rng.randrange(10)

@@ -94,7 +94,8 @@ def trace(
             graph_module = fx.GraphModule(module, graph, name)
     except BaseException as error:  # Anything can happen in the forward of others.
         return Reason(
-            path_in_model(tracer.innermost) or name, f"torch.fx cannot follow its forward ({of_others(error)})."
+            path_in_model(tracer.innermost) or name,
+            f"torch.fx cannot follow its forward ({of_others(error)}).",
         )
     finally:
         for added in set(vars(module)) - own:  # Constants that the tracer has put there.
@@ -248,7 +249,8 @@ def _mixes_images(module: nn.Module, images: Tensor, expected: Tensor) -> bool:
     try:
         with torch.no_grad():
             alone = [module(image[None].clone()) for image in images]
-    except Exception:  # Made for a number of images, it mixes them by its shapes.
+    except BaseException as error:  # Made for a number of images, it mixes them by its shapes.
+        of_others(error)
         return True
     return not all(
         isinstance(one, Tensor) and _agree(row[None], one) for one, row in zip(alone, expected, strict=True)
