@@ -183,3 +183,23 @@ def test_answers_are_computed_in_full_precision() -> None:
         model(torch.rand(2, 1, 4, 4))
     assert seen == {("ieee", "ieee")}
     assert before == (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
+
+
+def test_the_pipeline_is_in_the_mode_of_its_model() -> None:
+    """It was in training mode whatever the model was in, so that nobody believed what it would answer."""
+    model = nn.Sequential(nn.Flatten(), nn.Dropout()).eval()
+    pipeline = Classifier("it", model, Preprocess(mean=(0.5,)), logits=0).pipeline
+    assert pipeline is not None
+    assert not any(layer.training for layer in pipeline.modules())
+    model.train()
+    assert [layer for layer in pipeline.modules() if layer.training] == list(model.modules())
+
+
+def test_the_pipeline_picks_the_logits() -> None:
+    class Parts(nn.Module):
+        def forward(self, images: Tensor) -> dict[str, Tensor]:
+            return {"features": images, "logits": images.mean((2, 3))}
+
+    picked = Classifier("it", Parts(), logits="logits").pipeline
+    assert picked is not None
+    assert torch.equal(picked(IMAGES), IMAGES.mean((2, 3)))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from shiftproof._device import full_precision
 from shiftproof._digest import Json, digest_of_bytes
 from shiftproof.adapters._failures import explained, is_out_of_memory
+from shiftproof.adapters._pipeline import Pipeline
 from shiftproof.adapters._preprocess import Framing, Preprocess
 from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import Network
@@ -96,10 +97,16 @@ class Classifier:
 
     @cached_property
     def pipeline(self) -> nn.Module | None:
-        """Preprocessing and model as one module, if the model is one that answers with logits alone."""
-        if not isinstance(self.model, nn.Module) or self.logits is not None:
+        """Preprocessing, model and choice of the logits as one module; None if the model is none.
+
+        It is the model itself where there is nothing else.
+        """
+        model = getattr(self.model, "_orig_mod", self.model)  # What torch.compile was given.
+        if not isinstance(model, nn.Module):
             return None
-        return self.model if self.preprocess.is_identity else nn.Sequential(self.preprocess, self.model)
+        if self.preprocess.is_identity and self.logits is None:
+            return model
+        return Pipeline(self.preprocess, model, self.logits)
 
     def to(self, device: torch.device) -> Classifier:
         """The same on a device; a model that is no module stays where it is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -20,26 +20,29 @@ from shiftproof.adapters import (
     load_classifier,
     of_others,
 )
+from shiftproof.anatomy import (
+    Adaptive,
+    Choose,
+    CircularFinding,
+    Grid,
+    Pair,
+    Reason,
+    Rolls,
+    Steps,
+    find_circular,
+    read_network,
+)
 from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
-from shiftproof.certify._circular import CircularFinding, find_circular
-from shiftproof.certify._circular_facts import Rolls
 from shiftproof.certify._interior import InteriorPass, Local, find_interior, where_it_begins
-from shiftproof.certify._law import Reason
 from shiftproof.certify._moves import boxes, random_images, rolls
 from shiftproof.certify._numeric import Check, Precisions, check
-from shiftproof.certify._operations import Adaptive, Choose, Grid, Pair
-from shiftproof.certify._reading import Steps, read_network
 from shiftproof.certify._stages import stages_of
-from shiftproof.dense import NotPlanned
 from shiftproof.errors import ModelError, OptionError, ShapeError
 from shiftproof.zoo import ImageShape
 
 N_IMAGES = 4
 # As many moves as make so many pixels, by default: all of 4 images of 28 × 28 px, 12 of 224 × 224.
 BUDGET_PX = 2_500_000
-
-# Name of the model beside its preprocessing.
-MODEL = "model"
 
 REAL_ARITHMETIC = '"Proved" is meant in real arithmetic: computed answers differ by rounding.'
 ADAPTIVE = (
@@ -98,17 +101,20 @@ def certify(
         raise ShapeError(f"images of shape (n, {', '.join(map(str, shape))})", tuple(images.shape))
     module = _own_copy(_pipeline(classifier))
     with evaluating(module):
-        steps = read_network(module, shape, inside=MODEL if isinstance(module, _Pipeline) else "")
-        if isinstance(steps, NotPlanned):
+        steps = read_network(module, shape)
+        if isinstance(steps, Reason):
             found = _not_followed(classifier, shape, steps)
         else:
-            found = _proved(classifier, shape, steps)
+            found = _proved(classifier, module, shape, steps)
+            claims = found.circular.proved or found.interior.answer is not None
+            if claims and steps.trace.mixed is not None:
+                found = _not_followed(classifier, shape, steps.trace.mixed)
         if not numeric:
             return found
         shown = _images(shape, images, n_images, seed)
         narrows = isinstance(steps, Steps) and steps.narrows
         budget = n_moves or max(1, BUDGET_PX // (len(shown) * shape[1] * shape[2]))
-        grid = None if isinstance(steps, NotPlanned) else steps.steps[-1].grid
+        grid = None if isinstance(steps, Reason) else steps.steps[-1].grid
         try:
             networks = Precisions.of(module, shown, narrows=narrows)
             checks = _checks(found, networks, shown, grid, budget, seed)
@@ -141,36 +147,15 @@ def _check_options(n_images: int, n_moves: int | None) -> None:
 
 
 def _pipeline(classifier: Classifier) -> nn.Module:
-    """Preprocessing, model and choice of the logits as one module."""
-    model = getattr(classifier.model, "_orig_mod", classifier.model)  # What torch.compile was given.
-    if not isinstance(model, nn.Module):
+    """The classifier as one module."""
+    if classifier.pipeline is None:
         raise ModelError(
             f"a network of layers in {classifier.name}",
-            type(model).__name__,
+            type(classifier.model).__name__,
             cause="What a function or an exported graph does is not known layer by layer.",
             fix="Certify the PyTorch module that it was made from.",
         )
-    if classifier.preprocess.is_identity and classifier.logits is None:
-        return model
-    layers = OrderedDict([("preprocess", classifier.preprocess), (MODEL, model)])
-    if classifier.logits is not None:
-        layers["logits"] = _Picked(classifier.logits)
-    return _Pipeline(layers)
-
-
-class _Pipeline(nn.Sequential):
-    """Preprocessing, `MODEL`, and what picks the logits."""
-
-
-class _Picked(nn.Module):
-    """One part of an answer that has several."""
-
-    def __init__(self, part: int | str) -> None:
-        super().__init__()
-        self.part = part
-
-    def forward(self, answer: dict[int | str, Tensor]) -> Tensor:
-        return answer[self.part]
+    return classifier.pipeline
 
 
 def _own_copy(module: nn.Module) -> nn.Module:
@@ -191,8 +176,8 @@ def _images(shape: ImageShape, images: Tensor | None, n_images: int, seed: int) 
     return torch.cat([random, given])
 
 
-def _not_followed(classifier: Classifier, shape: ImageShape, refusal: NotPlanned) -> Certificate:
-    size_px, reason = shape[1:], Reason(refusal.layer, refusal.reason)
+def _not_followed(classifier: Classifier, shape: ImageShape, reason: Reason) -> Certificate:
+    size_px = shape[1:]
     return Certificate(
         describe(classifier),
         shape,
@@ -206,10 +191,11 @@ def _not_followed(classifier: Classifier, shape: ImageShape, refusal: NotPlanned
     )
 
 
-def _proved(classifier: Classifier, shape: ImageShape, steps: Steps) -> Certificate:
+def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps: Steps) -> Certificate:
     size_px = shape[1:]
     rolled, moved = find_circular(steps, size_px), find_interior(steps, size_px)
-    circular, interior = _circular(rolled, steps, size_px), _interior(moved, steps)
+    circular = _circular(rolled, steps, size_px)
+    interior = _interior(moved, lambda px: read_network(module, (shape[0], *px)))
     adaptive = any(isinstance(o, Adaptive | Choose) for step in steps.steps for o in step.operations)
     return Certificate(
         describe(classifier),
@@ -242,11 +228,11 @@ def _circular(finding: CircularFinding, steps: Steps, size_px: Pair) -> Circular
     return CircularLaw(size_px, finding.last.step_px, rolls_by, grid.axes, limits, None)
 
 
-def _interior(found: InteriorPass, steps: Steps) -> InteriorLaw:
+def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason]) -> InteriorLaw:
     answer: Literal["invariant", "equivariant"] | None = None
     if found.lost is None:
         answer = "equivariant" if isinstance(found.answer, Local) else "invariant"
-    larger = where_it_begins(steps, found) if found.is_empty and answer is not None else None
+    larger = where_it_begins(read, found) if found.is_empty and answer is not None else None
     final = (larger or found).final
     return InteriorLaw(
         found.image_px,
