@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from shiftproof.data._decode import MAX_PIXELS, UnusableImage, decode
+from shiftproof.data._decode import MAX_PIXELS, decode
 from shiftproof.data._frame import Frame
 from shiftproof.data._images import Skipped
+from shiftproof.data._samples import UnusableImage
 from shiftproof.data._side_by_side import side_by_side
 from shiftproof.errors import DataError
 
