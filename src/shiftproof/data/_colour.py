@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from functools import lru_cache, partial
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, cast
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -76,7 +76,8 @@ def _by_transform(
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
         flags | ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
-    return partial(ImageCms.applyTransform, transform=transform)
+    # Only a conversion in place gives nothing back.
+    return lambda image: cast("Image.Image", ImageCms.applyTransform(image, transform))
 
 
 def _by_table(source: ImageCms.ImageCmsProfile) -> Callable[[Image.Image], Image.Image]:

@@ -35,6 +35,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+TURNED = "turned upright (EXIF)"
+
 # Pillow keeps the upper byte of a sample of 16-bit colour. Unpacked by these rules the same data give
 # the lower byte; for grey with alpha, both bytes of both samples as if they were four channels.
 LOWER_BYTE = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
@@ -155,7 +157,7 @@ def _finished_by(opened: Image.Image, shallow: Image.Image, changes: tuple[str, 
     opened.load()
     # Some formats tell it only behind the samples; and Pillow turns a TIFF by itself as it loads it.
     left = opened.getexif().get(ExifTag.Orientation, 1)
-    turned = ("turned upright (EXIF)",) if said in TURNS and left not in TURNS else ()
+    turned = (TURNED,) if said in TURNS and left not in TURNS else ()
     return _finished(shallow, (*changes, *turned), opened.info.get("icc_profile"), left)
 
 
@@ -163,11 +165,11 @@ def _finished(
     image: Image.Image, changes: tuple[str, ...], profile: bytes | None, orientation: int
 ) -> Decoded:
     upright, done = plain(image, profile)
-    turned = ()
+    changes += done
     if orientation in TURNS:
-        turned = ("turned upright (EXIF)",)
+        changes += (TURNED,)
         upright = upright.transpose(TURNS[orientation])
-    return Decoded(upright, (*changes, *done, *turned))
+    return Decoded(upright, changes)
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -214,7 +216,7 @@ def _to_eight_bits(
 
 
 def _joined(upper: Bytes, lower: Bytes) -> npt.NDArray[np.uint16]:
-    return (upper.astype(np.uint16) << 8) | lower
+    return np.left_shift(upper, 8, dtype=np.uint16) | lower
 
 
 def _unpacked(content: bytes, rule: str) -> Bytes:
