@@ -341,10 +341,10 @@ def test_names_of_classes_through_what_wraps_a_dataset() -> None:
     # As torchvision's ImageNet has them: several names that mean the same.
     inner.classes = [("tench", "Tinca tinca"), ("goldfish",), ("shark",)]  # type: ignore[attr-defined]
     assert load(inner, None).class_names == ("tench", "goldfish", "shark")
+    assert load(Subset(inner, [2, 5]), None, limit=1).name == "Subset of Answers"
     inner.classes = ["ant", "bee"]  # type: ignore[attr-defined]
     with pytest.raises(DataError, match="labels of 'Answers' from 0 to 1, or −1 for unknown, got 2"):
         load(inner, None)
-    assert load(Subset(inner, [2, 5]), None, limit=1).name == "Subset of Answers"
 
 
 def test_mappings_have_keys() -> None:
@@ -427,11 +427,11 @@ class iter_each_time:  # noqa: N801  # reads as a function
 
 
 def test_a_stream_of_images_of_pillow_is_framed(photographs: Images) -> None:
-    images = load(Stream(lambda: iter([Image.open(path) for path in PATHS])))
+    images = load(Stream(lambda: (Image.open(path) for path in PATHS)))
     assert np.array_equal(pixels(images), pixels(photographs))
     assert images.conversions == photographs.conversions
     with pytest.raises(DataError, match=r"one shape, \(3, 512, 512\) as the first, got \(1, 512, 512\)"):
-        load(Stream(lambda: iter([Image.open(path) for path in PATHS])), None)
+        load(Stream(lambda: (Image.open(path) for path in PATHS)), None)
 
 
 def test_a_part_of_a_loader_is_drawn_like_a_part_of_its_dataset() -> None:

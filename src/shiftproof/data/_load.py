@@ -96,6 +96,8 @@ def load_images(
         images: Images = Passes(opened.collection, kind, reading, wanted.frame).load(limit, seed)
     elif isinstance(opened, Listing | Items):
         images = _checked(opened, reading, wanted, limit, seed, max_bad)
+    elif not len(opened):
+        raise DataError("at least one image", "none")
     else:
         images = opened.take(_draw(len(opened), limit, seed)) if limit and limit < len(opened) else opened
         if isinstance(images, LabelledImages) and isinstance(source, str | Path):
