@@ -60,7 +60,7 @@ def test_every_way_to_pass_the_same_images_is_one_response(digit_tensors: tuple[
         (images, labels),
         DataLoader(dataset, batch_size=16),
         dataset,
-        [(image, int(label)) for image, label in dataset],
+        [(image, int(label)) for image, label in zip(images, labels, strict=True)],
         (np.rint(images.permute(0, 2, 3, 1).numpy() * 255).astype(np.uint8), labels.numpy()),
         ([Image.fromarray(np.rint(image[0].numpy() * 255).astype(np.uint8)) for image in images], labels),
     ]
@@ -121,7 +121,7 @@ def test_a_loader_that_shuffles_is_refused(digit_tensors: tuple[Tensor, Tensor])
     loader = DataLoader(TensorDataset(*digit_tensors), batch_size=16, shuffle=True)
     for ask in (audit, explain, check_shift_invariant):
         with pytest.raises(DataError, match=r"two passes through DataLoader of TensorDataset.*It shuffles"):
-            ask(build_network("cnn1").eval(), loader)  # type: ignore[operator]
+            ask(build_network("cnn1").eval(), loader)
 
 
 def test_the_fixture_takes_a_loader(digit_tensors: tuple[Tensor, Tensor]) -> None:

@@ -193,7 +193,7 @@ def test_arrays_that_need_a_word() -> None:
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, bool])
 def test_labels_as_an_array(shape: tuple[int, ...], kind: type) -> None:
     """(N, 1) is what Keras' own datasets come with."""
-    labels = (np.array(LABELS) % 2).astype(kind).reshape(shape)
+    labels: np.ndarray = (np.array(LABELS) % 2).astype(kind).reshape(shape)
     assert load((BYTES, labels), None).labels.tolist() == [label % 2 for label in LABELS]
 
 
@@ -331,12 +331,8 @@ def test_torchvision_transforms_are_left_as_they_are(tmp_path: Path) -> None:
 def test_names_of_classes_through_what_wraps_a_dataset() -> None:
     inner = Answers(10, lambda row: (BYTES[row], LABELS[row]))
     inner.classes = ["ant", "bee", "cat"]  # type: ignore[attr-defined]
-    for wrapped in (
-        inner,
-        Subset(inner, [2, 5]),
-        ConcatDataset([inner, inner]),
-        DataLoader(Subset(inner, [2])),
-    ):
+    several: list[Any] = [inner, Subset(inner, [2, 5]), ConcatDataset([inner, inner])]
+    for wrapped in [*several, DataLoader(Subset(inner, [2]))]:
         assert load(wrapped, None).class_names == ("ant", "bee", "cat")
     # As torchvision's ImageNet has them: several names that mean the same.
     inner.classes = [("tench", "Tinca tinca"), ("goldfish",), ("shark",)]  # type: ignore[attr-defined]

@@ -93,9 +93,10 @@ def test_a_profile_that_is_srgb_changes_nothing(name: str) -> None:
 def test_oracle_light_itself_becomes_srgb_in_every_format(kind: str) -> None:
     levels = np.linspace(0, 255, 64).astype(np.uint8)
     pixels = np.stack([levels, levels[::-1], np.full(64, 90, np.uint8)], axis=1)[None].repeat(16, axis=0)
-    options: dict[str, object] = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(
-        kind, {}
-    )
+    lossless: dict[str, dict[str, object]] = {
+        "WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0},
+    }  # fmt: skip
+    options = lossless.get(kind, {})
     decoded = decode(saved(Image.fromarray(pixels), kind, icc_profile=linear_profile(b"RGB "), **options))
     difference = np.abs(np.asarray(decoded.image) - encoded_srgb(pixels / 255))
     assert decoded.changes == (CONVERTED,)

@@ -32,15 +32,15 @@ def noise(kind: str, *shape: int) -> np.ndarray:
     generator, dtype = np.random.default_rng(0), np.dtype(kind)
     if dtype.kind == "f":
         return generator.normal(0, 500, shape).astype(dtype)
-    return generator.integers(
-        *np.iinfo(dtype).min + np.array([0, 2 ** (8 * dtype.itemsize) - 1]), shape, dtype
-    )
+    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    return np.frombuffer(generator.bytes(n_bytes), dtype).reshape(shape).copy()
 
 
 def windowed(samples: np.ndarray, low: float, high: float) -> np.ndarray:
     """The definition, in long doubles."""
     share = (samples.astype(np.longdouble) - low) / (high - low)
-    return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
+    scaled: np.ndarray = np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
+    return scaled
 
 
 def wide(kind: str) -> tuple[float, float]:
@@ -92,7 +92,7 @@ def test_oracle_opencv_and_its_libtiff(
     assert back is not None
     assert np.array_equal(back, samples)
     with tifffile.TiffFile(io.BytesIO(content.tobytes())) as file:
-        page = file.pages[0]
+        page = file.pages.first
         assert (int(page.compression), int(page.predictor)) == (compression, predictor)
     expected = windowed(samples if n_channels == 1 else samples[..., ::-1], *wide(kind))
     assert np.array_equal(np.asarray(decode(content.tobytes(), wide(kind)).image), expected)
