@@ -81,7 +81,7 @@ def eight_bits(samples: Samples, window: Window | None) -> tuple[Bytes, tuple[st
         sort = {"u": "unsigned", "i": "signed", "f": "floating-point"}[kind]
         raise UnusableImage(
             f"{sort} {8 * samples.itemsize}-bit samples, from {low:g} to {high:g}: which of them are black "
-            "and white is said by --window LOW,HIGH"
+            "and white is said by --window LOW,HIGH, `Reading(window=(low, high))` in Python"
         )
     return _scaled(samples, 0.0, 1.0), (ROUNDED,)
 
