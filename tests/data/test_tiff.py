@@ -1,8 +1,10 @@
-"""TIFF files: every kind of sample, compression and layout, against decoders that share no code with ours."""
+"""TIFF files: of every kind of sample, compression and layout, what tifffile and OpenCV wrote is read."""
 
 from __future__ import annotations
 
 import io
+import sys
+import tracemalloc
 from itertools import product
 from typing import Any
 
@@ -16,6 +18,8 @@ from PIL import Image
 
 from shiftproof.data._decode import MAX_PIXELS, decode
 from shiftproof.data._samples import UnusableImage, eight_bits
+from shiftproof.data._tiff import MAX_PARTS
+from shiftproof.errors import MissingDependencyError
 
 WINDOW = (-300.0, 700.0)
 BANDS = {"photometric": "minisblack", "planarconfig": "contig"}
@@ -55,11 +59,13 @@ def wide(kind: str) -> tuple[float, float]:
 @pytest.mark.parametrize("kind", ["i1", "u2", "i2", "u4", "i4", "u8", "f2", "f4", "f8"])
 def test_oracle_every_type_and_layout_as_tifffile_wrote_it(kind: str) -> None:
     """Types × channels × byte orders × compression, predictor × planes × strips and tiles."""
-    layouts = product("<>", [(None, None), ("zlib", None), ("zlib", True)], [None, (16, 32)], [1, 3, 4])
+    packings = [(None, None), ("lzw", None), ("zlib", True)]
     n_tried = 0
-    for order, (compression, differences), tile, n_channels in layouts:
-        # tifffile alone writes no differences of these.
-        predictor = None if kind[0] == "f" or kind == "u8" else differences
+    for order, (compression, differences), tile, n_channels in product(
+        "<>", packings, [None, (16, 32)], [1, 3, 4]
+    ):
+        # tifffile writes no differences of these.
+        predictor = None if kind == "u8" else differences
         for planar in ["contig", "separate"] if n_channels > 1 else [None]:
             samples = noise(kind, 37, 41, *([n_channels] if n_channels > 1 else []))
             stored = np.moveaxis(samples, 2, 0) if planar == "separate" else samples
@@ -96,6 +102,16 @@ def test_oracle_opencv_and_its_libtiff(
         assert (int(page.compression), int(page.predictor)) == (compression, predictor)
     expected = windowed(samples if n_channels == 1 else samples[..., ::-1], *wide(kind))
     assert np.array_equal(np.asarray(decode(content.tobytes(), wide(kind)).image), expected)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "lzma", "zstd"])
+@pytest.mark.parametrize("differences", [False, True])
+def test_every_compression(compression: str, differences: bool) -> None:
+    for kind in ("u2", "i4", "f4"):
+        samples = noise(kind, 37, 41)
+        content = written(samples, compression=compression, predictor=differences, rowsperstrip=5)
+        expected = windowed(samples, *wide(kind))
+        assert np.array_equal(np.asarray(decode(content, wide(kind)).image), expected)
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd"])
@@ -235,6 +251,12 @@ def test_big_tiff_and_imagej() -> None:
             written(noise("u2", 6, 6)).replace(b"\x03\1\3\0\1\0\0\0\1\0", b"\x03\1\3\0\1\0\0\0\7\0"),
             "compression JPEG",
         ),
+        (written(np.zeros((6, 6), np.complex64)), "samples of 64 bits, format 6"),
+        (written(noise("u2", 6, 6), tile=(16, 16), compression="jpeg2000"), "compression .*JPEG.?2000"),
+        (
+            written(noise("u2", 3, 16, 16), volumetric=True, tile=(16, 16, 16), photometric="minisblack"),
+            "first page has 3 layers",
+        ),
         (b"II*\0\xff\xff\xff\xff", "damaged|not a PNG"),
         (b"MM\0*", "damaged|not a PNG"),
         (written(np.zeros((5001, 5001), np.uint16), compression="zlib"), "5,001 × 5,001 px, over the limit"),
@@ -243,6 +265,79 @@ def test_big_tiff_and_imagej() -> None:
 def test_what_is_not_read_says_why(content: bytes, reason: str) -> None:
     with pytest.raises(UnusableImage, match=reason):
         decode(content, (0, 1))
+
+
+def decoded_or_reason(content: bytes) -> tuple[int, int] | str:
+    try:
+        return decode(content).image.size
+    except UnusableImage as error:
+        return str(error).partition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("packing", "expected"),
+    [
+        ("zlib", "damaged"),
+        ("lzma", (16, 16)),
+        ("zstd", "damaged"),
+        ("lzw", (16, 16)),
+        ("packbits", "damaged"),
+    ],
+)
+def test_a_strip_gives_no_more_than_its_samples(packing: str, expected: object) -> None:
+    """It holds thousands of times more: the memory stays that of the file and the image."""
+    large = written(np.zeros((4000, 4000), np.uint16), compression=packing, rowsperstrip=4000)
+    assert len(large) < 1_000_000
+    changed = bytearray(large)
+    with tifffile.TiffFile(io.BytesIO(large)) as file:
+        for tag in (file.pages.first.tags[name] for name in ("ImageLength", "RowsPerStrip", "ImageWidth")):
+            changed[tag.valueoffset : tag.valueoffset + 2] = (16).to_bytes(2, "little")
+    tracemalloc.start()
+    try:
+        assert decoded_or_reason(bytes(changed)) == expected
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < len(large) * 4 + 1_000_000
+
+
+def test_more_strips_than_pixels_need_and_strips_longer_than_the_file() -> None:
+    content = written(noise("u2", MAX_PARTS + 1, 1), rowsperstrip=1)
+    with pytest.raises(UnusableImage, match=r"100,001 strips or tiles, more than 100,000"):
+        decode(content)
+    again = bytearray(written(noise("u2", 64, 64), rowsperstrip=8, compression="zlib"))
+    with tifffile.TiffFile(io.BytesIO(again)) as file:
+        page = file.pages.first
+        for tag in (page.tags["StripOffsets"], page.tags["StripByteCounts"]):
+            value = 8 if tag.name == "StripOffsets" else len(again) - 8
+            n_bytes = tag.valuebytecount // tag.count
+            again[tag.valueoffset : tag.valueoffset + n_bytes * tag.count] = (
+                value.to_bytes(n_bytes, "little") * tag.count
+            )
+    with pytest.raises(UnusableImage, match="longer than the file"):
+        decode(bytes(again))
+
+
+@pytest.mark.parametrize(
+    ("package", "compression", "said"),
+    [
+        (
+            "tifffile",
+            None,
+            r"'tifffile' .* A TIFF with samples of 16 bits needs it\. Run: .*shiftproof\[tiff\]",
+        ),
+        ("imagecodecs", "lzw", r"'imagecodecs' .* A TIFF of 16-bit samples under LZW needs it"),
+    ],
+)
+def test_what_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, package: str, compression: str | None, said: str
+) -> None:
+    content = written(noise("u2", 6, 6), compression=compression)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=said):
+        decode(content)
+    # Plain bytes need neither.
+    assert decode(written(noise("u1", 6, 6))).image.size == (6, 6)
 
 
 @settings(max_examples=150)

@@ -19,7 +19,8 @@ from PIL.ImageFile import ImageFile
 
 from shiftproof.data._colour import to_srgb
 from shiftproof.data._samples import Bytes, UnusableImage, Window, divided_by_257, eight_bits
-from shiftproof.data._tiff import is_deep_tiff, read_deep_tiff, unread_tiff
+from shiftproof.data._tiff import read_deep_tiff, tiff_kind
+from shiftproof.errors import ShiftproofError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 25_000_000
@@ -62,6 +63,7 @@ def decode(content: bytes, window: Window | None = None) -> Decoded:
 
     Raises:
         UnusableImage: Another format, damaged, more than `MAX_PIXELS`, or a window that is needed.
+        MissingDependencyError: A TIFF of more than 8 bits per sample, and what reads it is not installed.
 
     Example:
         >>> decode(b"Not an image.")
@@ -69,9 +71,11 @@ def decode(content: bytes, window: Window | None = None) -> Decoded:
             ...
         shiftproof.data._samples.UnusableImage: not a PNG, JPEG, WEBP, BMP or TIFF image
     """
-    with _explained(unread_tiff(content) or f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image"):
-        if is_deep_tiff(content):
-            deep = read_deep_tiff(content, window, max_pixels=MAX_PIXELS)
+    tiff = tiff_kind(content)
+    names = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    with _explained(f"{tiff}, which is not read" if tiff else f"not a {names} image"):
+        if tiff and tiff.is_deep:
+            deep = read_deep_tiff(content, tiff, window, max_pixels=MAX_PIXELS)
             return _finished(deep.image, deep.changes, deep.profile, deep.orientation)
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_size(image.size)
@@ -140,7 +144,7 @@ def _explained(unidentified: str) -> Iterator[None]:
     """Whatever Pillow raises, as a reason in a few words."""
     try:
         yield
-    except UnusableImage:
+    except (UnusableImage, ShiftproofError):
         raise
     except UnidentifiedImageError as error:
         raise UnusableImage(unidentified) from error
