@@ -16,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch._utils import ExceptionWrapper
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from shiftproof.data import Images, LabelledImages, Reading, load_images
@@ -456,6 +457,15 @@ def raising() -> Iterator[Any]:
     raise RuntimeError("a worker is gone")
 
 
+def of_a_worker() -> Iterator[Any]:
+    """What a loader with `num_workers` raises in place of the error of one of them."""
+    try:
+        raise ValueError("row 7 is missing")
+    except ValueError:
+        ExceptionWrapper(where="in DataLoader worker process 0").reraise()
+    yield
+
+
 def each_pass(answer: Callable[[int], Any]) -> Stream:
     """A stream of one batch, which depends on how often it was gone through before."""
     passes = itertools.count()
@@ -472,6 +482,7 @@ def each_pass(answer: Callable[[int], Any]) -> Stream:
         (each_pass(lambda n: BYTES[: 5 + n]), r"another image at Stream\[5\]\. Its images are drawn"),
         (iter([BYTES[0], BYTES[1]]), r"no more images at .*\[0\]\. It can be gone through once only"),
         (Stream(raising), "to be able to go through Stream, got RuntimeError: a worker is gone"),
+        (Stream(of_a_worker), r"through Stream, got ValueError: row 7 is missing\.$"),
         (Stream(lambda: iter([])), "at least one image, got none in Stream"),
         (Stream(lambda: iter([(BYTES, LABELS[:3])])), r"each of the 10 images of Stream\[0\], got 3 labels"),
         (Stream(lambda: iter([(BYTES, ONE_HOT)])), "one-hot"),

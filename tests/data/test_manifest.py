@@ -59,6 +59,10 @@ def test_a_row_may_come_twice(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
+        (
+            "path,label,label\na.png,1,2\n",
+            "the column `label`, once, in .* of 'list.csv', got 'path', 'label'",
+        ),
         ("", "the column `path`, once, in .* of 'list.csv', got an empty file"),
         ("file,label\na.png,0\n", "the column `path`.* got 'file', 'label'.*--path-column NAME"),
         ("path,path\na.png,a.png\n", "the column `path`"),

@@ -6,11 +6,13 @@ import io
 import sys
 import tracemalloc
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import skimage.data
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -221,6 +223,17 @@ def test_oracle_orientation_is_that_of_opencv(orientation: int, kind: str) -> No
     assert decoded.changes[-1:] == (
         () if orientation == 1 and kind == "u1" else ("16 bits to 8",) if orientation == 1 else turned
     )
+
+
+def test_scikit_images_file_of_three_planes_by_hand() -> None:
+    """A real one that Pillow does not open, and OpenCV opens wrongly: fractions of 64 bits, plane by plane."""
+    content = (Path(skimage.data.__file__).parent / "multipage_rgb.tif").read_bytes()
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        starts = file.pages.first.dataoffsets
+    planes = [np.frombuffer(content, "<f8", 100, start).reshape(10, 10) for start in starts]
+    decoded = decode(content)
+    assert np.array_equal(np.asarray(decoded.image), np.rint(np.stack(planes, axis=2) * 255))
+    assert decoded.changes == ("first of several frames", "rounded to 256 levels")
 
 
 def test_first_of_several_pages() -> None:

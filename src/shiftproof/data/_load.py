@@ -236,7 +236,8 @@ def _common_shape(checked: Sequence[Checked]) -> tuple[int, int, int]:
         raise DataError(
             "images of one size, as no size is given",
             f"{len(sizes)} sizes: {shown}{', …' if len(sizes) > N_SHOWN else ''} px",
-            fix="Say which size the model takes: --size.",
+            fix="Say which size the model takes: --size, `Classifier(…, framing=Framing((C, H, W)))` in "
+            "Python.",
         )
     return max(one.n_channels for one in checked), *checked[0].size_px
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from shiftproof._inputs import Most, read_file
 from shiftproof.data._check import Entry
 from shiftproof.data._labels import number_labels
 from shiftproof.data._listing import Listing, as_text
@@ -91,7 +92,7 @@ class _Places:
 
 def _text(file: Path) -> str:
     try:
-        content = file.read_bytes()
+        content = read_file(file, Most.TABLE)
     except OSError as error:
         raise DataError(f"to be able to read {file.name!r}", error.strerror or error) from error
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -143,9 +144,11 @@ def _delimiter(text: str, reading: Reading) -> str:
 def _columns(header: Sequence[str], reading: Reading, source: str) -> _Columns:
     path = _place(header, reading.path_column, PATH_COLUMNS)
     label = _place(header, reading.label_column, LABEL_COLUMNS)
+    # A column that stands there twice is no table without labels.
+    said = reading.label_column or any(name.lower() in LABEL_COLUMNS for name in header)
     wanted = [
         *([f"`{reading.path_column or PATH_COLUMNS[0]}`"] if path is None else []),
-        *([f"`{reading.label_column}`"] if label is None and reading.label_column else []),
+        *([f"`{reading.label_column or LABEL_COLUMNS[0]}`"] if label is None and said else []),
     ]
     if wanted:
         raise DataError(

@@ -34,6 +34,8 @@ MAX_BYTES = 4 * 1024**3
 # What has no end is noticed; ImageNet has 1.3 million.
 MAX_IMAGES = 2_000_000
 BATCH_AXES = 4
+# What torch writes before the traceback in the message of an error of a worker.
+ITS_TRACEBACK = "Original Traceback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +139,11 @@ class Passes:
         except ShiftproofError:
             raise
         except Exception as error:  # the code of others may raise anything
-            raise DataError(
-                f"to be able to go through {self.kind.name}", f"{type(error).__name__}: {error}"
-            ) from error
+            said = f"{type(error).__name__}: {error}"
+            if ITS_TRACEBACK in said:
+                # Its last line is the error.
+                said = said.rstrip().rpartition("\n")[2]
+            raise DataError(f"to be able to go through {self.kind.name}", said) from error
 
     def _seen(self, image: Any, label: int | str, where: str) -> _Seen:
         try:
