@@ -462,7 +462,7 @@ def of_a_worker() -> Iterator[Any]:
     try:
         raise ValueError("row 7 is missing")
     except ValueError:
-        ExceptionWrapper(where="in DataLoader worker process 0").reraise()
+        ExceptionWrapper(where="in DataLoader worker process 0").reraise()  # type: ignore[no-untyped-call]
     yield
 
 

@@ -226,7 +226,7 @@ def test_oracle_orientation_is_that_of_opencv(orientation: int, kind: str) -> No
 
 
 def test_scikit_images_file_of_three_planes_by_hand() -> None:
-    """A real one that Pillow does not open, and OpenCV opens wrongly: fractions of 64 bits, plane by plane."""
+    """A real one that Pillow does not open, and OpenCV opens wrongly: 64-bit fractions, plane by plane."""
     content = (Path(skimage.data.__file__).parent / "multipage_rgb.tif").read_bytes()
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         starts = file.pages.first.dataoffsets
