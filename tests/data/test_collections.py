@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -457,6 +458,12 @@ def raising() -> Iterator[Any]:
     raise RuntimeError("a worker is gone")
 
 
+def leaving() -> Iterator[Any]:
+    """What ends the program has not given its images, and must not pass a gate."""
+    yield torch.tensor(BYTES[:4]), LABELS[:4]
+    sys.exit(0)
+
+
 def of_a_worker() -> Iterator[Any]:
     """What a loader with `num_workers` raises in place of the error of one of them."""
     try:
@@ -482,6 +489,7 @@ def each_pass(answer: Callable[[int], Any]) -> Stream:
         (each_pass(lambda n: BYTES[: 5 + n]), r"another image at Stream\[5\]\. Its images are drawn"),
         (iter([BYTES[0], BYTES[1]]), r"no more images at .*\[0\]\. It can be gone through once only"),
         (Stream(raising), "to be able to go through Stream, got RuntimeError: a worker is gone"),
+        (Stream(leaving), "to be able to go through Stream, got SystemExit: 0"),
         (Stream(of_a_worker), r"through Stream, got ValueError: row 7 is missing\.$"),
         (Stream(lambda: iter([])), "at least one image, got none in Stream"),
         (Stream(lambda: iter([(BYTES, LABELS[:3])])), r"each of the 10 images of Stream\[0\], got 3 labels"),

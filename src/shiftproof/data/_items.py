@@ -70,7 +70,7 @@ class Items:
                 element = split_element(self.collection[index], self.kind, where)
             except ShiftproofError:
                 raise
-            except Exception as error:  # the code of others may raise anything
+            except (Exception, SystemExit) as error:  # the code of others may raise anything
                 raise UnusableImage(f"its collection raised {type(error).__name__}: {error}") from error
             # Under the lock, because an image of Pillow may be in a file that is only read now.
             pixels = pixels_of(element.image, self.kind, self.reading, where)

@@ -138,7 +138,7 @@ class Passes:
             yield from self.collection
         except ShiftproofError:
             raise
-        except Exception as error:  # the code of others may raise anything
+        except (Exception, SystemExit) as error:  # the code of others may raise anything
             said = f"{type(error).__name__}: {error}"
             if ITS_TRACEBACK in said:
                 # Its last line is the error.
