@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 import tracemalloc
 from itertools import product
@@ -351,6 +352,18 @@ def test_what_is_not_installed_is_named(
         decode(content)
     # Plain bytes need neither.
     assert decode(written(noise("u1", 6, 6))).image.size == (6, 6)
+
+
+def test_nothing_is_logged_of_a_damaged_file() -> None:
+    """In a process of its own: pytest listens to all that is logged."""
+    content = bytearray(written(noise("u2", 64, 6), rowsperstrip=8))
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        content[file.pages.first.tags["RowsPerStrip"].valueoffset] = 7
+    code = "import sys; from shiftproof.data._decode import decode; decode(sys.stdin.buffer.read())"
+    run = subprocess.run([sys.executable, "-c", code], input=bytes(content), capture_output=True, check=False)
+    last = run.stderr.decode().splitlines()[-1]
+    assert "UnusableImage: damaged (8 strips or tiles where 10 are needed)" in last
+    assert b"StripOffsets" not in run.stderr
 
 
 @settings(max_examples=150)

@@ -34,6 +34,8 @@ RAW = 1
 COMPRESSIONS = {5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 34925: "LZMA", 50000: "zstd"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 N_COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3}
+# Of what tifffile logs, nobody wants to read; what matters is in its exceptions. One for all, as it is kept.
+UNHEARD = logging.NullHandler()
 NOT_SAID, ASSOCIATED, UNASSOCIATED = 0, 1, 2
 
 
@@ -108,8 +110,7 @@ def read_deep_tiff(content: bytes, kind: TiffKind, window: Window | None, *, max
         MissingDependencyError: tifffile is not installed or, for a compressed file, imagecodecs.
     """
     tifffile = require("tifffile", extra="tiff", purpose=f"A TIFF with samples of {max(kind.bits)} bits")
-    # What it has to say of a file is said by the exceptions.
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    logging.getLogger("tifffile").addHandler(UNHEARD)
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page: TiffPage = file.pages.first
         _check_kind(page, kind)
