@@ -322,13 +322,17 @@ def test_more_strips_than_pixels_need_and_strips_longer_than_the_file() -> None:
     again = bytearray(written(noise("u2", 64, 64), rowsperstrip=8, compression="zlib"))
     with tifffile.TiffFile(io.BytesIO(again)) as file:
         page = file.pages.first
-        for tag in (page.tags["StripOffsets"], page.tags["StripByteCounts"]):
+        counts = page.tags["StripByteCounts"]
+        for tag in (page.tags["StripOffsets"], counts):
             value = 8 if tag.name == "StripOffsets" else len(again) - 8
             n_bytes = tag.valuebytecount // tag.count
             again[tag.valueoffset : tag.valueoffset + n_bytes * tag.count] = (
                 value.to_bytes(n_bytes, "little") * tag.count
             )
     with pytest.raises(UnusableImage, match="longer than the file"):
+        decode(bytes(again))
+    again[counts.valueoffset : counts.valueoffset + n_bytes] = bytes(n_bytes)
+    with pytest.raises(UnusableImage, match="strips or tiles have no data"):
         decode(bytes(again))
 
 

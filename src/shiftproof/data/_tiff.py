@@ -117,7 +117,7 @@ def read_deep_tiff(content: bytes, kind: TiffKind, window: Window | None, *, max
         _check_size(page, len(content), max_pixels)
         if page.compression != RAW or page.predictor != 1:
             how = COMPRESSIONS.get(page.compression, "a predictor")
-            # tifffile alone undoes some of them as well, but however much comes out.
+            # tifffile alone unpacks some of them too, without a bound on what comes out.
             require(
                 "imagecodecs", extra="tiff", purpose=f"A TIFF of {page.bitspersample}-bit samples under {how}"
             )
@@ -172,7 +172,9 @@ def _check_size(page: TiffPage, n_bytes: int, max_pixels: int) -> None:
     n_expected, n_found = math.prod(page.chunked), len(page.dataoffsets)
     if n_expected > MAX_PARTS:
         raise UnusableImage(f"{n_expected:,} strips or tiles, more than {MAX_PARTS:,}")
-    if n_found != n_expected or len(page.databytecounts) != n_expected or 0 in page.databytecounts:
+    if 0 in page.databytecounts:
+        raise UnusableImage("a TIFF in which strips or tiles have no data")
+    if n_found != n_expected or len(page.databytecounts) != n_expected:
         raise UnusableImage(f"damaged ({n_found} strips or tiles where {n_expected} are needed)")
     if sum(page.databytecounts) > n_bytes:
         raise UnusableImage("damaged (its strips or tiles are longer than the file)")
