@@ -13,7 +13,7 @@ import typer
 from shiftproof.cli import _audit_options as o
 from shiftproof.cli._figures import check_drawable, write_figures
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
-from shiftproof.cli._request import model_request
+from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
     from shiftproof.audits import Audit, AuditQuestion
@@ -38,6 +38,10 @@ def audit(
     precision: o.Precision = None,
     seed: o.Seed = 0,
     max_bad: o.MaxBad = 0.01,
+    root: o.Root = None,
+    path_column: o.PathColumn = None,
+    label_column: o.LabelColumn = None,
+    window: o.Window = None,
     confidence: o.Confidence = 0.95,
     method: o.Method = "auto",
     mean: o.Mean = None,
@@ -88,6 +92,7 @@ def audit(
         device=device,
         batch_size=batch_size,
         threads=threads,
+        reading=reading_request(root=root, path_column=path_column, label_column=label_column, window=window),
     )
     request = model_request(
         trust=trust,

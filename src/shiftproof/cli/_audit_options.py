@@ -26,7 +26,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA", help="A folder of images, with or without folders of classes in it; list.csv; x.npz; "
-        "idx:FOLDER; or demo:mnist. See `shiftproof data ls`.",
+        "scan.tif; idx:FOLDER; or demo:mnist. See `shiftproof data ls`.",
     ),
 ]  # fmt: skip
 
@@ -45,6 +45,22 @@ Precision = Annotated[
 ]
 Seed = Annotated[int, _in(WHAT, "Source of every random choice.")]
 MaxBad = Annotated[float, _in(WHAT, "Largest share of files that may be skipped.")]
+Root = Annotated[
+    Path | None,
+    _in(WHAT, "Folder that the paths of list.csv are taken from, or that links in a folder may lead to.",
+        metavar="DIR"),
+]  # fmt: skip
+PathColumn = Annotated[
+    str | None, _in(WHAT, "Column of list.csv with the paths; else path or filename.", metavar="NAME")
+]
+LabelColumn = Annotated[
+    str | None, _in(WHAT, "Column of list.csv with the labels; else label or class.", metavar="NAME")
+]
+Window = Annotated[
+    str | None,
+    _in(WHAT, "What is black and what is white in images of more than 8 bits, for example 0,4095.",
+        metavar="LOW,HIGH"),
+]  # fmt: skip
 Confidence = Annotated[float, _in(WHAT, "Nominal coverage of the intervals.")]
 Method = Annotated[str, _in(WHAT, "direct (every shift by itself), dense (all at once, where exact), auto.")]
 

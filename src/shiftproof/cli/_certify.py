@@ -8,13 +8,14 @@ import typer
 
 from shiftproof.cli import _audit_options as o
 from shiftproof.cli._output import Exit, print_json, results
-from shiftproof.cli._request import model_request
+from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from shiftproof.adapters import Classifier
     from shiftproof.certify import Certificate
+    from shiftproof.data import Reading
 
 HELP = (
     "Prove for which shifts a network's answer cannot change, and check the proof by numbers.\n\n"
@@ -50,6 +51,10 @@ def certify(
     images: Images = 4,
     moves: Moves = None,
     numeric: Numeric = True,
+    root: o.Root = None,
+    path_column: o.PathColumn = None,
+    label_column: o.LabelColumn = None,
+    window: o.Window = None,
     seed: o.Seed = 0,
     mean: o.Mean = None,
     std: o.Std = None,
@@ -87,7 +92,8 @@ def certify(
             untrained=untrained,
         ),
     )
-    shown = _images(classifier, data, limit, seed)
+    reading = reading_request(root=root, path_column=path_column, label_column=label_column, window=window)
+    shown = _images(classifier, data, limit, seed, reading)
     found = prove(classifier, images=shown, n_images=images, n_moves=moves, numeric=numeric, seed=seed)
     if as_json:
         print_json(found.to_json())
@@ -96,12 +102,14 @@ def certify(
     raise typer.Exit(_exit(found))
 
 
-def _images(classifier: Classifier, data: str | None, limit: int, seed: int) -> Tensor | None:
+def _images(
+    classifier: Classifier, data: str | None, limit: int, seed: int, reading: Reading
+) -> Tensor | None:
     from shiftproof.adapters import load_framed
 
     if data is None:
         return None
-    images = load_framed(data, classifier.framing, limit=limit, seed=seed)
+    images = load_framed(data, classifier.framing, limit=limit, seed=seed, reading=reading)
     return images.pixels(slice(0, limit))
 
 

@@ -11,7 +11,7 @@ from shiftproof._text import record_text
 from shiftproof.cli import _audit_options as o
 from shiftproof.cli._figures import check_drawable
 from shiftproof.cli._output import messages, print_json, results
-from shiftproof.cli._request import model_request
+from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -78,6 +78,10 @@ def explain(
     remedies: Remedies = 3,
     seed: o.Seed = 0,
     max_bad: o.MaxBad = 0.01,
+    root: o.Root = None,
+    path_column: o.PathColumn = None,
+    label_column: o.LabelColumn = None,
+    window: o.Window = None,
     confidence: o.Confidence = 0.95,
     mean: o.Mean = None,
     std: o.Std = None,
@@ -121,7 +125,14 @@ def explain(
         class_names=class_names,
         untrained=untrained,
     )
-    options = AuditOptions(limit=limit, seed=seed, max_bad=max_bad, confidence=confidence, device=device)
+    options = AuditOptions(
+        limit=limit,
+        seed=seed,
+        max_bad=max_bad,
+        confidence=confidence,
+        device=device,
+        reading=reading_request(root=root, path_column=path_column, label_column=label_column, window=window),
+    )
     question = ask(model, data, options, request=request)
     found = explain_network(
         question.classifier,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from shiftproof.cli._key_value import key_and_value
 
 if TYPE_CHECKING:
     from shiftproof.adapters import ModelRequest
+    from shiftproof.data import Reading, Window
 
 
 def model_request(
@@ -55,6 +56,21 @@ def model_request(
         class_names=_lines(class_names),
         untrained=untrained,
     )
+
+
+def reading_request(
+    *, root: Path | None, path_column: str | None, label_column: str | None, window: str | None
+) -> Reading:
+    """How images are read, by the options of `_audit_options`.
+
+    Raises:
+        BadParameter: A number that is none.
+        OptionError: A window that is none.
+    """
+    from shiftproof.data import Reading
+
+    numbers = _numbers(window, "--window")
+    return Reading(root, path_column, label_column, cast("Window | None", numbers))
 
 
 def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:
