@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +14,9 @@ from shiftproof._digest import Json
 from shiftproof._threads import available_cores
 from shiftproof._version import __version__
 from shiftproof.errors import OptionError
+
+# Where torch keeps how precisely CUDA computes in float32; its type hints leave the first one out.
+PRECISION_SETTINGS: tuple[Any, ...] = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -57,17 +61,16 @@ def full_precision() -> Iterator[None]:
 
     Example:
         >>> with full_precision():
-        ...     torch.backends.cudnn.conv.fp32_precision
-        'ieee'
+        ...     [setting.fp32_precision for setting in PRECISION_SETTINGS]
+        ['ieee', 'ieee']
     """
-    settings = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-    before = [setting.fp32_precision for setting in settings]
-    for setting in settings:
+    before = [setting.fp32_precision for setting in PRECISION_SETTINGS]
+    for setting in PRECISION_SETTINGS:
         setting.fp32_precision = "ieee"
     try:
         yield
     finally:
-        for setting, value in zip(settings, before, strict=True):
+        for setting, value in zip(PRECISION_SETTINGS, before, strict=True):
             setting.fp32_precision = value
 
 

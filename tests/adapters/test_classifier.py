@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from shiftproof._device import PRECISION_SETTINGS
 from shiftproof.adapters import Classifier, Preprocess, as_classifier, digest_of_module, evaluating
 from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import build_network
@@ -170,19 +171,19 @@ def test_the_pipeline_is_the_classifier() -> None:
 
 def test_answers_are_computed_in_full_precision() -> None:
     """TF32, torch's default for convolutions on CUDA, would set two ways to the same answer apart by 1e-3."""
-    seen = set()
+    seen = []
 
     class Asking(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            seen.add((torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision))
+            seen.append([setting.fp32_precision for setting in PRECISION_SETTINGS])
             return images.flatten(1)[:, :2]
 
-    before = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+    before = [setting.fp32_precision for setting in PRECISION_SETTINGS]
     model = Asking()
     with evaluating(model):
         model(torch.rand(2, 1, 4, 4))
-    assert seen == {("ieee", "ieee")}
-    assert before == (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
+    assert seen == [["ieee", "ieee"]]
+    assert before == [setting.fp32_precision for setting in PRECISION_SETTINGS]
 
 
 def test_the_pipeline_is_in_the_mode_of_its_model() -> None:

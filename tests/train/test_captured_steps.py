@@ -22,7 +22,7 @@ class FromTheProcessor(TorchDispatchMode):
     """Notes operations that read or give a tensor on the processor."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
