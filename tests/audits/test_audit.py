@@ -260,11 +260,54 @@ def test_gates_are_judged_on_the_interval(test_digits: LabelledImages) -> None:
 
 
 def test_a_gate_without_meaning_has_not_passed() -> None:
-    images = load_data("mnist", "test").head(20).images
-    result = audit(build_network("cnn1").eval(), images, protocols=["grid:1"], gates=["accuracy>=0"])
+    """Whether any answer is right only shows when it was measured."""
+    images = (torch.rand(20, 1, 8, 8), [1] * 20)
+    result = audit(constant, images, protocols=["grid:1"], gates=["kept-when-right>=0"])
     assert result.outcome == "inconclusive"
-    with pytest.raises(GateError, match="no image has a known true class"):
+    with pytest.raises(GateError, match="no moved image is right when unshifted"):
         result.raise_if_failed()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "gate", "message"),
+    [
+        ("grid:1", "agreement@99>=0.5", r"that was measured .*, got 99 px\. grid:1 reaches 1 px\."),
+        ("grid:1", "grid:1/drift@1.5<=9", r"got 1\.5 px\. grid:1 reaches 1 px\."),
+        ("box:3,4", "agreement@4.5>=0", r"got 4\.5 px\. box:3,4 reaches 4 px\."),
+        ("ring:3", "agreement@2>=0", r"got 2 px\. The smallest shift of ring:3 is 3 px\."),
+        ("half-pixel", "agreement@0.25>=0", r"got 0\.25 px\. The smallest shift of half-pixel is 0\.5 px\."),
+        ("grid:1", "accuracy@1>=0", "images with known classes for the gate 'accuracy@1>=0.0', got images"),
+        ("grid:1", "sensitivity<=9", "images with known classes"),
+        ("article-none", "agreement>=0", "got article-none, which moves none"),
+        ("grid:0", "wobble<=1", "got grid:0, which moves none"),
+    ],
+)
+def test_a_gate_on_what_is_not_measured_is_a_mistake(protocol: str, gate: str, message: str) -> None:
+    """Said before the first forward: the model here is never asked about more than one image."""
+    asked: list[int] = []
+
+    def counting(images: Tensor) -> Tensor:
+        asked.append(len(images))
+        return constant(images)
+
+    with pytest.raises(ConfigError, match=message):
+        audit(counting, torch.rand(20, 1, 12, 12), protocols=[protocol], gates=[gate])
+    assert sum(asked) <= 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "gate"),
+    [
+        ("box:3,4", "agreement@4>=0"),
+        ("box:3,4", "box:3,4/agreement@1>=0"),
+        ("article-large", "agreement@0.9>=0"),
+        ("article-none", "clean-accuracy>=0"),
+        ("grid:0", "worst-case-accuracy>=0"),
+    ],
+)
+def test_a_gate_within_the_reach_is_judged(protocol: str, gate: str) -> None:
+    images = (torch.rand(300, 1, 12, 12), [0] * 300)
+    assert audit(constant, images, protocols=[protocol], gates=[gate]).passed()
 
 
 def test_no_worse_than_a_baseline(run_audit_in: Callable[..., Audit], tmp_path: Path) -> None:

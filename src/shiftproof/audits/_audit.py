@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shiftproof._documents import read_json
 from shiftproof._text import counted, record_text
 from shiftproof.adapters import Classifier, Model
-from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_worse, outcome
+from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_worse, outcome, shared_protocols
 from shiftproof.audits._measure import AuditProgress, measure
 from shiftproof.audits._plot import plot_response
 from shiftproof.audits._question import DEFAULT_PROTOCOL, AuditOptions, AuditQuestion, ImagesLike, ask
@@ -182,8 +182,14 @@ def run_audit(
         margin: By how much it may be worse.
         on_progress: Called after each shard.
         check_stop: Called between batches; may raise `Stopped`.
+
+    Raises:
+        ConfigError: A gate on what is not measured.
+        ComparisonError: A baseline with other protocols, images or shifts.
     """
-    check_gates(gates, [protocol.name for protocol, _ in question.parts])
+    check_gates(gates, question)
+    if baseline is not None:  # said now, not after hours
+        shared_protocols([protocol.name for protocol, _ in question.parts], list(baseline.responses))
     measured = [
         measure(question, protocol, images, run=run, on_progress=on_progress, check_stop=check_stop)
         for protocol, images in question.parts

@@ -68,7 +68,7 @@ def audit(
     quiet: o.Quiet = False,
 ) -> None:
     """Measure how a model's answers change when the image moves, and judge it by gates."""
-    from shiftproof.audits import DEFAULT_PROTOCOL, AuditOptions, ask, load_audit
+    from shiftproof.audits import DEFAULT_PROTOCOL, AuditOptions, ask, check_gates, load_audit
     from shiftproof.metrics import parse_gate
 
     if figures:
@@ -105,6 +105,7 @@ def audit(
         untrained=untrained,
     )
     question = ask(model, data, options, request=request)
+    check_gates(gates, question)
     if dry_run:
         _show_plan(question, as_json)
         return

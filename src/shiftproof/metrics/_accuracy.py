@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shiftproof.metrics._scores import MOVED, Scores, mean_over_shifts
+from shiftproof.metrics._scores import Scores, mean_over_shifts
 from shiftproof.metrics._selection import Bools, Selection
 from shiftproof.metrics._spec import MetricSpec, metrics
 
@@ -24,8 +24,8 @@ def _worst_case_accuracy(answers: Selection) -> Scores:
 
 
 def _kept_when_right(answers: Selection) -> Scores:
-    reason = "no moved image is right when unshifted" if answers.moved.any() else MOVED
-    return mean_over_shifts(_right(answers), answers.moved & _right_unshifted(answers)[:, None], reason)
+    kept = answers.moved & _right_unshifted(answers)[:, None]
+    return mean_over_shifts(_right(answers), kept, "no moved image is right when unshifted")
 
 
 def _right(answers: Selection) -> Bools:
@@ -44,6 +44,7 @@ for _spec in (
         True,
         "the usual top-1 accuracy, of the images that were also shifted",
         needs_labels=True,
+        needs_moves=False,
     ),
     MetricSpec(
         "accuracy",
@@ -52,6 +53,7 @@ for _spec in (
         True,
         "mean over shifts, the zero shift included, then over images",
         needs_labels=True,
+        needs_moves=False,
     ),
     MetricSpec(
         "worst-case-accuracy",
@@ -60,6 +62,7 @@ for _spec in (
         True,
         "Engstrom et al. 2019, arXiv:1712.02779, over the protocol's shifts instead of a grid attack",
         needs_labels=True,
+        needs_moves=False,
     ),
     MetricSpec(
         "kept-when-right",
