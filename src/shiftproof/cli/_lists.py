@@ -11,16 +11,16 @@ import typer
 from rich.table import Table
 
 from shiftproof._optional import require
-from shiftproof.cli._output import print_json, results
+from shiftproof.cli._output import Commands, print_json, results
 from shiftproof.errors import MissingDependencyError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
-zoo = typer.Typer(help="Networks built here.", no_args_is_help=True)
-data = typer.Typer(help="Sources of images.", no_args_is_help=True)
-models = typer.Typer(help="Sources of models.", no_args_is_help=True)
-protocols = typer.Typer(help="Named shifts.", no_args_is_help=True)
-metrics = typer.Typer(help="What is computed from a model's answers.", no_args_is_help=True)
+zoo = Commands(help="Networks built here.", no_args_is_help=True)
+data = Commands(help="Sources of images.", no_args_is_help=True)
+models = Commands(help="Sources of models.", no_args_is_help=True)
+protocols = Commands(help="Named shifts.", no_args_is_help=True)
+metrics = Commands(help="What is computed from a model's answers.", no_args_is_help=True)
 
 # Optional packages and the extras that bring them; some break beside a build of torch that is not theirs.
 OPTIONAL = {"torchvision": "torchvision", "timm": "timm", "transformers": "hf", "onnxruntime": "onnx"}
