@@ -51,6 +51,7 @@ class AuditOptions:
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: Images at a time; by default by their size.
         threads: Batches at a time on a CPU; all cores by default.
+        allow_noise: Go on where answers change as much without a shift as under shifts.
 
     Raises:
         OptionError: A value outside its range.
@@ -68,6 +69,7 @@ class AuditOptions:
     device: str = "auto"
     batch_size: int | None = None
     threads: int | None = None
+    allow_noise: bool = False
 
     def __post_init__(self) -> None:
         if not self.protocols:

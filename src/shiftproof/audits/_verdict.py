@@ -28,6 +28,12 @@ def verdict(record: Mapping[str, Any]) -> str:
     if part["n_moves"] > 1 and "not_applicable" not in always:
         every = "both" if part["n_moves"] == 2 else f"all {part['n_moves']}"
         text += f", and under {every} of them for {percent(always['value'])} of the images"
+    noise = record.get("noise")
+    if noise and noise["beyond_rounding"] and "value" in noise["estimates"]["agreement"]:
+        kept = noise["estimates"]["agreement"]
+        text += (
+            f"; asked again without a shift, it keeps its answer to {percent(kept['value'])} of the images"
+        )
     return f"{text}."
 
 

@@ -63,6 +63,7 @@ def audit(
     device: o.Device = "auto",
     batch_size: o.BatchSize = None,
     threads: o.Threads = None,
+    allow_noise: o.AllowNoise = False,
     dry_run: o.DryRun = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -88,6 +89,7 @@ def audit(
         device=device,
         batch_size=batch_size,
         threads=threads,
+        allow_noise=allow_noise,
     )
     request = model_request(
         trust=trust,

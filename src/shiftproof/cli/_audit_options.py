@@ -47,6 +47,10 @@ Seed = Annotated[int, _in(WHAT, "Source of every random choice.")]
 MaxBad = Annotated[float, _in(WHAT, "Largest share of files that may be skipped.")]
 Confidence = Annotated[float, _in(WHAT, "Nominal coverage of the intervals.")]
 Method = Annotated[str, _in(WHAT, "direct (every shift by itself), dense (all at once, where exact), auto.")]
+AllowNoise = Annotated[
+    bool,
+    _in(WHAT, "Go on where answers change as much without a shift as under shifts.", "--allow-noise"),
+]
 
 Mean = Annotated[str | None, _in(MODEL, "Subtracted from the scaled image: one number, or one per channel.")]
 Std = Annotated[str | None, _in(MODEL, "Divides the image after that.")]

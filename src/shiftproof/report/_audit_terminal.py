@@ -147,10 +147,10 @@ def _short(name: str, most: int) -> str:
 
 def _print_others(record: AuditRecord, parts: Sequence[MeasuredProtocolRecord], console: Console) -> None:
     print_heading("Other protocols", console)
-    table = new_table(["protocol", *headline_columns(record)[:4]], left=2)
+    table = new_table(["protocol", *headline_columns(record)[:-2]], left=2)
     for part in parts:
         for index, row in enumerate(headline_rows(record, part)):
-            table.add_row(Text("" if index else part.name), *map(Text, row[:4]))
+            table.add_row(Text("" if index else part.name), *map(Text, row[:-2]))
         table.add_section()
     console.print(table)
 

@@ -41,7 +41,8 @@ def confidence(record: AuditRecord) -> str:
 
 def headline_columns(record: AuditRecord) -> list[str]:
     """Titles of the headline table."""
-    return ["metric", "value", f"{confidence(record)} interval".strip(), "n", "chance", "better"]
+    floor = ["unmoved"] if _is_noisy(record) else []
+    return ["metric", "value", f"{confidence(record)} interval".strip(), "n", *floor, "chance", "better"]
 
 
 def headline_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
@@ -54,7 +55,34 @@ def headline_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
 def _headline_row(record: AuditRecord, part: MeasuredProtocolRecord, name: str) -> list[str]:
     about = record.metrics[name]
     better = "higher" if about.higher_is_better else "lower"
-    return [title(name, about.unit), *number_cells(part.estimates[name]), chance(part, name), better]
+    floor = [_floor(record, name)] if _is_noisy(record) else []
+    return [title(name, about.unit), *number_cells(part.estimates[name]), *floor, chance(part, name), better]
+
+
+def _is_noisy(record: AuditRecord) -> bool:
+    """Whether answers differ where nothing moves, by more than rounding."""
+    return record.noise is not None and record.noise.beyond_rounding
+
+
+def _floor(record: AuditRecord, metric: str) -> str:
+    """What a metric is without a shift."""
+    found = record.noise.estimates.get(metric) if record.noise else None
+    return amount(found.value, found.unit) if isinstance(found, EstimateRecord) else ""
+
+
+def _noise_rows(record: AuditRecord) -> Rows:
+    noise = record.noise
+    if noise is None:
+        return []
+    asked = f"{counted(noise.n_images, 'image')} asked again, also in other batches"
+    if not noise.beyond_rounding:
+        change = f"logits change by at most {noise.largest_drift:.1g}" if noise.largest_drift else "all equal"
+        return [["noise", f"none: the same answers to {asked} ({change})"]]
+    flips = noise.estimates.get("flip-rate")
+    share = percent(flips.value) if isinstance(flips, EstimateRecord) else NO_NUMBER
+    return [
+        ["noise", f"{share} other answers to {asked}; the column “unmoved” has each number without a shift"]
+    ]
 
 
 def number_cells(found: Estimated) -> list[str]:
@@ -97,6 +125,7 @@ def about_rows(record: AuditRecord) -> Rows:
         ["model", f"{model.name}{digest}"],
         ["preprocessing", f"{model.framing}; {model.preprocessing}"],
         *(["note", note] for note in model.notes),
+        *_noise_rows(record),
         ["data", f"{data.name}: {_size(record)}"],
     ]
     if data.skipped:
