@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from shiftproof.cli import _audit_options as o
+from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable, write_figures
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
 from shiftproof.cli._request import model_request
 
@@ -29,9 +30,11 @@ HELP = (
 )
 
 
+@grouped
 def audit(
     model: o.Model,
     data: o.Data,
+    *,
     protocol: o.Protocols = None,
     border: o.Border = None,
     limit: o.Limit = None,
@@ -40,19 +43,7 @@ def audit(
     max_bad: o.MaxBad = 0.01,
     confidence: o.Confidence = 0.95,
     method: o.Method = "auto",
-    mean: o.Mean = None,
-    std: o.Std = None,
-    scale: o.Scale = None,
-    size: o.Size = None,
-    resize: o.Resize = None,
-    channels: o.Channels = None,
-    channels_last: o.ChannelsLast = None,
-    logits: o.Logits = None,
-    class_names: o.ClassNames = None,
-    weights: o.Weights = None,
-    model_arg: o.Arguments = None,
-    untrained: o.Untrained = False,
-    trust: o.Trust = False,
+    described: o.ModelOptions,
     gate: o.Gates = None,
     baseline: o.Baseline = None,
     margin: o.Margin = 0.005,
@@ -65,8 +56,7 @@ def audit(
     threads: o.Threads = None,
     allow_noise: o.AllowNoise = False,
     dry_run: o.DryRun = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    shown: o.Shown,
 ) -> None:
     """Measure how a model's answers change when the image moves, and judge it by gates."""
     from shiftproof.audits import DEFAULT_PROTOCOL, AuditOptions, ask, check_gates, load_audit
@@ -91,30 +81,15 @@ def audit(
         threads=threads,
         allow_noise=allow_noise,
     )
-    request = model_request(
-        trust=trust,
-        weights=weights,
-        model_arg=model_arg,
-        mean=mean,
-        std=std,
-        scale=scale,
-        size=size,
-        resize=resize,
-        channels=channels,
-        channels_last=channels_last,
-        logits=logits,
-        class_names=class_names,
-        untrained=untrained,
-    )
-    question = ask(model, data, options, request=request)
+    question = ask(model, data, options, request=model_request(described))
     check_gates(gates, question)
     if dry_run:
-        _show_plan(question, as_json)
+        _show_plan(question, shown.as_json)
         return
-    done, folder = _run(question, gates, earlier, margin, out, fresh, quiet)
+    done, folder = _run(question, gates, earlier, margin, out, fresh, shown.quiet)
     if figures:
         _write_figures(done, folder / "figures")
-    _show(done, folder, as_json)
+    _show(done, folder, shown.as_json)
     raise typer.Exit(exits[done.outcome])
 
 

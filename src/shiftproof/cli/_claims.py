@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
-from shiftproof.cli._study import Device, Fresh, Json, Out, Quiet
 
 if TYPE_CHECKING:
     from shiftproof.claims import ClaimsResult
@@ -20,14 +21,15 @@ Workers = Annotated[
 ]
 
 
+@grouped
 def claims(
+    *,
     preset: Preset = "quick",
-    out: Out = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
+    out: o.Out = None,
+    fresh: o.Fresh = False,
+    device: o.Device = "auto",
     workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: o.Shown,
 ) -> None:
     """Run the article's twelve claims, and judge each: reproduced, partly, not reproduced.
 
@@ -47,13 +49,13 @@ def claims(
     with (
         run_directory("claims", config, out=out, fresh=fresh) as run,
         stoppable() as stop,
-        watching(messages, quiet=quiet) as watcher,
+        watching(messages, quiet=shown.quiet) as watcher,
     ):
         found = run_claims(size, run, device=chosen, workers=processes, watcher=watcher, stop=stop)
         checked = read_claims(found.record)
         write_atomically(run.folder / "report.md", claims_markdown(checked))
         _draw(found, run.folder / "figures")
-    if as_json:
+    if shown.as_json:
         print_json(record_text(found.record))
     else:
         print_claims(checked, results)

@@ -7,23 +7,26 @@ from typing import Annotated
 import typer
 
 from shiftproof._text import record_text
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results, run_directory, stoppable
-from shiftproof.cli._study import Device, Fresh, Json, Networks, Out, Quiet, Workers
+from shiftproof.cli._study import Networks, Workers
 
 Minutes = Annotated[
     float, typer.Option(min=0, help="Time to train in today, for all networks together; 0 for none.")
 ]
 
 
+@grouped
 def reproduce(
+    *,
     minutes: Minutes = 2.0,
     networks: Networks = None,
-    out: Out = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
+    out: o.Out = None,
+    fresh: o.Fresh = False,
+    device: o.Device = "auto",
     workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: o.Shown,
 ) -> None:
     """Reproduce the article's table: measure its trained networks, and train for two minutes to compare.
 
@@ -46,13 +49,13 @@ def reproduce(
     processes = workers or (available_cores() if materials.device.type == "cpu" else 1)
     config = {**materials.config(), "minutes": minutes, "workers": processes}
     with run_directory("reproduce", config, out=out, fresh=fresh) as run:
-        with stoppable() as stop, watching(messages, quiet=quiet) as watcher:
+        with stoppable() as stop, watching(messages, quiet=shown.quiet) as watcher:
             record = reproduced(
                 materials, run, seconds=60 * minutes, workers=processes, watcher=watcher, stop=stop
             )
         checked = read_reproduction(record)
         write_atomically(run.folder / "report.md", reproduction_markdown(checked))
-    if as_json:
+    if shown.as_json:
         print_json(record_text(record))
     else:
         print_reproduction(checked, results)

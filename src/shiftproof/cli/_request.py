@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,28 +11,14 @@ import typer
 
 from shiftproof._text import said
 from shiftproof.cli._key_value import key_and_value
+from shiftproof.cli._options import ModelOptions
 
 if TYPE_CHECKING:
     from shiftproof.adapters import ModelRequest
 
 
-def model_request(
-    *,
-    trust: bool,
-    weights: Path | None,
-    model_arg: Sequence[str] | None,
-    mean: str | None,
-    std: str | None,
-    scale: float | None,
-    size: str | None,
-    resize: int | None,
-    channels: int | None,
-    channels_last: bool | None,
-    logits: str | None,
-    untrained: bool,
-    class_names: Path | None = None,
-) -> ModelRequest:
-    """The request that the options of `_audit_options` make.
+def model_request(given: ModelOptions) -> ModelRequest:
+    """The request that the options of a command make.
 
     Raises:
         BadParameter: A number or a size that is none.
@@ -40,20 +26,21 @@ def model_request(
     """
     from shiftproof.adapters import ModelRequest
 
+    logits = given.logits
     return ModelRequest(
-        trust=trust,
-        weights=weights,
-        arguments=dict(key_and_value(text, "--model-arg") for text in model_arg or ()),
-        mean=_numbers(mean, "--mean"),
-        std=_numbers(std, "--std"),
-        scale=scale,
-        size_px=_size(size),
-        resize_px=resize,
-        channels=channels,
-        channels_last=channels_last,
+        trust=given.trust,
+        weights=given.weights,
+        arguments=dict(key_and_value(text, "--model-arg") for text in given.model_arg or ()),
+        mean=_numbers(given.mean, "--mean"),
+        std=_numbers(given.std, "--std"),
+        scale=given.scale,
+        size_px=_size(given.size),
+        resize_px=given.resize,
+        channels=given.channels,
+        channels_last=given.channels_last,
         logits=int(logits) if logits and re.fullmatch(r"-?\d{1,9}", logits) else logits,
-        class_names=_lines(class_names),
-        untrained=untrained,
+        class_names=_lines(given.class_names),
+        untrained=given.untrained,
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shiftproof._text import record_text
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._key_value import key_and_value
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
 
@@ -34,22 +36,19 @@ Settings = Annotated[
         metavar="KEY=VALUE",
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="Run directory; by default a new one in runs/.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Compute everything again.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Networks at a time, a process each; default: the cores, or 1 on a GPU."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
+@grouped
 def study(
     reference: Annotated[
         str,
         typer.Argument(metavar="STUDY", help="A built-in study, or a file that ends in .toml."),
     ] = "article",
+    *,
     preset: Preset = None,
     epochs: Epochs = None,
     seeds: Seeds = None,
@@ -60,12 +59,11 @@ def study(
     metrics: Metrics = None,
     input_scales: InputScales = None,
     settings: Settings = None,
-    out: Out = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
+    out: o.Out = None,
+    fresh: o.Fresh = False,
+    device: o.Device = "auto",
     workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: o.Shown,
 ) -> None:
     """Run a study, by default the article's experiment, and print its table with ours beside it.
 
@@ -98,12 +96,12 @@ def study(
     )
     processes = workers or (available_cores() if materials.device.type == "cpu" else 1)
     with run_directory(materials.study.name, materials.config(), out=out, fresh=fresh) as run:
-        with stoppable() as stop, watching(messages, quiet=quiet) as watcher:
+        with stoppable() as stop, watching(messages, quiet=shown.quiet) as watcher:
             record = run_study(materials, run, workers=processes, watcher=watcher, stop=stop)
         checked = read_study(record)
         write_atomically(run.folder / "report.md", to_markdown(checked))
         _draw(checked, run.folder / "pareto.svg")
-    if as_json:
+    if shown.as_json:
         print_json(record_text(record))
     else:
         print_study(checked, results)
