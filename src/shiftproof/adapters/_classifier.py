@@ -127,6 +127,8 @@ class Classifier:
     def checked(self, answer: Any, n_images: int) -> Tensor:
         """An answer of the model as float32 (N, K), or an error that says what is wrong with it."""
         logits = _as_tensor(_picked(answer, self.logits, self.name), self.name)
+        if logits.ndim > 2 and set(logits.shape[2:]) == {1}:  # a last convolution whose map has one place
+            logits = logits.flatten(1)
         if logits.ndim != 2 or len(logits) != n_images or logits.shape[1] == 0:
             raise ShapeError(
                 f"{self.name} to answer {n_images} images with logits of shape ({n_images}, K)",
