@@ -175,6 +175,19 @@ def test_a_size_needs_channels(tmp_path: Path) -> None:
     assert both(torch.ones(2, 3, 8, 9)).tolist() == [[1, 1, 1]] * 2
 
 
+def test_three_means_say_three_channels(tmp_path: Path) -> None:
+    code = tmp_path / "m.py"
+    code.write_text("def model(images): return images.mean((2, 3))\n")
+    three = (0.1, 0.2, 0.3)
+    for said in ({"mean": three}, {"std": three}, {"mean": (0.5,), "std": three}):
+        request = ModelRequest(trust=True, size_px=(8, 9), **said)
+        assert load_classifier(f"{code}:model", request).framing.image_shape == (3, 8, 9)
+    with pytest.raises(ModelError, match="got a size alone"):
+        load_classifier(f"{code}:model", ModelRequest(trust=True, size_px=(8, 8), mean=(0.5,)))
+    with pytest.raises(OptionError, match="a mean of 1 number or of 1"):
+        load_classifier(f"{code}:model", ModelRequest(trust=True, size_px=(8, 8), channels=1, mean=three))
+
+
 def test_a_name_is_the_trained_network_where_there_is_one() -> None:
     trained, random = (load_classifier("zoo:cnn1", ModelRequest(untrained=flag)) for flag in (False, True))
     assert trained.notes == ("trained on MNIST for 100 epochs (raw input, 0 to 255)",)

@@ -55,7 +55,7 @@ def _framing(classifier: Classifier, request: ModelRequest) -> Framing:
 def _image_shape(source: ImageShape | None, request: ModelRequest, name: str) -> ImageShape | None:
     if request.size_px is None and request.channels is None:
         return source
-    channels = request.channels or (source[0] if source else None)
+    channels = request.channels or (source[0] if source else request.n_channels)
     size = request.size_px or (source[1:] if source else None)
     if channels is None or size is None:
         raise ModelError(

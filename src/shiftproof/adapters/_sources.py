@@ -59,6 +59,12 @@ class ModelRequest:
             if value is not None and not 1 <= value <= most:
                 raise OptionError(f"{name} from 1 to {most:,}", value)
 
+    @property
+    def n_channels(self) -> int | None:
+        """Channels that the model takes: as said, or as many as there are means or deviations."""
+        per_channel = (numbers for numbers in (self.mean, self.std) if numbers and len(numbers) > 1)
+        return self.channels or next(map(len, per_channel), None)
+
 
 Taken = Literal["untrained", "weights", "arguments"]
 
