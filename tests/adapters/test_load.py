@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from shiftproof.adapters import Framing, ModelRequest, load_classifier, model_sources
-from shiftproof.data import LabelledImages
+from shiftproof.data import Fit, LabelledImages
 from shiftproof.errors import CheckpointError, ModelError, OptionError, UnknownNameError
 from shiftproof.train import Recipe, fit
 from shiftproof.zoo import build_network
@@ -173,6 +173,17 @@ def test_a_size_needs_channels(tmp_path: Path) -> None:
     both = load_classifier(f"{code}:model", ModelRequest(trust=True, channels=3, size_px=(8, 9)))
     assert both.framing.image_shape == (3, 8, 9)
     assert both(torch.ones(2, 3, 8, 9)).tolist() == [[1, 1, 1]] * 2
+
+
+def test_how_images_are_fitted_is_as_requested() -> None:
+    request = ModelRequest(fit="letterbox", fill=(114,))
+    classifier = load_classifier("zoo:cnn2", request)
+    assert classifier.framing == Framing((1, 28, 28), fit=Fit("letterbox", (114,)))
+    assert "framing as requested, instead of: centre 28 × 28, 1 channel" in classifier.notes
+    with pytest.raises(OptionError, match="--fit letterbox with --fill, got crop"):
+        load_classifier("zoo:cnn2", ModelRequest(fill=(1,)))
+    with pytest.raises(OptionError, match="images of 3 channels for --bgr"):
+        load_classifier("zoo:cnn2", ModelRequest(bgr=True))
 
 
 def test_three_means_say_three_channels(tmp_path: Path) -> None:

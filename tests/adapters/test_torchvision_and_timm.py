@@ -31,7 +31,9 @@ def photo() -> Image.Image:
 
 def framed(photo: Image.Image, framing: Framing) -> Tensor:
     assert framing.image_shape is not None
-    frame = Frame(framing.image_shape, resize_px=framing.resize_px, resampling=framing.resampling)
+    frame = Frame(
+        framing.image_shape, resize_px=framing.resize_px, resampling=framing.resampling, fit=framing.fit
+    )
     return torch.from_numpy(frame.apply(photo).copy())[None].float() / 255
 
 
@@ -139,18 +141,33 @@ def test_timm_sees_what_its_own_transform_makes(name: str, photo: Image.Image) -
     assert theirs.std() > 0
 
 
-def test_timm_crops_that_framing_does_not_have_are_noted() -> None:
+@pytest.mark.parametrize("crop_mode", ["squash", "border"])
+@pytest.mark.parametrize("crop_pct", [1.0, 0.9])
+def test_timm_crop_modes_are_those_of_its_transform(
+    crop_mode: str, crop_pct: float, photo: Image.Image
+) -> None:
+    data: Any = importlib.import_module("timm.data")
     config = {
-        "input_size": (3, 384, 384), "interpolation": "bicubic", "mean": (0.5,) * 3, "std": (0.5,) * 3,
-        "crop_pct": 1.0, "crop_mode": "squash",
+        "input_size": (3, 96, 96), "interpolation": "bicubic", "mean": (0.5, 0.4, 0.3), "std": (0.5,) * 3,
+        "crop_pct": crop_pct, "crop_mode": crop_mode,
+    }  # fmt: skip
+    preprocess, framing, notes = read_config(config)
+    theirs = data.create_transform(**config, is_training=False)(photo)[None]
+    torch.testing.assert_close(preprocess(framed(photo, framing)), theirs, atol=1e-6, rtol=0)
+    assert notes == []
+
+
+def test_what_timm_does_in_another_way_is_noted() -> None:
+    config = {
+        "input_size": (3, 384, 384), "interpolation": "random", "mean": (0.5,) * 3, "std": (0.5,) * 3,
+        "crop_pct": 1.0, "crop_mode": "spiral",
     }  # fmt: skip
     _, framing, notes = read_config(config)
     assert framing == Framing((3, 384, 384), 384, "bicubic")
-    assert len(notes) == 1
-    assert notes[0].startswith("timm's own crop mode is 'squash'; here the short side is resized")
-    _, framing, notes = read_config(config | {"crop_mode": "center", "interpolation": "random"})
-    assert framing.resampling == "bicubic"
-    assert notes == ["timm resizes with 'random'; here with 'bicubic'"]
+    assert notes == [
+        "timm's own crop mode is 'spiral'; here the centre is cut out",
+        "timm resizes with 'random'; here with 'bicubic'",
+    ]
 
 
 def test_timm_with_another_number_of_channels_and_classes() -> None:

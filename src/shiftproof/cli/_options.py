@@ -106,7 +106,25 @@ class ModelOptions:
     resize: Annotated[int | None, option(MODEL, "Short side before the centre is cut out.", metavar="PX")] = (
         None
     )
+    fit: Annotated[
+        str | None,
+        option(
+            MODEL,
+            "Images of other proportions: crop (the centre), squash, or letterbox (with bars).",
+            metavar="WAY",
+        ),
+    ] = None
+    fill: Annotated[
+        str | None,
+        option(MODEL, "Bars of a letterbox: a byte, or R,G,B; 0 by default.", metavar="BYTE"),
+    ] = None
     channels: Annotated[int | None, option(MODEL, "Channels that the model takes.")] = None
+    bgr: Annotated[
+        bool | None,
+        option(
+            MODEL, "Order of the colours that the model takes, and that --mean and --std have.", "--bgr/--rgb"
+        ),
+    ] = None
     channels_last: Annotated[
         bool | None,
         option(MODEL, "Order of the axes that the model takes.", "--channels-last/--channels-first"),

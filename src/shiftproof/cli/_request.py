@@ -36,7 +36,10 @@ def model_request(given: ModelOptions) -> ModelRequest:
         scale=given.scale,
         size_px=_size(given.size),
         resize_px=given.resize,
+        fit=given.fit,  # type: ignore[arg-type]  # whatever is made of it checks its name
+        fill=_bytes(given.fill),
         channels=given.channels,
+        bgr=given.bgr,
         channels_last=given.channels_last,
         logits=int(logits) if logits and re.fullmatch(r"-?\d{1,9}", logits) else logits,
         class_names=_lines(given.class_names),
@@ -46,6 +49,10 @@ def model_request(given: ModelOptions) -> ModelRequest:
 
 def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:
     return None if text is None else tuple(_parsed(float, part, name) for part in text.split(","))
+
+
+def _bytes(text: str | None) -> tuple[int, ...] | None:
+    return None if text is None else tuple(_parsed(int, part, "--fill") for part in text.split(","))
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from shiftproof._digest import derive_seed
 from shiftproof.data._check import Checked, Entry, check_files
 from shiftproof.data._folder import list_folder
-from shiftproof.data._frame import Frame, Resampling, check_options
+from shiftproof.data._frame import CROP, Fit, Frame, Resampling, check_options
 from shiftproof.data._framed import FramedImages, framed
 from shiftproof.data._images import UNKNOWN, Images, LabelledImages, Skipped
 from shiftproof.data._listing import Listing, as_text, claims_to_be_image
@@ -34,6 +34,7 @@ def load_images(
     image_shape: tuple[int, int, int] | None,
     resize_px: int | None = None,
     resampling: Resampling = "bilinear",
+    fit: Fit = CROP,
     margin_px: tuple[int, int] = (0, 0),
     limit: int | None = None,
     seed: int = 0,
@@ -52,6 +53,7 @@ def load_images(
         resize_px: Length of the short side before the centre is cut out; None: just enough for the cut,
             and nothing at all for an image that has its size.
         resampling: How pixels are weighed when resizing.
+        fit: What becomes of an image of other proportions.
         margin_px: (my, mx); the images come with this many more pixels on either side, (C, H + 2·my,
             W + 2·mx), to be shifted without a border.
         limit: A random subset of this many, in random order; None or enough: all, in the source's order.
@@ -77,10 +79,10 @@ def load_images(
         raise OptionError("a limit of at least 1 image", limit)
     if not 0 <= max_bad <= 1:
         raise OptionError("a share of unusable files from 0 to 1", max_bad)
-    frame = Frame(image_shape, margin_px, resize_px, resampling) if image_shape else None
+    frame = Frame(image_shape, margin_px, resize_px, resampling, fit) if image_shape else None
 
     def frame_for(shape: tuple[int, int, int]) -> Frame:
-        return frame or Frame(shape, margin_px, resize_px, resampling)
+        return frame or Frame(shape, margin_px, resize_px, resampling, fit)
 
     source = _open(reference)
     if isinstance(source, LabelledImages):
