@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -12,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from shiftproof._optional import require
 from shiftproof.adapters import Classifier, Framing, ModelRequest, load_classifier
 from shiftproof.adapters._timm import read_config
 from shiftproof.adapters._torchvision import read_transforms
@@ -190,17 +195,50 @@ def test_timm_class_names_are_the_folders_of_imagenet() -> None:
 
 @pytest.mark.parametrize("reference", ["torchvision:resnet18", "timm:resnet18", "hf:some/model"])
 def test_a_broken_torchvision_says_so(reference: str) -> None:
-    """It fails with a RuntimeError beside a torch that it was not built for, and takes timm with it."""
+    """Where it is broken in other ways than the one that is got around: with the command that mends it."""
     real = importlib.import_module
 
     def broken(name: str, package: str | None = None) -> Any:
         if name.partition(".")[0] in ("torchvision", "timm"):
-            raise RuntimeError("operator torchvision::nms does not exist")
+            raise RuntimeError("operator torchvision::nms does not exist, whatever is declared")
         return real(name, package)
 
-    message = r"to import, got RuntimeError: operator .*Install the build that matches your torch"
+    message = (
+        r"to import, got RuntimeError: operator .* is installed but broken\. Run: pip install .*--no-deps"
+    )
     with mock.patch("importlib.import_module", broken), pytest.raises(MissingDependencyError, match=message):
         load_classifier(reference)
+
+
+def test_a_torchvision_that_was_built_for_another_torch_is_enough() -> None:
+    """In a process of its own, since tests declare the missing operators themselves."""
+    code = """
+        from shiftproof.adapters import ModelRequest, load_classifier
+        for name in ("torchvision:squeezenet1_1", "timm:resnet10t"):
+            print(load_classifier(name, ModelRequest(untrained=True)).framing.image_shape)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split("\n")[:2] == ["(3, 224, 224)", "(3, 176, 176)"], done.stderr
+
+
+def test_the_command_that_mends_torchvision_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.25 belongs to torch 2.10: https://github.com/pytorch/vision#installation."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("raise OSError('libc10.so: no such file')")
+    (tmp_path / "wants_vision.py").write_text("import torchvision")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    for version, end in (("2.10.0+cpu", "torchvision==0.25.*' --index-url https://download.pytorch.org/whl/cpu"),
+                         ("2.10.1", "torchvision==0.25.*'")):  # fmt: skip
+        monkeypatch.setattr("importlib.metadata.version", lambda package, version=version: version)
+        with pytest.raises(
+            MissingDependencyError, match=r"libc10\.so.*torchvision is installed but"
+        ) as caught:
+            require("wants_vision", extra="none", purpose="A test")
+        assert str(caught.value).endswith(f"Run: pip install --force-reinstall --no-deps '{end}")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from shiftproof._optional import require
+from shiftproof._optional import lacks_operators, require
 from shiftproof.cli import _options as o
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Commands, print_json, results
@@ -158,7 +158,8 @@ def _state(module: str, extra: str) -> str:
         found = require(module, extra=extra, purpose="A source of models")
     except MissingDependencyError as error:
         return str(error.got)
-    return str(getattr(found, "__version__", "present"))
+    without = " without its compiled operators" if module == "torchvision" and lacks_operators() else ""
+    return f"{getattr(found, '__version__', 'present')}{without}"
 
 
 def _show(rows: list[dict[str, str | int]], as_json: bool) -> None:
