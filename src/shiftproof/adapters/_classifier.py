@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from shiftproof._digest import Json, digest_of_bytes
 from shiftproof.adapters._failures import explained, is_out_of_memory
 from shiftproof.adapters._preprocess import Framing, Preprocess
+from shiftproof.adapters._wrappers import copy_beside_weights, inside
 from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import Network
 
@@ -95,10 +95,14 @@ class Classifier:
 
     @cached_property
     def pipeline(self) -> nn.Module | None:
-        """Preprocessing and model as one module, if the model is one that answers with logits alone."""
+        """Preprocessing and model as one module, if the model is one that answers with logits alone.
+
+        It is the module inside, where the model is wrapped, compiled or scripted: compare the answers.
+        """
         if not isinstance(self.model, nn.Module) or self.logits is not None:
             return None
-        return self.model if self.preprocess.is_identity else nn.Sequential(self.preprocess, self.model)
+        model = inside(self.model)
+        return model if self.preprocess.is_identity else nn.Sequential(self.preprocess, model)
 
     def to(self, device: torch.device) -> Classifier:
         """The same on a device; a model that is no module stays where it is."""
@@ -119,7 +123,7 @@ class Classifier:
             return [self] * n_workers if self.thread_safe else [self]
         try:
             with explained("a copy of the model"):
-                copies = [_copy_beside_weights(self.model) for _ in range(n_workers)]
+                copies = [copy_beside_weights(self.model) for _ in range(n_workers)]
         except ModelError:  # whatever a model does in __deepcopy__, it can still be asked as it is
             return [self]
         return [replace(self, model=model) for model in copies]
@@ -234,12 +238,6 @@ def evaluating(model: object) -> Iterator[None]:
 
 
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-
-
-def _copy_beside_weights(module: nn.Module) -> nn.Module:
-    """A deep copy whose parameters and buffers are those of the original."""
-    shared = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
-    return copy.deepcopy(module, dict(shared))
 
 
 def _picked(answer: Any, logits: int | str | None, name: str) -> Any:

@@ -17,6 +17,8 @@ from shiftproof.adapters import (
     as_classifier,
     describe,
     evaluating,
+    explained,
+    inside,
     load_classifier,
     of_others,
 )
@@ -78,7 +80,8 @@ def certify(
         and named.
 
     Raises:
-        ModelError: It is a function or an exported graph, of which the layers are not known.
+        ModelError: It is a function or an exported graph, of which the layers are not known; its forward
+            raises; or the module inside a wrapper computes something else.
         OptionError: No size of images is known, or fewer than one image or move.
         ShapeError: Images of another shape.
 
@@ -98,6 +101,7 @@ def certify(
         raise ShapeError(f"images of shape (n, {', '.join(map(str, shape))})", tuple(images.shape))
     module = _own_copy(_pipeline(classifier))
     with evaluating(module):
+        _check_answers(classifier, module, shape)
         steps = read_network(module, shape, inside=MODEL if isinstance(module, _Pipeline) else "")
         if isinstance(steps, NotPlanned):
             found = _not_followed(classifier, shape, steps)
@@ -142,7 +146,7 @@ def _check_options(n_images: int, n_moves: int | None) -> None:
 
 def _pipeline(classifier: Classifier) -> nn.Module:
     """Preprocessing, model and choice of the logits as one module."""
-    model = getattr(classifier.model, "_orig_mod", classifier.model)  # What torch.compile was given.
+    model = classifier.model
     if not isinstance(model, nn.Module):
         raise ModelError(
             f"a network of layers in {classifier.name}",
@@ -150,6 +154,7 @@ def _pipeline(classifier: Classifier) -> nn.Module:
             cause="What a function or an exported graph does is not known layer by layer.",
             fix="Certify the PyTorch module that it was made from.",
         )
+    model = inside(model)
     if classifier.preprocess.is_identity and classifier.logits is None:
         return model
     layers = OrderedDict([("preprocess", classifier.preprocess), (MODEL, model)])
@@ -180,6 +185,35 @@ def _own_copy(module: nn.Module) -> nn.Module:
     except BaseException as error:  # whatever a model does in __deepcopy__, it can still be read
         of_others(error)
         return module
+
+
+def _check_answers(classifier: Classifier, module: nn.Module, shape: ImageShape) -> None:
+    """Ask once: what raises is an error of the model, and what is read has to be what is asked."""
+    given = [*module.parameters(), *module.buffers()]
+    like = next((tensor for tensor in given if tensor.is_floating_point()), torch.zeros(()))
+    images = random_images(shape, 2, seed=0).to(like.device, like.dtype)
+    model = classifier.model
+    with (
+        torch.inference_mode(),
+        explained(
+            f"{classifier.name} to take images of shape {tuple(images.shape)}",
+            cause="Its forward ended with this error.",
+            fix="Check --size, --channels and --channels-last, and that it takes one batch of images.",
+        ),
+    ):
+        answer = module(images.clone())
+    if not isinstance(model, nn.Module) or inside(model) is model or not isinstance(answer, Tensor):
+        return
+    with evaluating(model), torch.inference_mode():
+        wrapped = model(classifier.preprocess(images))
+    wrapped = wrapped if classifier.logits is None else wrapped[classifier.logits]
+    if not torch.allclose(answer, wrapped, rtol=1e-3, atol=1e-4 * float(answer.abs().max())):
+        raise ModelError(
+            f"the module inside {classifier.name} to answer as it does",
+            "other answers",
+            cause=f"It is a {type(model).__name__}, whose layers are read instead of it.",
+            fix="Certify the module inside.",
+        )
 
 
 def _images(shape: ImageShape, images: Tensor | None, n_images: int, seed: int) -> Tensor:
