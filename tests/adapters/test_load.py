@@ -81,9 +81,9 @@ def test_python_does_not_run_without_trust(tmp_path: Path, monkeypatch: pytest.M
         ("tim:resnet18", r"Expected a model, got 'tim:resnet18'. Did you mean 'timm'.*zoo:cnn2"),
         ("model.onx", r"Did you mean '.onnx'"),
         ("model.py", r"Did you mean 'file.py:callable'"),
-        ("resnet18", r"Known are: zoo:cnn2@RUN, torchvision:"),
+        ("resnet18", r"Examples: zoo:cnn2@RUN, torchvision:"),
         ("", r"Expected a model, got ''"),
-        ("no_such_package_at_all:model", r"Known are:"),
+        ("no_such_package_at_all:model", r"Examples:"),
         ("zoo:cnn3", r"Expected the name of a network, got 'cnn3'. Did you mean 'cnn2'"),
     ],
 )

@@ -35,7 +35,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_audit_prints_and_writes(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "audit", *MODEL, *SMALL, "--out", "r")
     assert code == 0
-    assert "cnn1 keeps its answer under" in " ".join(out.split())
+    assert "cnn1 keeps its prediction under" in " ".join(out.split())
     assert "untrained" in " ".join(out.split()), "what is measured is said"
     assert "Run directory: r" in err
     assert {p.name for p in Path("r").iterdir()} >= {

@@ -91,9 +91,9 @@ def test_small_and_odd(protocol: str, n_images: int, labelled: bool) -> None:
 def test_a_constant_classifier() -> None:
     result = audit(constant, (images(9), torch.arange(9) % 3), protocols=["grid:1"], device="cpu")
     text, _, _ = renderings(result)
-    assert "Every image has the same answer" in text
-    assert "says nothing" in text.replace("\n", " "), "the verdict too"
-    assert "No shift measured changes the answer to any image." in text
+    assert "Every image gets the same prediction" in text
+    assert "is meaningless" in text.replace("\n", " "), "the verdict too"
+    assert "No measured shift changes the prediction for any image." in text
 
 
 def test_two_models() -> None:

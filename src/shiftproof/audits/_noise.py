@@ -97,13 +97,13 @@ def _drowned(
 ) -> ModelError:
     steady = bool((noise.drift[:, 0] <= ROUNDING).all())
     return ModelError(
-        f"answers of {question.classifier.name} that change more under the shifts of {part.protocol.name} "
-        "than without a shift",
+        f"{question.classifier.name} to change more under the shifts of {part.protocol.name} than when asked "
+        "again without any",
         f"{spec.name} {_amount(spec, measured)} and {_amount(spec, floor)}",
         cause="Its answer to an image depends on what else is in the batch."
         if steady
-        else "It answers the same image differently when it is asked again: dropout or noise is on.",
-        fix="Mend the model, or add --allow-noise (`allow_noise=True` in Python) to go on.",
+        else "Its answer to the same image differs from call to call: dropout or noise is active.",
+        fix="Fix the model, or add --allow-noise (`allow_noise=True` in Python) to go on.",
     )
 
 

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 # Typer keeps the line breaks of a docstring, so what is longer than a line is said here.
 HELP = (
-    "Measure how a model's answers change when the image moves, and judge it by gates.\n\n"
-    "Stop it at any time: the same command goes on where it was. Every option can also stand in "
+    "Measure how a model's predictions change when the image is shifted, and check gates.\n\n"
+    "You can stop it at any time; the same command resumes it. Every option can also be set in "
     "\\[tool.shiftproof] of pyproject.toml.\n\n"
-    "Exit codes: 0 every gate passed, 1 one failed, 2 a mistake in what was asked, 3 one is undecided."
+    "Exit codes: 0 all gates passed, 1 a gate failed, 2 an error in the command, the model or the data, 3 a "
+    "gate is undecided."
 )
 
 
@@ -58,7 +59,7 @@ def audit(
     dry_run: o.DryRun = False,
     shown: o.Shown,
 ) -> None:
-    """Measure how a model's answers change when the image moves, and judge it by gates."""
+    """Measure how a model's predictions change when the image is shifted, and check gates."""
     from shiftproof.audits import DEFAULT_PROTOCOL, AuditOptions, ask, check_gates, load_audit
     from shiftproof.metrics import parse_gate
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 Preset = Annotated[str, typer.Option(help="quick (minutes on two cores) or full (days; resumable).")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Networks of the tables at a time, a process each; default: the cores, or 1."),
+    typer.Option(
+        min=1,
+        help="Networks trained in parallel, one process each; default: the number of cores, or 1 on a GPU.",
+    ),
 ]
 
 
@@ -33,7 +36,7 @@ def claims(
 ) -> None:
     """Run the article's twelve claims, and judge each: reproduced, partly, not reproduced.
 
-    Stop it at any time: the same command goes on where it was.
+    You can stop it at any time; the same command resumes it.
     """
     from shiftproof._device import choose_device, describe_environment
     from shiftproof._files import write_atomically

@@ -17,12 +17,14 @@ from shiftproof.cli._output import print_json, results
 @grouped
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Run directory of an audit.")],
-    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another, with the same data and shifts.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="RUN_B", help="Another one with the same data and shifts.")
+    ],
     *,
     confidence: o.Confidence = 0.95,
     figures: Annotated[
         Path | None,
-        typer.Option(help="Draw the differences and both curves as SVG into this folder.", metavar="DIR"),
+        typer.Option(help="Draw the differences and both curves as SVG files in this folder.", metavar="DIR"),
     ] = None,
     shown: o.Shown,
 ) -> None:

@@ -16,11 +16,11 @@ from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Commands, print_json, results
 from shiftproof.errors import MissingDependencyError
 
-zoo = Commands(help="Networks built here.", no_args_is_help=True)
+zoo = Commands(help="Networks included in shiftproof.", no_args_is_help=True)
 data = Commands(help="Sources of images.", no_args_is_help=True)
 models = Commands(help="Sources of models.", no_args_is_help=True)
-protocols = Commands(help="Named shifts.", no_args_is_help=True)
-metrics = Commands(help="What is computed from a model's answers.", no_args_is_help=True)
+protocols = Commands(help="Shift protocols.", no_args_is_help=True)
+metrics = Commands(help="Metrics computed from a model's predictions.", no_args_is_help=True)
 
 # Optional packages and the extras that bring them; some break beside a build of torch that is not theirs.
 OPTIONAL = {"torchvision": "torchvision", "timm": "timm", "transformers": "hf", "onnxruntime": "onnx"}

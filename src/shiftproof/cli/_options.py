@@ -27,38 +27,44 @@ Model = Annotated[
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="DATA", help="A folder of images, with or without folders of classes in it; list.csv; x.npz; "
+        metavar="DATA", help="A folder of images, with or without one subfolder per class; list.csv; x.npz; "
         "idx:FOLDER; or demo:mnist. See `shiftproof data ls`.",
     ),
 ]  # fmt: skip
 
 Protocols = Annotated[
     list[str] | None,
-    option(WHAT, "Shifts, by name as in `shiftproof protocols ls`, or FILE.toml:NAME; repeatable.",
+    option(WHAT, "Shift protocol, a name from `shiftproof protocols ls` or FILE.toml:NAME; repeatable.",
         "--protocol", metavar="NAME"),
 ]  # fmt: skip
 Border = Annotated[
     str | None,
-    option(WHAT, "What comes in from outside: zeros, edge, reflect, circular or scene.", metavar="NAME"),
+    option(
+        WHAT,
+        "How the area beyond the image is filled: zeros, edge, reflect, circular or scene.",
+        metavar="NAME",
+    ),
 ]
-Limit = Annotated[int | None, option(WHAT, "Use so many images, drawn at random.")]
+Limit = Annotated[int | None, option(WHAT, "Number of images to use, drawn at random.")]
 Precision = Annotated[
-    float | None, option(WHAT, "Stop as soon as the agreement is known to ± this, for example 0.005.")
+    float | None, option(WHAT, "Stop once the agreement is known to within ± this, for example 0.005.")
 ]
-Seed = Annotated[int, option(WHAT, "Source of every random choice.")]
+Seed = Annotated[int, option(WHAT, "Seed of all random choices.")]
 MaxBad = Annotated[float, option(WHAT, "Largest share of files that may be skipped.")]
-Confidence = Annotated[float, option(WHAT, "Nominal coverage of the intervals.")]
+Confidence = Annotated[float, option(WHAT, "Confidence level of the intervals.")]
 Method = Annotated[
-    str, option(WHAT, "direct (every shift by itself), dense (all at once, where exact), auto.")
+    str, option(WHAT, "direct (each shift separately), dense (all shifts at once, where exact) or auto.")
 ]
 AllowNoise = Annotated[
     bool,
-    option(WHAT, "Go on where answers change as much without a shift as under shifts.", "--allow-noise"),
+    option(
+        WHAT, "Go on even if predictions change as much without a shift as under shifts.", "--allow-noise"
+    ),
 ]
 
 Gates = Annotated[
     list[str] | None,
-    option(GATES, "Demand such as 'agreement@4>=0.98', judged on the interval; repeatable.", "--gate",
+    option(GATES, "Requirement such as 'agreement@4>=0.98', judged on the interval; repeatable.", "--gate",
         metavar="TEXT"),
 ]  # fmt: skip
 Baseline = Annotated[
@@ -67,27 +73,31 @@ Baseline = Annotated[
 Margin = Annotated[float, option(GATES, "By how much it may be worse.")]
 Inconclusive = Annotated[
     str,
-    option(GATES, "What an interval across the threshold means: exit code 3 (undecided), pass or fail."),
+    option(
+        GATES, "How to treat an interval that contains the threshold: undecided (exit code 3), pass or fail."
+    ),
 ]
 
 Out = Annotated[Path | None, option(RUN, "Run directory; by default a new one in runs/.", metavar="DIR")]
 Figures = Annotated[
     bool,
-    option(RUN, "Draw maps and curves as SVG into the folder figures of the run directory.", "--figures"),
+    option(
+        RUN, "Draw maps and curves as SVG files, in the folder figures of the run directory.", "--figures"
+    ),
 ]
-Fresh = Annotated[bool, option(RUN, "Compute everything again.", "--fresh")]
+Fresh = Annotated[bool, option(RUN, "Recompute everything.", "--fresh")]
 Device = Annotated[str, option(RUN, "auto, cpu, cuda, cuda:N or mps.")]
-BatchSize = Annotated[int | None, option(RUN, "Images at a time; halved when memory runs out.")]
-Threads = Annotated[int | None, option(RUN, "Batches at a time on a CPU; default: the cores.")]
-DryRun = Annotated[bool, option(RUN, "Print what would be computed, and for how long.", "--dry-run")]
+BatchSize = Annotated[int | None, option(RUN, "Batch size; halved when memory runs out.")]
+Threads = Annotated[int | None, option(RUN, "Batches in parallel on a CPU; default: the number of cores.")]
+DryRun = Annotated[bool, option(RUN, "Print what would be computed and how long it would take.", "--dry-run")]
 
 
 @dataclass(frozen=True)
 class Shown:
     """How a command shows what it does: options of every command."""
 
-    as_json: Annotated[bool, option(RUN, "Print one JSON document on stdout.", "--json")] = False
-    quiet: Annotated[bool, option(RUN, "Show no progress.", "--quiet", "-q")] = False
+    as_json: Annotated[bool, option(RUN, "Print one JSON document to stdout.", "--json")] = False
+    quiet: Annotated[bool, option(RUN, "Do not show progress.", "--quiet", "-q")] = False
 
 
 @dataclass(frozen=True)
@@ -95,47 +105,47 @@ class ModelOptions:
     """What is known of a model beside its reference: options of every command that loads one."""
 
     mean: Annotated[
-        str | None, option(MODEL, "Subtracted from the scaled image: one number, or one per channel.")
+        str | None, option(MODEL, "Mean to subtract from the scaled image: one number, or one per channel.")
     ] = None
-    std: Annotated[str | None, option(MODEL, "Divides the image after that.")] = None
-    scale: Annotated[float | None, option(MODEL, "Factor on images in [0, 1], for example 255.")] = None
+    std: Annotated[
+        str | None, option(MODEL, "Standard deviation to divide by: one number, or one per channel.")
+    ] = None
+    scale: Annotated[float | None, option(MODEL, "Factor for images in [0, 1], for example 255.")] = None
     size: Annotated[
         str | None,
-        option(MODEL, "Size that the model takes, PX or HxW.", "--size", "--crop", metavar="PX"),
+        option(MODEL, "Input size of the model, PX or HxW.", "--size", "--crop", metavar="PX"),
     ] = None
-    resize: Annotated[int | None, option(MODEL, "Short side before the centre is cut out.", metavar="PX")] = (
-        None
-    )
+    resize: Annotated[
+        int | None, option(MODEL, "Length of the short side before the centre crop.", metavar="PX")
+    ] = None
     fit: Annotated[
         str | None,
         option(
             MODEL,
-            "Images of other proportions: crop (the centre), squash, or letterbox (with bars).",
+            "For images of another aspect ratio: crop (the centre), squash or letterbox (with bars).",
             metavar="WAY",
         ),
     ] = None
     fill: Annotated[
         str | None,
-        option(MODEL, "Bars of a letterbox: a byte, or R,G,B; 0 by default.", metavar="BYTE"),
+        option(MODEL, "Colour of the letterbox bars: 0 to 255, or R,G,B; 0 by default.", metavar="BYTE"),
     ] = None
-    channels: Annotated[int | None, option(MODEL, "Channels that the model takes.")] = None
+    channels: Annotated[int | None, option(MODEL, "Input channels of the model.")] = None
     bgr: Annotated[
         bool | None,
-        option(
-            MODEL, "Order of the colours that the model takes, and that --mean and --std have.", "--bgr/--rgb"
-        ),
+        option(MODEL, "Channel order of the model, and of --mean and --std.", "--bgr/--rgb"),
     ] = None
     channels_last: Annotated[
         bool | None,
-        option(MODEL, "Order of the axes that the model takes.", "--channels-last/--channels-first"),
+        option(MODEL, "Axis order of the model: NHWC or NCHW.", "--channels-last/--channels-first"),
     ] = None
     logits: Annotated[
-        str | None, option(MODEL, "Which part of an answer holds the logits.", metavar="INDEX|NAME")
+        str | None, option(MODEL, "Which part of the model's output holds the logits.", metavar="INDEX|NAME")
     ] = None
     class_names: Annotated[
         Path | None, option(MODEL, "Text file with one class name per line, in the order of the logits.")
     ] = None
-    weights: Annotated[Path | None, option(MODEL, "Weights to put into the model, a .safetensors file.")] = (
+    weights: Annotated[Path | None, option(MODEL, "Weights to load into the model, a .safetensors file.")] = (
         None
     )
     model_arg: Annotated[
@@ -143,6 +153,6 @@ class ModelOptions:
         option(MODEL, "Argument of the function that builds the model; repeatable.", metavar="KEY=VALUE"),
     ] = None
     untrained: Annotated[
-        bool, option(MODEL, "Random weights in place of the published ones.", "--untrained")
+        bool, option(MODEL, "Random weights instead of the published ones.", "--untrained")
     ] = False
-    trust: Annotated[bool, option(MODEL, "Let code from the model's file run.", "--trust")] = False
+    trust: Annotated[bool, option(MODEL, "Allow code in the model's file to run.", "--trust")] = False

@@ -119,7 +119,7 @@ def _guarded(command: Callable[[], int | None]) -> int:
             print_error(ShiftproofError("enough memory", said(error) or "too little", fix=fix))
             return Exit.ERROR
         messages.print(traceback.format_exc())
-        messages.print("This is a defect of shiftproof. Please report it with the lines above.")
+        messages.print("This is a bug in shiftproof. Please report it with the lines above.")
         return Exit.INTERNAL_ERROR
 
 
@@ -138,7 +138,7 @@ def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
 
     def ask(number: int, frame: object) -> None:
         restore()
-        messages.print("Stopping at the next step; press Ctrl-C again to stop at once.")
+        messages.print("Stopping after the current step; press Ctrl-C again to stop immediately.")
         stop()
 
     def restore() -> None:
@@ -176,7 +176,7 @@ def stoppable() -> Iterator[StopSignal]:
             yield stop
     except Stopped:
         again = shlex.join(part for part in _command() if part != "--fresh")
-        messages.print(f"Stopped; everything finished is kept. To go on: {again}", soft_wrap=True)
+        messages.print(f"Stopped; finished work is kept. To resume: {again}", soft_wrap=True)
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 

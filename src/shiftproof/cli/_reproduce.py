@@ -13,7 +13,8 @@ from shiftproof.cli._output import messages, print_json, results, run_directory,
 from shiftproof.cli._study import Networks, Workers
 
 Minutes = Annotated[
-    float, typer.Option(min=0, help="Time to train in today, for all networks together; 0 for none.")
+    float,
+    typer.Option(min=0, help="Minutes of training in total, shared by all networks; 0 to skip training."),
 ]
 
 
@@ -34,7 +35,7 @@ def reproduce(
     three test sets. Then each is trained again from scratch, as far as the time goes, and compared with
     its recorded training epoch by epoch. `shiftproof study article --preset article` trains in full.
 
-    Stop it at any time: the same command goes on where it was.
+    You can stop it at any time; the same command resumes it.
     """
     from shiftproof._device import choose_device
     from shiftproof._files import write_atomically

@@ -16,29 +16,43 @@ from shiftproof.cli._output import Exit, messages, print_json, results, run_dire
 if TYPE_CHECKING:
     from shiftproof.report import StudyRecord
 
-Preset = Annotated[str | None, typer.Option(help="Size of the study; the first one in its file by default.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of every network.")]
-Seeds = Annotated[int | None, typer.Option(min=1, help="Trainings of every network.")]
+Preset = Annotated[
+    str | None, typer.Option(help="Size of the study; by default the first preset in its file.")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs for every network.")]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, help="How many times each network is trained, with different seeds.")
+]
 Networks = Annotated[str | None, typer.Option(help="Rows to run, separated by commas.", metavar="NAME,…")]
 Data = Annotated[str | None, typer.Option(help="Images: mnist or idx:FOLDER.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use the first images only, of both parts.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="Use only the first N images of the training set and of the test set."),
+]
 Protocols = Annotated[
     str | None, typer.Option(help="Shift protocols, separated by commas.", metavar="NAME,…")
 ]
-Metrics = Annotated[str | None, typer.Option(help="What to estimate, separated by commas.", metavar="NAME,…")]
-InputScales = Annotated[str | None, typer.Option(help="raw (0 to 255), unit (0 to 1), or both with a comma.")]
+Metrics = Annotated[
+    str | None, typer.Option(help="Metrics to estimate, separated by commas.", metavar="NAME,…")
+]
+InputScales = Annotated[
+    str | None, typer.Option(help="raw (0 to 255), unit (0 to 1), or both, separated by a comma.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Any other field of the training, for example learning_rate=0.001 or "
+        help="Any other training setting, for example learning_rate=0.001 or "
         "early_stopping.patience_epochs=3; repeatable.",
         metavar="KEY=VALUE",
     ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Networks at a time, a process each; default: the cores, or 1 on a GPU."),
+    typer.Option(
+        min=1,
+        help="Networks trained in parallel, one process each; default: the number of cores, or 1 on a GPU.",
+    ),
 ]
 
 
@@ -69,7 +83,7 @@ def study(
 
     A study is a list of networks × training × shift protocols × seeds.
 
-    Stop it at any time: the same command goes on where it was.
+    You can stop it at any time; the same command resumes it.
     """
     from shiftproof._device import choose_device
     from shiftproof._files import write_atomically

@@ -102,7 +102,7 @@ def _open(reference: str) -> LabelledImages | Listing:
         return load_data(reference, "test")
     path = Path(reference).expanduser() if reference.startswith("~/") else Path(reference)
     if not _exists(path, reference):
-        raise _unknown(reference, "There is nothing of that name.")
+        raise _unknown(reference, "Nothing has that name.")
     kind = path.suffix.lower()
     if path.is_dir():
         return list_folder(path)
@@ -114,7 +114,7 @@ def _open(reference: str) -> LabelledImages | Listing:
         # Who names a link means the file behind it.
         real, name = path.resolve(), as_text(path.name)
         return Listing(name, real.parent, (Entry(name, real, UNKNOWN),))
-    raise _unknown(reference, "Its name does not end like one of these.")
+    raise _unknown(reference, "Its file type is not supported.")
 
 
 def _exists(path: Path, reference: str) -> bool:

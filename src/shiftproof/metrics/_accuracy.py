@@ -40,7 +40,7 @@ for _spec in (
     MetricSpec(
         "clean-accuracy",
         _clean_accuracy,
-        "how often the image as it is is classified correctly",
+        "how often the unshifted image is classified correctly",
         True,
         "the usual top-1 accuracy, of the images that were also shifted",
         needs_labels=True,
@@ -58,7 +58,7 @@ for _spec in (
     MetricSpec(
         "worst-case-accuracy",
         _worst_case_accuracy,
-        "how often an image is classified correctly unshifted and at every shift measured",
+        "how often an image is classified correctly unshifted and at every measured shift",
         True,
         "Engstrom et al. 2019, arXiv:1712.02779, over the protocol's shifts instead of a grid attack",
         needs_labels=True,
@@ -70,7 +70,7 @@ for _spec in (
         "among images that are right when unshifted, the share of shifts at which they still are",
         True,
         "after Zhang 2019, arXiv:1904.11486, whose consistency also counts images that stay wrong; ours is "
-        "conditional on the unshifted answer and leaves the zero shift out",
+        "conditional on the unshifted prediction and leaves the zero shift out",
         unit="share of images right when unshifted",
         needs_labels=True,
     ),
