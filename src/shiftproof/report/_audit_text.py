@@ -219,7 +219,7 @@ WORST_NOTE = (
 
 
 def worst_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
-    """The images whose prediction changes most often: under which share of shifts, and the smallest of them."""
+    """The images whose prediction changes most often: under which share of shifts, and at the smallest."""
     return [_worst_row(record, worst) for worst in part.worst]
 
 
