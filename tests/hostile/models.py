@@ -148,6 +148,8 @@ QUIET_ONES = {
     "a training flag": module(start="self.train()"),
     "takes stdout away": function("sys.stdout = None\nreturn honest(x)"),
     "takes stderr away": function("sys.stderr = None\nreturn honest(x)"),
+    "closes stdout": function("sys.stdout.close()\nreturn honest(x)"),
+    "closes stderr": function("sys.stderr.close()\nreturn honest(x)"),
     "prints": function("print('printed \\x1b[2J')\nprint('::error::x')\nreturn honest(x)"),
     "prints to stderr": function("print('::error::x \\x1b[2J', file=sys.stderr)\nreturn honest(x)"),
     "warns": function("warnings.warn('::error::x \\x1b[2J')\nreturn honest(x)"),

@@ -99,9 +99,14 @@ def certify(
     _check_options(n_images, n_moves)
     if numeric and images is not None and tuple(images.shape[1:]) != shape:
         raise ShapeError(f"images of shape (n, {', '.join(map(str, shape))})", tuple(images.shape))
-    module = _own_copy(_pipeline(classifier))
+    given = _network(classifier)
+    with evaluating(given):
+        read = inside(given)
+        module = _own_copy(_pipeline(classifier, read))
     with evaluating(module):
-        _check_answers(classifier, module, shape)
+        answer = _asked(classifier, module, shape)
+        if read is not given:
+            _check_same(classifier, given, answer, shape)
         steps = read_network(module, shape, inside=MODEL if isinstance(module, _Pipeline) else "")
         if isinstance(steps, NotPlanned):
             found = _not_followed(classifier, shape, steps)
@@ -144,8 +149,7 @@ def _check_options(n_images: int, n_moves: int | None) -> None:
         raise OptionError("at least 1 move", n_moves)
 
 
-def _pipeline(classifier: Classifier) -> nn.Module:
-    """Preprocessing, model and choice of the logits as one module."""
+def _network(classifier: Classifier) -> nn.Module:
     model = classifier.model
     if not isinstance(model, nn.Module):
         raise ModelError(
@@ -154,7 +158,11 @@ def _pipeline(classifier: Classifier) -> nn.Module:
             cause="What a function or an exported graph does is not known layer by layer.",
             fix="Certify the PyTorch module that it was made from.",
         )
-    model = inside(model)
+    return model
+
+
+def _pipeline(classifier: Classifier, model: nn.Module) -> nn.Module:
+    """Preprocessing, model and choice of the logits as one module."""
     if classifier.preprocess.is_identity and classifier.logits is None:
         return model
     layers = OrderedDict([("preprocess", classifier.preprocess), (MODEL, model)])
@@ -187,31 +195,33 @@ def _own_copy(module: nn.Module) -> nn.Module:
         return module
 
 
-def _check_answers(classifier: Classifier, module: nn.Module, shape: ImageShape) -> None:
-    """Ask once: what raises is an error of the model, and what is read has to be what is asked."""
-    given = [*module.parameters(), *module.buffers()]
-    like = next((tensor for tensor in given if tensor.is_floating_point()), torch.zeros(()))
+def _asked(classifier: Classifier, module: nn.Module, shape: ImageShape) -> object:
+    """The answer to two random images: a forward that raises is an error of the model, and no finding."""
+    tensors = (tensor for tensor in [*module.parameters(), *module.buffers()] if tensor.is_floating_point())
+    like = next(tensors, torch.zeros(()))
     images = random_images(shape, 2, seed=0).to(like.device, like.dtype)
-    model = classifier.model
     with (
         torch.inference_mode(),
         explained(
             f"{classifier.name} to take images of shape {tuple(images.shape)}",
             cause="Its forward ended with this error.",
-            fix="Check --size, --channels and --channels-last, and that it takes one batch of images.",
+            fix="Check --size, --channels and --channels-last, and that it takes a batch of images.",
         ),
     ):
-        answer = module(images.clone())
-    if not isinstance(model, nn.Module) or inside(model) is model or not isinstance(answer, Tensor):
+        return module(images)
+
+
+def _check_same(classifier: Classifier, given: nn.Module, answer: object, shape: ImageShape) -> None:
+    """What is read inside a wrapper has to be what the wrapper computes."""
+    with evaluating(given):
+        wrapped = _asked(classifier, _pipeline(classifier, given), shape)
+    if not (isinstance(answer, Tensor) and isinstance(wrapped, Tensor)):
         return
-    with evaluating(model), torch.inference_mode():
-        wrapped = model(classifier.preprocess(images))
-    wrapped = wrapped if classifier.logits is None else wrapped[classifier.logits]
     if not torch.allclose(answer, wrapped, rtol=1e-3, atol=1e-4 * float(answer.abs().max())):
         raise ModelError(
             f"the module inside {classifier.name} to answer as it does",
             "other answers",
-            cause=f"It is a {type(model).__name__}, whose layers are read instead of it.",
+            cause=f"It is a {type(given).__name__}, whose layers are read instead of it.",
             fix="Certify the module inside.",
         )
 
