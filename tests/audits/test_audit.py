@@ -14,7 +14,7 @@ from tests.audits.conftest import constant, top_row
 from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
-from shiftproof.adapters import Classifier, Framing
+from shiftproof.adapters import Classifier, Framing, Preprocess
 from shiftproof.audits import Audit, AuditOptions, ask, audit, load_audit, plan
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.errors import (
@@ -239,6 +239,19 @@ def test_a_plan_counts_and_computes_little() -> None:
 
 
 # --- gates -----------------------------------------------------------------------------------------
+
+
+def test_all_shifts_at_once_also_of_normalised_images(test_digits: LabelledImages) -> None:
+    """Preprocessing comes after the shift, so it is part of what is planned."""
+    digits = test_digits.head(60)
+    network = Classifier(
+        "n", build_network("cnn2").eval(), Preprocess(mean=(0.1307,), std=(0.3081,)), Framing((1, 28, 28))
+    )
+    dense, direct = (audit(network, digits, protocols=[GRID], method=method) for method in ("auto", "direct"))
+    assert dense.record["protocols"][0]["method"] == "dense"
+    a, b = (each.responses[GRID] for each in (dense, direct))
+    assert np.array_equal(a.predicted, b.predicted)
+    assert np.allclose(a.drift, b.drift, rtol=1e-4, atol=1e-5)
 
 
 def test_gates_are_judged_on_the_interval(test_digits: LabelledImages) -> None:

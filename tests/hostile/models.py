@@ -79,7 +79,7 @@ ANSWERS = {
     "a module": "nn.Linear(2, 2)",
     "a scalar": "honest(x).sum()",
     "a row": "honest(x)[0]",
-    "three axes": "honest(x)[:, :, None]",
+    "three axes": "honest(x)[:, :, None].expand(-1, -1, 2)",
     "one row more": "torch.cat([honest(x), honest(x)[:1]])",
     "one row less": "honest(x)[1:]",
     "no class": "honest(x)[:, :0]",
@@ -108,6 +108,7 @@ FINE_ANSWERS = {
     "a view of the input": "x.flatten(1)[:, :6]",
     "a parameter": "nn.Parameter(honest(x))",
     "not contiguous": "honest(x).t().contiguous().t()",
+    "a map of one place": "honest(x)[:, :, None, None]",
     "expanded": "honest(x)[:, :1].expand(-1, 6)",
     "negative bits": "torch.view_as_complex(torch.stack([honest(x), honest(x)], -1)).conj().imag",
 }

@@ -102,7 +102,11 @@ class Classifier:
         if not isinstance(self.model, nn.Module) or self.logits is not None:
             return None
         model = inside(self.model)
-        return model if self.preprocess.is_identity else nn.Sequential(self.preprocess, model)
+        if self.preprocess.is_identity:
+            return model
+        both = nn.Sequential(self.preprocess, model)
+        both.training = False  # a new container is in training mode, which would stop whoever reads it
+        return both
 
     def to(self, device: torch.device) -> Classifier:
         """The same on a device; a model that is no module stays where it is."""

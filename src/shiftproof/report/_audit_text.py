@@ -74,15 +74,14 @@ def _noise_rows(record: AuditRecord) -> Rows:
     noise = record.noise
     if noise is None:
         return []
-    asked = f"for {counted(noise.n_images, 'image')} when asked again, also in other batches"
+    images, again = counted(noise.n_images, "image"), "when asked again, also in other batches"
     if not noise.beyond_rounding:
         change = f"logits change by at most {noise.largest_drift:.1g}" if noise.largest_drift else "all equal"
-        return [["noise", f"none: same predictions {asked} ({change})"]]
+        return [["noise", f"none: same predictions for {images} {again} ({change})"]]
     flips = noise.estimates.get("flip-rate")
     share = percent(flips.value) if isinstance(flips, EstimateRecord) else NO_NUMBER
-    return [
-        ["noise", f"{share} other predictions {asked}; the column “unmoved” is each metric without any shift"]
-    ]
+    differ = f"{share} of the predictions for {images} differ {again}"
+    return [["noise", f"{differ}; the column “unmoved” is each metric without any shift"]]
 
 
 def number_cells(found: Estimated) -> list[str]:
