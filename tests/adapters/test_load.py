@@ -31,7 +31,7 @@ def test_every_source_has_an_example_that_leads_to_it() -> None:
         assert source.summary
         assert source.name.strip(".") in source.example or source.name == "module", source.name
     assert [source.name for source in model_sources if source.runs_code] == [
-        ".keras", ".pt", ".pth", ".pt2", ".py", "module",
+        ".keras", ".h5", ".hdf5", ".pt", ".pth", ".pt2", ".py", "module",
     ]  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class Harmful:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pt2", ".keras"])
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pt2", ".keras", ".h5", ".hdf5"])
 def test_nothing_runs_without_trust(suffix: str, tmp_path: Path) -> None:
     path, trace = tmp_path / f"model{suffix}", tmp_path / "it ran"
     path.write_bytes(pickle.dumps(Harmful(trace)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shiftproof._text import counted, percent
 from shiftproof.report._audit_record import (
@@ -129,10 +129,18 @@ def about_rows(record: AuditRecord) -> Rows:
     ]
     if data.skipped:
         rows.append(["", f"{counted(len(data.skipped), 'file')} skipped"])
-    if data.conversions:
-        done = (f"{name}: {number:,}" for name, number in sorted(data.conversions.items()))
-        rows.append(["", f"converted: {'; '.join(done)}"])
-    return rows
+    return rows + [["", line] for line in converted(data.conversions)]
+
+
+def converted(conversions: Mapping[str, int]) -> list[str]:
+    """One line on what was done to how many images; none if nothing was.
+
+    Example:
+        >>> converted({"reduced in size": 1200, "16 bits to 8": 3})
+        ['converted: 16 bits to 8: 3; reduced in size: 1,200']
+    """
+    done = (f"{name}: {number:,}" for name, number in sorted(conversions.items()))
+    return [f"converted: {'; '.join(done)}"] if conversions else []
 
 
 def _size(record: AuditRecord) -> str:
