@@ -368,7 +368,7 @@ def nan(images: Tensor) -> Tensor:
         (constant, "demo:mnist", {"precision": 2}, OptionError, "a precision between 0 and 0.5"),
         (constant, "demo:mnist", {"confidence": 1}, OptionError, "a confidence"),
         (constant, "demo:mnist", {"limit": 0}, OptionError, "limit from 1 to"),
-        (constant, "demo:mnist", {"method": "dense"}, OptionError, "is not a module"),
+        (constant, "demo:mnist", {"method": "dense"}, OptionError, "what a function"),
         (constant, "demo:mnist", {"method": "fast"}, UnknownNameError, "name of a method, got 'fast'"),
         (constant, "demo:mnist", {"border": "wrap"}, UnknownNameError, "name of a border, got 'wrap'"),
         (constant, torch.zeros(0, 1, 8, 8), {}, DataError, "at least one image, got none"),
