@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from shiftproof.errors import OutputError
@@ -13,25 +13,26 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that no reader and no crash ever sees half of it.
 
     The content goes to a temporary name in the same folder, is flushed to the disk, and takes its
-    name in one step.
+    name in one step. Who may read it is what the umask says, as for any file.
 
     Raises:
         OutputError: The folder is missing, read-only or full.
     """
     data = content.encode() if isinstance(content, str) else content
+    temporary = path.parent / f".{secrets.token_hex(8)}.part"
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        file = temporary.open("xb")
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
         _flush_folder(path.parent)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise _cannot_write(path, error) from error
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from typing import Any
@@ -29,13 +30,22 @@ def answering(answer: Any, **options: Any) -> Classifier:
         (torch.zeros(2), r"got \(2,\)"),
         (torch.zeros(3, 5), r"got \(3, 5\)"),
         (torch.zeros(2, 0), r"got \(2, 0\)"),
-        (torch.zeros(2, 3, 1, 1), r"got \(2, 3, 1, 1\)"),
+        (torch.zeros(2, 3, 1, 2), r"got \(2, 3, 1, 2\)"),
+        (torch.zeros(2, 3, 2, 1), r"got \(2, 3, 2, 1\)"),
+        (torch.zeros(1, 1, 2, 3), r"got \(1, 1, 2, 3\)"),
         (np.zeros(2), r"got \(2,\)"),
     ],
 )
 def test_an_answer_of_the_wrong_shape(answer: Any, got: str) -> None:
     with pytest.raises(ShapeError, match=r"it to answer 2 images with logits of shape \(2, K\), " + got):
         answering(answer)(IMAGES)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 3, 1), (2, 1, 1, 1), (2, 3)])
+def test_a_map_of_one_place_is_a_row_of_logits(shape: tuple[int, ...]) -> None:
+    """As SqueezeNet answers, whose last layers are a convolution and a global mean."""
+    answer = torch.arange(math.prod(shape)).reshape(shape)
+    assert answering(answer)(IMAGES).tolist() == answer.reshape(2, -1).tolist()
 
 
 def test_an_answer_that_is_no_number() -> None:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from shiftproof.adapters import Framing, ModelRequest, load_classifier
+from shiftproof.data import Fit
 from shiftproof.data._frame import Frame
 from shiftproof.errors import ModelError
 
@@ -52,11 +53,11 @@ def test_the_model_sees_what_its_own_processor_makes(name: str, folder: Path) ->
     processor = PROCESSORS[name]()
     processor.save_pretrained(folder)
     classifier = load_classifier(f"hf:{folder}")
-    pixels = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    assert classifier.framing.image_shape == (3, 16, 16)
-    frame = Frame(
-        (3, 16, 16), resize_px=classifier.framing.resize_px, resampling=classifier.framing.resampling
-    )
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 52, 3), dtype=np.uint8)
+    framing = classifier.framing
+    assert framing.image_shape == (3, 16, 16)
+    assert (framing.fit.way == "squash") == (name in ("square", "bytes"))
+    frame = Frame((3, 16, 16), resize_px=framing.resize_px, resampling=framing.resampling, fit=framing.fit)
     framed = torch.from_numpy(frame.apply(Image.fromarray(pixels)).copy())[None].float() / 255
     model = transformers.AutoModelForImageClassification.from_pretrained(folder)
     with torch.inference_mode():
@@ -70,9 +71,8 @@ def test_names_notes_and_digest(folder: Path) -> None:
     classifier = load_classifier(f"hf:{folder}")
     assert classifier.class_names == ("cat", "dog", "owl")
     assert classifier.name == f"hf:{folder.name}"
-    assert classifier.framing == Framing((3, 16, 16), 16, "bilinear")
-    assert classifier.notes[0] == "preprocessing of its ViTImageProcessor"
-    assert classifier.notes[1].endswith("which is the same for square images only")
+    assert classifier.framing == Framing((3, 16, 16), 16, "bilinear", Fit("squash"))
+    assert classifier.notes == ("preprocessing of its ViTImageProcessor",)
     assert classifier.digest == load_classifier(f"hf:{folder}").digest
     untrained = load_classifier(f"hf:{folder}", ModelRequest(untrained=True))
     assert untrained.class_names is None

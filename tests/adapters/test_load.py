@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from shiftproof.adapters import Framing, ModelRequest, load_classifier, model_sources
-from shiftproof.data import LabelledImages
+from shiftproof.data import Fit, LabelledImages
 from shiftproof.errors import CheckpointError, ModelError, OptionError, UnknownNameError
 from shiftproof.train import Recipe, fit
 from shiftproof.zoo import build_network
@@ -81,9 +81,9 @@ def test_python_does_not_run_without_trust(tmp_path: Path, monkeypatch: pytest.M
         ("tim:resnet18", r"Expected a model, got 'tim:resnet18'. Did you mean 'timm'.*zoo:cnn2"),
         ("model.onx", r"Did you mean '.onnx'"),
         ("model.py", r"Did you mean 'file.py:callable'"),
-        ("resnet18", r"Known are: zoo:cnn2@RUN, torchvision:"),
+        ("resnet18", r"Examples: zoo:cnn2@RUN, torchvision:"),
         ("", r"Expected a model, got ''"),
-        ("no_such_package_at_all:model", r"Known are:"),
+        ("no_such_package_at_all:model", r"Examples:"),
         ("zoo:cnn3", r"Expected the name of a network, got 'cnn3'. Did you mean 'cnn2'"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_request_replaces_what_the_source_says() -> None:
     assert classifier.framing == Framing((1, 28, 28), 30)
     assert classifier.class_names == tuple("0123456789")
     assert "framing as requested, instead of: centre 28 × 28, 1 channel" in classifier.notes
-    with pytest.raises(OptionError, match="a std of 1 number or of 1"):
+    with pytest.raises(OptionError, match="a std of 1 number, got"):
         load_classifier("zoo:cnn2", ModelRequest(std=(1, 1, 1)))
 
 
@@ -173,6 +173,30 @@ def test_a_size_needs_channels(tmp_path: Path) -> None:
     both = load_classifier(f"{code}:model", ModelRequest(trust=True, channels=3, size_px=(8, 9)))
     assert both.framing.image_shape == (3, 8, 9)
     assert both(torch.ones(2, 3, 8, 9)).tolist() == [[1, 1, 1]] * 2
+
+
+def test_how_images_are_fitted_is_as_requested() -> None:
+    request = ModelRequest(fit="letterbox", fill=(114,))
+    classifier = load_classifier("zoo:cnn2", request)
+    assert classifier.framing == Framing((1, 28, 28), fit=Fit("letterbox", (114,)))
+    assert "framing as requested, instead of: centre 28 × 28, 1 channel" in classifier.notes
+    with pytest.raises(OptionError, match="--fit letterbox with --fill, got crop"):
+        load_classifier("zoo:cnn2", ModelRequest(fill=(1,)))
+    with pytest.raises(OptionError, match="images of 3 channels for --bgr"):
+        load_classifier("zoo:cnn2", ModelRequest(bgr=True))
+
+
+def test_three_means_say_three_channels(tmp_path: Path) -> None:
+    code = tmp_path / "m.py"
+    code.write_text("def model(images): return images.mean((2, 3))\n")
+    three = (0.1, 0.2, 0.3)
+    for said in ({"mean": three}, {"std": three}, {"mean": (0.5,), "std": three}):
+        request = ModelRequest(trust=True, size_px=(8, 9), **said)
+        assert load_classifier(f"{code}:model", request).framing.image_shape == (3, 8, 9)
+    with pytest.raises(ModelError, match="got a size alone"):
+        load_classifier(f"{code}:model", ModelRequest(trust=True, size_px=(8, 8), mean=(0.5,)))
+    with pytest.raises(OptionError, match="a mean of 1 number, got 3"):
+        load_classifier(f"{code}:model", ModelRequest(trust=True, size_px=(8, 8), channels=1, mean=three))
 
 
 def test_a_name_is_the_trained_network_where_there_is_one() -> None:

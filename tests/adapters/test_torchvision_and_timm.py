@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -12,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from shiftproof._optional import require
 from shiftproof.adapters import Classifier, Framing, ModelRequest, load_classifier
 from shiftproof.adapters._timm import read_config
 from shiftproof.adapters._torchvision import read_transforms
@@ -31,7 +36,9 @@ def photo() -> Image.Image:
 
 def framed(photo: Image.Image, framing: Framing) -> Tensor:
     assert framing.image_shape is not None
-    frame = Frame(framing.image_shape, resize_px=framing.resize_px, resampling=framing.resampling)
+    frame = Frame(
+        framing.image_shape, resize_px=framing.resize_px, resampling=framing.resampling, fit=framing.fit
+    )
     return torch.from_numpy(frame.apply(photo).copy())[None].float() / 255
 
 
@@ -139,18 +146,33 @@ def test_timm_sees_what_its_own_transform_makes(name: str, photo: Image.Image) -
     assert theirs.std() > 0
 
 
-def test_timm_crops_that_framing_does_not_have_are_noted() -> None:
+@pytest.mark.parametrize("crop_mode", ["squash", "border"])
+@pytest.mark.parametrize("crop_pct", [1.0, 0.9])
+def test_timm_crop_modes_are_those_of_its_transform(
+    crop_mode: str, crop_pct: float, photo: Image.Image
+) -> None:
+    data: Any = importlib.import_module("timm.data")
     config = {
-        "input_size": (3, 384, 384), "interpolation": "bicubic", "mean": (0.5,) * 3, "std": (0.5,) * 3,
-        "crop_pct": 1.0, "crop_mode": "squash",
+        "input_size": (3, 96, 96), "interpolation": "bicubic", "mean": (0.5, 0.4, 0.3), "std": (0.5,) * 3,
+        "crop_pct": crop_pct, "crop_mode": crop_mode,
+    }  # fmt: skip
+    preprocess, framing, notes = read_config(config)
+    theirs = data.create_transform(**config, is_training=False)(photo)[None]
+    torch.testing.assert_close(preprocess(framed(photo, framing)), theirs, atol=1e-6, rtol=0)
+    assert notes == []
+
+
+def test_what_timm_does_in_another_way_is_noted() -> None:
+    config = {
+        "input_size": (3, 384, 384), "interpolation": "random", "mean": (0.5,) * 3, "std": (0.5,) * 3,
+        "crop_pct": 1.0, "crop_mode": "spiral",
     }  # fmt: skip
     _, framing, notes = read_config(config)
     assert framing == Framing((3, 384, 384), 384, "bicubic")
-    assert len(notes) == 1
-    assert notes[0].startswith("timm's own crop mode is 'squash'; here the short side is resized")
-    _, framing, notes = read_config(config | {"crop_mode": "center", "interpolation": "random"})
-    assert framing.resampling == "bicubic"
-    assert notes == ["timm resizes with 'random'; here with 'bicubic'"]
+    assert notes == [
+        "timm's own crop mode is 'spiral'; here the centre is cut out",
+        "timm resizes with 'random'; here with 'bicubic'",
+    ]
 
 
 def test_timm_with_another_number_of_channels_and_classes() -> None:
@@ -173,17 +195,50 @@ def test_timm_class_names_are_the_folders_of_imagenet() -> None:
 
 @pytest.mark.parametrize("reference", ["torchvision:resnet18", "timm:resnet18", "hf:some/model"])
 def test_a_broken_torchvision_says_so(reference: str) -> None:
-    """It fails with a RuntimeError beside a torch that it was not built for, and takes timm with it."""
+    """Where it is broken in other ways than the one that is got around: with the command that mends it."""
     real = importlib.import_module
 
     def broken(name: str, package: str | None = None) -> Any:
         if name.partition(".")[0] in ("torchvision", "timm"):
-            raise RuntimeError("operator torchvision::nms does not exist")
+            raise RuntimeError("operator torchvision::nms does not exist, whatever is declared")
         return real(name, package)
 
-    message = r"to import, got RuntimeError: operator .*Install the build that matches your torch"
+    message = (
+        r"to import, got RuntimeError: operator .* is installed but broken\. Run: pip install .*--no-deps"
+    )
     with mock.patch("importlib.import_module", broken), pytest.raises(MissingDependencyError, match=message):
         load_classifier(reference)
+
+
+def test_a_torchvision_that_was_built_for_another_torch_is_enough() -> None:
+    """In a process of its own, since tests declare the missing operators themselves."""
+    code = """
+        from shiftproof.adapters import ModelRequest, load_classifier
+        for name in ("torchvision:squeezenet1_1", "timm:resnet10t"):
+            print(load_classifier(name, ModelRequest(untrained=True)).framing.image_shape)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split("\n")[:2] == ["(3, 224, 224)", "(3, 176, 176)"], done.stderr
+
+
+def test_the_command_that_mends_torchvision_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.25 belongs to torch 2.10: https://github.com/pytorch/vision#installation."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("raise OSError('libc10.so: no such file')")
+    (tmp_path / "wants_vision.py").write_text("import torchvision")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    for version, end in (("2.10.0+cpu", "torchvision==0.25.*' --index-url https://download.pytorch.org/whl/cpu"),
+                         ("2.10.1", "torchvision==0.25.*'")):  # fmt: skip
+        monkeypatch.setattr("importlib.metadata.version", lambda package, version=version: version)
+        with pytest.raises(
+            MissingDependencyError, match=r"libc10\.so.*torchvision is installed but"
+        ) as caught:
+            require("wants_vision", extra="none", purpose="A test")
+        assert str(caught.value).endswith(f"Run: pip install --force-reinstall --no-deps '{end}")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.audits.conftest import constant, top_row
 from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
-from shiftproof.adapters import Classifier, Framing
+from shiftproof.adapters import Classifier, Framing, Preprocess
 from shiftproof.audits import Audit, AuditOptions, ask, audit, load_audit, plan
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.errors import (
@@ -110,7 +110,7 @@ def test_meaning_a_constant_model_looks_as_useless_as_it_is(test_digits: Labelle
     assert part["chance"]["agreement"] == 1
     assert "not_applicable" in part["estimates"]["agreement-above-chance"]
     assert part["estimates"]["clean-accuracy"]["value"] < 0.2
-    assert "says nothing" in str(result)
+    assert "is meaningless" in str(result)
 
 
 def test_meaning_a_global_circular_model_is_better_than_a_flat_one(test_digits: LabelledImages) -> None:
@@ -192,7 +192,7 @@ def test_a_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     network = build_network("cnn1").eval()
     options = {"protocols": [GRID], "limit": 50, "out": tmp_path / "run"}
     whole = audit(network, "demo:mnist", **options).to_json()  # type: ignore[arg-type]
-    units = sorted((tmp_path / "run" / "units").iterdir())
+    units = sorted((tmp_path / "run" / "units").glob("probe-*"))
     assert len(units) == 5
     for unit in units[::2]:
         unit.unlink()
@@ -233,12 +233,25 @@ def test_a_plan_counts_and_computes_little() -> None:
     grid, large = plan(question)
     assert (grid["n_images"], grid["n_shifts"], grid["forwards"]) == (10_000, 81, 820_000)
     assert (grid["method"], large["method"]) == ("dense", "direct")
-    assert large["method_reason"] == "each image has shifts of its own"
+    assert large["method_reason"] == "each image has its own shifts"
     assert isinstance(grid["expected_s"], float)
     assert grid["expected_s"] > 0
 
 
 # --- gates -----------------------------------------------------------------------------------------
+
+
+def test_all_shifts_at_once_also_of_normalised_images(test_digits: LabelledImages) -> None:
+    """Preprocessing comes after the shift, so it is part of what is planned."""
+    digits = test_digits.head(60)
+    network = Classifier(
+        "n", build_network("cnn2").eval(), Preprocess(mean=(0.1307,), std=(0.3081,)), Framing((1, 28, 28))
+    )
+    dense, direct = (audit(network, digits, protocols=[GRID], method=method) for method in ("auto", "direct"))
+    assert dense.record["protocols"][0]["method"] == "dense"
+    a, b = (each.responses[GRID] for each in (dense, direct))
+    assert np.array_equal(a.predicted, b.predicted)
+    assert np.allclose(a.drift, b.drift, rtol=1e-4, atol=1e-5)
 
 
 def test_gates_are_judged_on_the_interval(test_digits: LabelledImages) -> None:
@@ -260,11 +273,54 @@ def test_gates_are_judged_on_the_interval(test_digits: LabelledImages) -> None:
 
 
 def test_a_gate_without_meaning_has_not_passed() -> None:
-    images = load_data("mnist", "test").head(20).images
-    result = audit(build_network("cnn1").eval(), images, protocols=["grid:1"], gates=["accuracy>=0"])
+    """Whether any answer is right only shows when it was measured."""
+    images = (torch.rand(20, 1, 8, 8), [1] * 20)
+    result = audit(constant, images, protocols=["grid:1"], gates=["kept-when-right>=0"])
     assert result.outcome == "inconclusive"
-    with pytest.raises(GateError, match="no image has a known true class"):
+    with pytest.raises(GateError, match="no moved image is right when unshifted"):
         result.raise_if_failed()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "gate", "message"),
+    [
+        ("grid:1", "agreement@99>=0.5", r"that was measured .*, got 99 px\. grid:1 reaches 1 px\."),
+        ("grid:1", "grid:1/drift@1.5<=9", r"got 1\.5 px\. grid:1 reaches 1 px\."),
+        ("box:3,4", "agreement@4.5>=0", r"got 4\.5 px\. box:3,4 reaches 4 px\."),
+        ("ring:3", "agreement@2>=0", r"got 2 px\. The smallest shift of ring:3 is 3 px\."),
+        ("half-pixel", "agreement@0.25>=0", r"got 0\.25 px\. The smallest shift of half-pixel is 0\.5 px\."),
+        ("grid:1", "accuracy@1>=0", "images with known classes for the gate 'accuracy@1>=0.0', got images"),
+        ("grid:1", "sensitivity<=9", "images with known classes"),
+        ("article-none", "agreement>=0", "got article-none, which moves none"),
+        ("grid:0", "wobble<=1", "got grid:0, which moves none"),
+    ],
+)
+def test_a_gate_on_what_is_not_measured_is_a_mistake(protocol: str, gate: str, message: str) -> None:
+    """Said before the first forward: the model here is never asked about more than one image."""
+    asked: list[int] = []
+
+    def counting(images: Tensor) -> Tensor:
+        asked.append(len(images))
+        return constant(images)
+
+    with pytest.raises(ConfigError, match=message):
+        audit(counting, torch.rand(20, 1, 12, 12), protocols=[protocol], gates=[gate])
+    assert sum(asked) <= 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "gate"),
+    [
+        ("box:3,4", "agreement@4>=0"),
+        ("box:3,4", "box:3,4/agreement@1>=0"),
+        ("article-large", "agreement@0.9>=0"),
+        ("article-none", "clean-accuracy>=0"),
+        ("grid:0", "worst-case-accuracy>=0"),
+    ],
+)
+def test_a_gate_within_the_reach_is_judged(protocol: str, gate: str) -> None:
+    images = (torch.rand(300, 1, 12, 12), [0] * 300)
+    assert audit(constant, images, protocols=[protocol], gates=[gate]).passed()
 
 
 def test_no_worse_than_a_baseline(run_audit_in: Callable[..., Audit], tmp_path: Path) -> None:
@@ -312,7 +368,7 @@ def nan(images: Tensor) -> Tensor:
         (constant, "demo:mnist", {"precision": 2}, OptionError, "a precision between 0 and 0.5"),
         (constant, "demo:mnist", {"confidence": 1}, OptionError, "a confidence"),
         (constant, "demo:mnist", {"limit": 0}, OptionError, "limit from 1 to"),
-        (constant, "demo:mnist", {"method": "dense"}, OptionError, "is not a module"),
+        (constant, "demo:mnist", {"method": "dense"}, OptionError, "what a function"),
         (constant, "demo:mnist", {"method": "fast"}, UnknownNameError, "name of a method, got 'fast'"),
         (constant, "demo:mnist", {"border": "wrap"}, UnknownNameError, "name of a border, got 'wrap'"),
         (constant, torch.zeros(0, 1, 8, 8), {}, DataError, "at least one image, got none"),

@@ -43,7 +43,7 @@ def test_an_interrupted_audit_goes_on_to_the_same_bytes(
     _, stderr = process.communicate()
     assert process.returncode == (-9 if number == signal.SIGKILL else 130)
     assert not (out / "report.json").exists()
-    assert ("To go on: shiftproof audit zoo:cnn1" in stderr.decode()) == (number != signal.SIGKILL)
+    assert ("To resume: shiftproof audit zoo:cnn1" in stderr.decode()) == (number != signal.SIGKILL)
     kept = {path: path.stat().st_mtime_ns for path in (out / "units").iterdir()}
     assert kept
     assert finish(out) == whole

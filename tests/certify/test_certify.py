@@ -534,7 +534,28 @@ def test_what_cannot_be_followed_is_named() -> None:
     assert found.circular.ended_by is not None
     assert found.circular.ended_by.layer == "body"
     assert [check.law for check in found.checks] == ["none"]
-    assert "2 inputs" in str(certify(TwoImages(), SHAPE, numeric=False))
+
+
+class Fails(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        raise LookupError("no table of this size")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Fails(), "got LookupError: no table of this size"),
+        (TwoImages(), "missing 1 required positional argument"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(7, 3)), "cannot be multiplied"),
+    ],
+)
+@pytest.mark.parametrize("numeric", [True, False])
+def test_a_network_whose_forward_raises_is_an_error_of_the_model(
+    model: nn.Module, said: str, numeric: bool
+) -> None:
+    """With its own message, and not a certificate that nothing is proved."""
+    with pytest.raises(ModelError, match=f"to take images of shape .*{said}"):
+        certify(model.eval(), SHAPE, numeric=numeric)
 
 
 def test_hooks_are_seen() -> None:

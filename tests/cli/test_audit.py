@@ -36,7 +36,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_audit_prints_and_writes(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "audit", *MODEL, *SMALL, "--out", "r")
     assert code == 0
-    assert "cnn1 keeps its answer under" in " ".join(out.split())
+    assert "cnn1 keeps its prediction under" in " ".join(out.split())
     assert "untrained" in " ".join(out.split()), "what is measured is said"
     assert "Run directory: r" in err
     assert {p.name for p in Path("r").iterdir()} >= {
@@ -72,7 +72,9 @@ def test_the_same_command_goes_on_and_gives_the_same_bytes(capsys: pytest.Captur
         (["agreement>=1"], 1),
         (["agreement>=0.01", "clean-accuracy>=0.999"], 1),
         (["grid:1/agreement@1 >= 0.01"], 0),
-        (["agreement@0.5>=0"], 3),
+        (["kept-when-right>=0.99"], 1),
+        (["agreement@0.5>=0"], 2),
+        (["agreement@99>=0.5"], 2),
         (["agreemint>=1"], 2),
         (["agreement>=98"], 2),
         (["agreement~1"], 2),

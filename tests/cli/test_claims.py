@@ -44,4 +44,4 @@ def test_a_stop_says_how_to_go_on(
 
     monkeypatch.setattr(claims, "run_claims", stopped)
     assert main(["claims", "--out", str(tmp_path / "run")]) == 130
-    assert "To go on:" in capsys.readouterr().err
+    assert "To resume:" in capsys.readouterr().err

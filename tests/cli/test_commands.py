@@ -162,7 +162,7 @@ def test_a_defect_exits_70(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     monkeypatch.setattr(_spec, "_find", lambda reference: 1 / 0)
     code, _, stderr = run(capsys, "study", "article", *QUICK)
     assert code == 70
-    assert "This is a defect of shiftproof" in stderr
+    assert "This is a bug in shiftproof" in stderr
 
 
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:

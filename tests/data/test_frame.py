@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shiftproof.data._frame import Frame
+from shiftproof.data._frame import Fit, FitWay, Frame
 from shiftproof.errors import DataError, OptionError
 
 
@@ -92,6 +92,78 @@ def test_oracle_luma_by_hand() -> None:
     assert pixels.shape == (1, 9, 9)
     assert abs(pixels[0] - expected).max() <= 0.51
     assert Frame((1, 9, 9)).changes(3, (9, 9)) == ("RGB to luma",)
+
+
+@pytest.mark.parametrize("size", [(50, 37), (37, 50), (12, 90), (16, 20)])
+@pytest.mark.parametrize("resize", [None, 20])
+def test_oracle_squashing_is_resizing_both_sides(size: tuple[int, int], resize: int | None) -> None:
+    image = picture(*size)
+    height, width = (16, 20) if resize is None else (20, 25)
+    resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    top, left = round((height - 16) / 2), round((width - 20) / 2)
+    frame = Frame((3, 16, 20), resize_px=resize, fit=Fit("squash"))
+    expected = resized[top : top + 16, left : left + 20].transpose(2, 0, 1)
+    assert np.array_equal(frame.apply(image), expected)
+    assert ("proportions changed" in frame.changes(3, size)) == (size != (16, 20))
+
+
+def letterbox(image: Image.Image, height: int, width: int, fill: tuple[int, ...]) -> np.ndarray:
+    """As detectors do it: github.com/ultralytics/yolov5, v7.0, utils/augmentations.py, letterbox."""
+    w, h = image.size
+    r = min(height / h, width / w)
+    new_w, new_h = round(w * r), round(h * r)
+    dw, dh = (width - new_w) / 2, (height - new_h) / 2
+    top, left = round(dh - 0.1), round(dw - 0.1)
+    out = np.empty((height, width, 3), np.uint8)
+    out[:] = fill
+    resized = np.asarray(image.resize((new_w, new_h), Image.Resampling.BILINEAR))
+    out[top : top + new_h, left : left + new_w] = resized
+    return out
+
+
+@pytest.mark.parametrize("size", [(50, 37), (37, 50), (12, 90), (90, 7), (16, 20), (40, 51), (8, 10)])
+@pytest.mark.parametrize("fill", [(114,), (1, 2, 3)])
+def test_oracle_letterbox_is_that_of_detectors(size: tuple[int, int], fill: tuple[int, ...]) -> None:
+    image = picture(*size)
+    frame = Frame((3, 16, 20), fit=Fit("letterbox", fill))
+    assert np.array_equal(frame.apply(image), letterbox(image, 16, 20, fill).transpose(2, 0, 1))
+    fits = size in ((16, 20), (8, 10), (40, 51))  # the last one to less than half a pixel
+    assert ("bars added" in frame.changes(3, size)) == (not fits)
+
+
+@given(
+    height=st.integers(1, 70), width=st.integers(1, 70), my=st.integers(0, 4), mx=st.integers(0, 4),
+    way=st.sampled_from(["squash", "letterbox"]),
+)  # fmt: skip
+def test_a_margin_of_other_fits_leaves_the_centre_too(
+    height: int, width: int, my: int, mx: int, way: FitWay
+) -> None:
+    image, fit = picture(height, width), Fit(way, (9,))
+    plain = Frame((3, 12, 11), resize_px=25, fit=fit).apply(image)
+    scene = Frame((3, 12, 11), (my, mx), 25, fit=fit).apply(image)
+    assert np.array_equal(scene[:, my : my + 12, mx : mx + 11], plain)
+
+
+def test_a_letterbox_of_grey_has_grey_bars() -> None:
+    pixels = Frame((1, 4, 8), fit=Fit("letterbox", (7,))).apply(picture(4, 4, 1))
+    assert pixels.shape == (1, 4, 8)
+    assert (pixels[:, :, [0, 1, 6, 7]] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("way", "fill"), [("letterbox", (256,)), ("letterbox", (1, 2)), ("letterbox", (-1,))]
+)
+def test_a_fill_that_is_no_colour_is_refused(way: FitWay, fill: tuple[int, ...]) -> None:
+    with pytest.raises(OptionError, match="a fill of 1 or 3 numbers from 0 to 255"):
+        Fit(way, fill)
+    with pytest.raises(LookupError, match="Did you mean 'letterbox'"):
+        Fit("leterbox", fill)  # type: ignore[arg-type]
+
+
+def test_squashing_needs_room_for_the_cut() -> None:
+    with pytest.raises(OptionError, match="at least 14 for a scene"):
+        Frame((3, 12, 12), (1, 1), resize_px=12, fit=Fit("squash"))
+    assert Frame((3, 12, 12), (1, 1), fit=Fit("squash")).resized_px((90, 30)) == (14, 14)
 
 
 def test_grey_is_repeated() -> None:

@@ -552,7 +552,7 @@ def test_unknown_references_list_what_is_possible(reference: str) -> None:
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"x")
-    with pytest.raises(DataError, match="Its name does not end like one of these"):
+    with pytest.raises(DataError, match="Its file type is not supported"):
         load(tmp_path / "model.onnx")
     with pytest.raises(DataError, match="'demo:mnist', got 'demo:cifar'"):
         load_images("demo:cifar", image_shape=None)

@@ -116,6 +116,23 @@ def test_a_partial_file_that_does_not_fit_is_begun_anew(tmp_path: Path) -> None:
     assert not store.partial_path(unit).exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask for files")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_the_umask_decides_who_may_read_a_file(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "new", b"")
+        write_atomically(tmp_path / "new", b"again")
+        with open_run("slug", {"a": 1}, out=tmp_path / "run") as run:
+            run.log({"event": "x"})
+            run.write_report({})
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"new", "run.json", "report.json", "events.jsonl"} <= {path.name for path in files}
+    assert {path.stat().st_mode & 0o777 for path in files} == {mode}
+
+
 def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.json"
     write_atomically(path, "old")

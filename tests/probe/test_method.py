@@ -78,10 +78,10 @@ class Case:
 
 CASES = {
     "shifts of its own": Case(
-        "each image has shifts of its own", layers(), layers(), (find_protocol("article-small"), GRID)
+        "each image has its own shifts", layers(), layers(), (find_protocol("article-small"), GRID)
     ),
     "fractions": Case(
-        "some shifts are by fractions of a pixel",
+        "some shifts are fractions of a pixel",
         layers(), layers(), (find_protocol("half-pixel"), GRID),
     ),
     "a function": Case("what a function or an exported graph does", layers().__call__, layers()),
@@ -117,7 +117,7 @@ CASES = {
         Written(lambda self, x: self.inner(x * self.places)), Written(lambda self, x: self.inner(x * 2)),
     ),
     "no saving": Case(
-        "sharing the work between the shifts would cost more than it saves",
+        "computing all shifts at once would cost more than it saves",
         circular(nn.Flatten(), nn.Linear(1568, 2)), meaned(),
         (replace(GRID, border="circular"),) * 2,
     ),
@@ -142,7 +142,7 @@ def test_a_reason_goes_away_with_its_cause(name: str, digits: Images) -> None:
 
 def test_one_shift_has_nothing_to_share(digits: Images) -> None:
     with probing(layers(), digits, find_protocol("grid:0")) as probe:
-        assert probe.choice.reason == "there is one shift"
+        assert probe.choice.reason == "there is only one shift"
 
 
 def test_a_plan_that_answers_wrongly_is_not_used(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,8 +150,8 @@ def test_a_plan_that_answers_wrongly_is_not_used(digits: Images, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr(WindowPlan, "answer", lambda *args: right(*args) + 1)
         with probing(layers(), digits, GRID) as probe:
-            assert probe.choice.reason == "all shifts at once gave other answers than one after the other"
-        with pytest.raises(OptionError, match="all shifts at once gave other answers"):
+            assert probe.choice.reason == "the dense method gave different answers than the direct one"
+        with pytest.raises(OptionError, match="the dense method gave different answers"):
             measure_response(layers(), digits, GRID, method="dense")
     with probing(layers(), digits, GRID) as probe:
         assert probe.choice.name == "dense"

@@ -103,7 +103,7 @@ def audit_json() -> Json:
     return {
         "schema_version": 1,
         "kind": "audit",
-        "verdict": "zoo:cnn2 keeps its answer under 90.0 % of the shifts of grid:1.",
+        "verdict": "zoo:cnn2 keeps its prediction under 90.0 % of the shifts of grid:1.",
         "outcome": "pass",
         "model": {
             "name": "zoo:cnn2",

@@ -17,12 +17,12 @@ def written(record: dict[str, Any]) -> str:
 def test_sections_and_their_order(with_gates: dict[str, Any]) -> None:
     text = written(with_gates)
     headings = [line for line in text.splitlines() if line.startswith("#")]
-    assert text.startswith("**zoo:cnn2 keeps its answer")
+    assert text.startswith("**zoo:cnn2 keeps its prediction")
     assert headings == [
         "### Gates: fail",
         "### Under grid:1: every whole offset",
         "### Against the radius max(\\|dy\\|, \\|dx\\|)",
-        "### Images whose answer changes most often",
+        "### Images whose prediction changes most often",
         "### Not measured",
         "### About",
     ]

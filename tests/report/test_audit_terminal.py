@@ -29,7 +29,7 @@ def test_everything_is_there_in_order(with_gates: dict[str, Any]) -> None:
     places = [
         " ".join(text.split()).index(part)
         for part in (
-            "zoo:cnn2 keeps its answer",
+            "zoo:cnn2 keeps its prediction",
             "the weights are untrained",
             "pets: 2,500 images of 28 × 28 px, 1 channel, labelled; 3 classes",
             "RGBA to grey: 3",
@@ -87,7 +87,7 @@ def test_worst_images_say_what_becomes_of_them(audit_json: dict[str, Any]) -> No
         "cats/felix.png", "cat", "dog", "87.5", "%", "1", "px", "(−1,", "0)", "2"
     ]  # fmt: skip
     audit_json["protocols"][0]["worst"] = []
-    assert "No shift measured changes the answer to any image." in shown(audit_json)
+    assert "No measured shift changes the prediction for any image." in shown(audit_json)
 
 
 def test_a_constant_classifier_looks_useless(audit_json: dict[str, Any], make: SimpleNamespace) -> None:
@@ -98,8 +98,8 @@ def test_a_constant_classifier_looks_useless(audit_json: dict[str, Any], make: S
         part["estimates"][name] = make.estimate(1.0, 0.998, 1.0)
     part["estimates"]["clean-accuracy"] = make.estimate(0.4, 0.38, 0.42)
     text = shown(audit_json)
-    assert "Every image has the same answer" in text
-    assert "say nothing" in text
+    assert "Every image gets the same prediction" in text
+    assert "is meaningless" in text
     for name in ("agreement ", "worst-case-agreement", "kept-when-right"):
         assert cells(text, name)[-3:] == ["100", "%", "higher"]
     assert cells(text, "clean-accuracy")[-3:] == ["40.0", "%", "higher"]
@@ -132,7 +132,7 @@ def test_without_a_map_there_is_a_curve(audit_json: dict[str, Any], make: Simple
     text = shown(audit_json)
     assert "Agreement by shift" not in text
     assert "1 to 19 px: █" in text
-    assert "11 of 19 radii." in text
+    assert "11 of 19 radii are shown." in text
     assert f"the map: {own}." in text
     assert [line.split()[0] for line in text.splitlines() if " px  " in line[:9]] == [
         "1", "3", "5", "6", "8", "10", "12", "14", "15", "17", "19"
@@ -153,7 +153,7 @@ def test_where_nothing_moved_reasons_take_the_place_of_numbers(
     )
     audit_json["protocols"] = [part]
     text = shown(audit_json)
-    assert "No image was moved, so there are no worst ones." in text
+    assert "No image was moved." in text
     assert "the map, the curve, phases: no image was moved." in " ".join(text.split())
     assert "interval" not in text.split("Under")[0]
 
@@ -165,7 +165,7 @@ def test_aliasing_is_named_where_whole_strides_change_least(
     audit_json["protocols"][0]["by_phase"]["2"]["agreement"] = make.view(phases)
     text = " ".join(shown(audit_json).split())
     assert "99.0 % at (0, 0)" in text
-    assert "The largest gap is 9.0 points: the signature of aliasing." in text
+    assert "The largest gap is 9.0 points, which is a sign of aliasing." in text
     for other in ({**phases, (0, 0): 0.85}, dict.fromkeys(phases, 0.99), {(0, 0): 0.9}):
         audit_json["protocols"][0]["by_phase"]["2"]["agreement"] = make.view(other)
         assert "aliasing" not in shown(audit_json)

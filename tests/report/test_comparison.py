@@ -36,7 +36,7 @@ def test_better_is_that_of_the_metric(comparison_json: dict[str, Any]) -> None:
     ]  # fmt: skip
     assert row(text, "clean-accuracy")[3:] == ["−1.0 points<br>−3.0 to +1.0", "0.250", "no difference shown"]
     assert row(text, "smallest-flip")[1:] == ["0.5 px", "0.75 px", "n/a", "", ""]
-    assert "The second model is better in 1, the first in 1 of 3 numbers compared." in text
+    assert "The second model is better in 1, the first in 1 of 3 metrics compared." in text
     assert "- Not compared, since few images flip: smallest-flip under grid:1." in text
 
 
@@ -53,7 +53,7 @@ def test_the_terminal_says_the_same(comparison_json: dict[str, Any]) -> None:
 def test_one_model_is_named_as_one(comparison_json: dict[str, Any]) -> None:
     assert "one model" not in shown(comparison_json)
     comparison_json["models"][1]["digest"] = "aa"
-    assert "Both have the same digest: it is one model." in shown(comparison_json)
+    assert "Both have the same digest: they are the same model." in shown(comparison_json)
 
 
 @pytest.mark.parametrize("width", [20, 60, 80])

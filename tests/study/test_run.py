@@ -191,7 +191,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
-    assert "To go on: shiftproof study" in errors
+    assert "To resume: shiftproof study" in errors
     assert "Traceback" not in errors
     assert list((tmp_path / "r" / "units").glob("train-*.partial.safetensors"))
     header = json.loads((tmp_path / "r" / "run.json").read_text())

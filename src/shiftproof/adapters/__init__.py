@@ -20,3 +20,4 @@ from shiftproof.adapters._preprocess import Resampling as Resampling
 from shiftproof.adapters._sources import ModelRequest as ModelRequest
 from shiftproof.adapters._sources import ModelSource as ModelSource
 from shiftproof.adapters._sources import model_sources as model_sources
+from shiftproof.adapters._wrappers import inside as inside

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +17,7 @@ from shiftproof._digest import Json, digest_of_bytes
 from shiftproof.adapters._failures import explained, is_out_of_memory
 from shiftproof.adapters._pipeline import Pipeline
 from shiftproof.adapters._preprocess import Framing, Preprocess
+from shiftproof.adapters._wrappers import copy_beside_weights, inside
 from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import Network
 
@@ -99,14 +99,19 @@ class Classifier:
     def pipeline(self) -> nn.Module | None:
         """Preprocessing, model and choice of the logits as one module; None if the model is none.
 
-        It is the model itself where there is nothing else.
+        It is the model itself where there is nothing else. Of a wrapped, compiled or scripted model it holds
+        the module inside: compare the answers.
         """
-        model = getattr(self.model, "_orig_mod", self.model)  # What torch.compile was given.
-        if not isinstance(model, nn.Module):
+        if self.inner is None:
             return None
         if self.preprocess.is_identity and self.logits is None:
-            return model
-        return Pipeline(self.preprocess, model, self.logits)
+            return self.inner
+        return Pipeline(self.preprocess, self.inner, self.logits)
+
+    @cached_property
+    def inner(self) -> nn.Module | None:
+        """The module that the model computes with, as `inside` finds it; None if it is none."""
+        return inside(self.model) if isinstance(self.model, nn.Module) else None
 
     def to(self, device: torch.device) -> Classifier:
         """The same on a device; a model that is no module stays where it is."""
@@ -127,7 +132,7 @@ class Classifier:
             return [self] * n_workers if self.thread_safe else [self]
         try:
             with explained("a copy of the model"):
-                copies = [_copy_beside_weights(self.model) for _ in range(n_workers)]
+                copies = [copy_beside_weights(self.model) for _ in range(n_workers)]
         except ModelError:  # whatever a model does in __deepcopy__, it can still be asked as it is
             return [self]
         return [replace(self, model=model) for model in copies]
@@ -135,6 +140,8 @@ class Classifier:
     def checked(self, answer: Any, n_images: int) -> Tensor:
         """An answer of the model as float32 (N, K), or an error that says what is wrong with it."""
         logits = _as_tensor(_picked(answer, self.logits, self.name), self.name)
+        if logits.ndim > 2 and set(logits.shape[2:]) == {1}:  # a last convolution whose map has one place
+            logits = logits.flatten(1)
         if logits.ndim != 2 or len(logits) != n_images or logits.shape[1] == 0:
             raise ShapeError(
                 f"{self.name} to answer {n_images} images with logits of shape ({n_images}, K)",
@@ -241,12 +248,6 @@ def evaluating(model: object) -> Iterator[None]:
 
 
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-
-
-def _copy_beside_weights(module: nn.Module) -> nn.Module:
-    """A deep copy whose parameters and buffers are those of the original."""
-    shared = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
-    return copy.deepcopy(module, dict(shared))
 
 
 def _picked(answer: Any, logits: int | str | None, name: str) -> Any:

@@ -42,6 +42,7 @@ def load_framed(
             image_shape=framing.image_shape,
             resize_px=framing.resize_px,
             resampling=framing.resampling,
+            fit=framing.fit,
             margin_px=margin_px,
             limit=limit,
             seed=seed,

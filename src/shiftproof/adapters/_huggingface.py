@@ -37,16 +37,14 @@ class _LogitsOf(nn.Module):
 
     Args:
         model: Takes `pixel_values`, and answers with an object that has `logits`.
-        blue_first: Whether it takes the channels in the order blue, green, red.
     """
 
-    def __init__(self, model: nn.Module, *, blue_first: bool) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.blue_first = blue_first
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.model(pixel_values=images.flip(1) if self.blue_first else images).logits
+        logits: Tensor = self.model(pixel_values=images).logits
         return logits
 
 
@@ -58,7 +56,7 @@ def _load(rest: str, request: ModelRequest) -> Classifier:
     with _quiet(transformers):
         model, notes = _model(transformers, place, request)
         read = _preprocessing(transformers, place, request)
-    module = _LogitsOf(model, blue_first=read.blue_first).eval()
+    module = _LogitsOf(model).eval()
     return Classifier(
         place.name,
         module,

@@ -54,7 +54,7 @@ def read_layout(
         raise ModelError(f"{name} to take images of shape (N, C, H, W) or (N, H, W, C)", shown)
     last = request.channels_last
     if last is None:
-        last = _channels_are_last(sizes, request.channels)
+        last = _channels_are_last(sizes, request.n_channels)
     if last is None:
         last = usual
     if last is None:
@@ -65,7 +65,7 @@ def read_layout(
         )
     batch, *rest = sizes
     height, width, channels = rest if last else (*rest[1:], rest[0])
-    asked = (request.channels, *(request.size_px or (None, None)))
+    asked = (request.n_channels, *(request.size_px or (None, None)))
     for axis, fixed, wanted in zip(
         ("channels", "rows", "columns"), (channels, height, width), asked, strict=True
     ):

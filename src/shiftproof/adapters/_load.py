@@ -111,7 +111,7 @@ def _unknown(reference: str, said: str) -> UnknownNameError:
         "a model",
         repr(reference),
         cause=f"Did you mean {' or '.join(map(repr, near))}?" if near else "",
-        fix=f"Known are: {examples}.",
+        fix=f"Examples: {examples}.",
     )
 
 

@@ -85,7 +85,7 @@ def _load(file: str, request: ModelRequest) -> Classifier:
         raise ModelError(
             f"no mean and std for {path.name}",
             "some",
-            cause="It takes bytes, and so normalises them itself.",
+            cause="It takes bytes, so it normalises them itself.",
             fix="Leave out --mean and --std.",
         )
     return Classifier(
@@ -143,7 +143,7 @@ def _output(session: Any, request: ModelRequest, name: str) -> str:
     raise ModelError(
         f"one output of {name} that holds the logits",
         repr(wanted) if wanted is not None else f"{len(names)}: {', '.join(names)}",
-        cause="Outputs that are no numbers do not count.",
+        cause="Only numeric outputs are considered.",
         fix=f"Give --logits with one of {', '.join(names)}, or an index from 0 to {len(names) - 1}."
         if names
         else "",

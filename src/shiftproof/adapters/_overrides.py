@@ -7,7 +7,8 @@ from dataclasses import replace
 from shiftproof.adapters._classifier import Classifier
 from shiftproof.adapters._preprocess import Framing
 from shiftproof.adapters._sources import ModelRequest
-from shiftproof.errors import ModelError
+from shiftproof.data import Fit
+from shiftproof.errors import ModelError, OptionError
 from shiftproof.zoo import ImageShape
 
 
@@ -23,7 +24,11 @@ def overridden(classifier: Classifier, request: ModelRequest) -> Classifier:
     """
     source = classifier
     preprocess = source.preprocess.replaced(
-        scale=request.scale, mean=request.mean, std=request.std, channels_last=request.channels_last
+        scale=request.scale,
+        mean=request.mean,
+        std=request.std,
+        bgr=request.bgr,
+        channels_last=request.channels_last,
     )
     framing = _framing(source, request)
     said = []
@@ -46,16 +51,26 @@ def overridden(classifier: Classifier, request: ModelRequest) -> Classifier:
 def _framing(classifier: Classifier, request: ModelRequest) -> Framing:
     source = classifier.framing
     shape = _image_shape(source.image_shape, request, classifier.name)
+    fit = _fit(source.fit, request)
+    if fit.way != source.fit.way:
+        return Framing(shape, request.resize_px, source.resampling, fit)
     resize_px = request.resize_px or source.resize_px
     if request.resize_px is None and resize_px and shape and source.image_shape:
         resize_px = round(resize_px * min(shape[1:]) / min(source.image_shape[1:]))
-    return replace(source, image_shape=shape, resize_px=resize_px)
+    return replace(source, image_shape=shape, resize_px=resize_px, fit=fit)
+
+
+def _fit(source: Fit, request: ModelRequest) -> Fit:
+    way = request.fit or source.way
+    if request.fill is not None and way != "letterbox":
+        raise OptionError("--fit letterbox with --fill", way, cause="Only a letterbox has bars to fill.")
+    return Fit(way, request.fill or source.fill)
 
 
 def _image_shape(source: ImageShape | None, request: ModelRequest, name: str) -> ImageShape | None:
     if request.size_px is None and request.channels is None:
         return source
-    channels = request.channels or (source[0] if source else None)
+    channels = request.channels or (source[0] if source else request.n_channels)
     size = request.size_px or (source[1:] if source else None)
     if channels is None or size is None:
         raise ModelError(

@@ -13,14 +13,12 @@ from torch import Tensor
 from shiftproof._digest import derive_seed
 from shiftproof.adapters._failures import explained
 from shiftproof.adapters._preprocess import Framing, Preprocess, Resampling
+from shiftproof.data import CROP, Fit
 from shiftproof.errors import ModelError
 
 _BY_NUMBER_IN_PILLOW: dict[int, Resampling] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _CONVNEXT_SQUASHES_FROM_PX = 384
-_SQUASHED = (
-    "its own processor makes images square without keeping their proportions; here the short side is resized "
-    "and the centre is cut out, which is the same for square images only"
-)
+_SQUASH = Fit("squash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +28,11 @@ class ReadProcessor:
     Args:
         preprocess: The numbers.
         framing: The size.
-        blue_first: Whether the channels are reversed before the model.
         notes: What is done in another way here.
     """
 
     preprocess: Preprocess
     framing: Framing
-    blue_first: bool
     notes: tuple[str, ...]
 
 
@@ -62,7 +58,6 @@ def read_processor(name: str, processor: Any, *, check: bool) -> ReadProcessor:
     read = ReadProcessor(
         preprocess,
         framing,
-        bool(says.get("do_flip_channel_order")),
         (f"preprocessing of its {says.get('image_processor_type', 'image processor')}", *notes),
     )
     if check:
@@ -74,9 +69,12 @@ def _preprocess(says: dict[str, Any]) -> Preprocess:
     """Bytes · factor, less mean, by deviation; ours starts at bytes ÷ 255. What is not said is not done."""
     scale = 255 * says.get("rescale_factor", 1 / 255) if says.get("do_rescale") else 255.0
     scale = 1.0 if math.isclose(scale, 1) else scale
+    bgr = bool(says.get("do_flip_channel_order"))
     if not says.get("do_normalize"):
-        return Preprocess(scale=scale)
-    return Preprocess(scale=scale, mean=_numbers(says["image_mean"]), std=_numbers(says["image_std"]))
+        return Preprocess(scale=scale, bgr=bgr)
+    return Preprocess(
+        scale=scale, bgr=bgr, mean=_numbers(says["image_mean"]), std=_numbers(says["image_std"])
+    )
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
@@ -91,20 +89,23 @@ def _framing(says: dict[str, Any]) -> tuple[Framing, list[str]]:
         notes.append(f"its own processor resizes with Pillow's filter {number}; here with {resampling!r}")
     size, crop = says["size"], says.get("crop_size") if says.get("do_center_crop") else None
     short_px = size.get("shortest_edge")
+    fit = CROP
     if short_px is None:
         rows, columns = size["height"], size["width"]
-        resize_px = max(rows, columns)
+        resize_px, fit = min(rows, columns), _SQUASH
         cut = (crop["height"], crop["width"]) if crop else (rows, columns)
-        notes.append(_SQUASHED)
+        if crop and rows * cut[1] != columns * cut[0]:
+            notes.append(
+                f"its own processor resizes to {rows} × {columns}; here in the proportions of the cut"
+            )
     elif crop:
         resize_px = int(short_px / (says.get("crop_pct") or 1))
         cut = crop["height"], crop["width"]
     elif "crop_pct" in says and short_px < _CONVNEXT_SQUASHES_FROM_PX:
         resize_px, cut = int(short_px / says["crop_pct"]), (short_px, short_px)
     else:
-        resize_px, cut = short_px, (short_px, short_px)
-        notes.append(_SQUASHED)
-    return Framing((3, *cut), resize_px, resampling), notes
+        resize_px, cut, fit = short_px, (short_px, short_px), _SQUASH
+    return Framing((3, *cut), resize_px, resampling, fit), notes
 
 
 def _check(name: str, processor: Any, read: ReadProcessor) -> None:
@@ -119,7 +120,7 @@ def _check(name: str, processor: Any, read: ReadProcessor) -> None:
         np.asarray(processor(image.permute(1, 2, 0).numpy(), return_tensors="np")["pixel_values"])
     )
     ours = [_cut(image, rows, columns, up) for up in (False, True)]
-    if not any(_same(theirs, read.preprocess(cut), blue_first=read.blue_first) for cut in ours):
+    if not any(_same(theirs, read.preprocess(cut)) for cut in ours):
         raise ModelError(
             f"the image processor of {name} to cut, scale and normalise",
             f"{type(processor).__name__}, which does something else",
@@ -133,6 +134,5 @@ def _cut(image: Tensor, rows: int, columns: int, up: bool) -> Tensor:
     return image[None, :, top : top + rows, left : left + columns].float() / 255
 
 
-def _same(theirs: Tensor, ours: Tensor, *, blue_first: bool) -> bool:
-    ours = ours.flip(1) if blue_first else ours
+def _same(theirs: Tensor, ours: Tensor) -> bool:
     return theirs.shape == ours.shape and torch.allclose(theirs, ours, atol=1e-4)

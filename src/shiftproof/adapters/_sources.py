@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from shiftproof._registry import Registry
 from shiftproof.adapters._classifier import Classifier
+from shiftproof.data import FitWay
 from shiftproof.errors import OptionError
 
 MAX_CHANNELS, MAX_SIDE_PX = 4096, 100_000
@@ -30,6 +31,9 @@ class ModelRequest:
         size_px: (H, W) that the model takes.
         resize_px: Short side before the centre is cut out.
         channels: Channels that the model takes.
+        fit: What becomes of an image of other proportions: `crop`, `squash` or `letterbox`.
+        fill: Of the bars of a letterbox: one byte, or red, green and blue.
+        bgr: Whether it takes blue, green and red, in this order; mean and std are in the same.
         channels_last: Whether it takes (N, H, W, C).
         logits: Index or key of the logits in an answer with several parts.
         class_names: One name per logit.
@@ -45,6 +49,9 @@ class ModelRequest:
     size_px: tuple[int, int] | None = None
     resize_px: int | None = None
     channels: int | None = None
+    fit: FitWay | None = None
+    fill: tuple[int, ...] | None = None
+    bgr: bool | None = None
     channels_last: bool | None = None
     logits: int | str | None = None
     class_names: tuple[str, ...] | None = None
@@ -58,6 +65,12 @@ class ModelRequest:
         for name, (value, most) in sizes.items():
             if value is not None and not 1 <= value <= most:
                 raise OptionError(f"{name} from 1 to {most:,}", value)
+
+    @property
+    def n_channels(self) -> int | None:
+        """Channels that the model takes: as said, or as many as there are means or deviations."""
+        per_channel = (numbers for numbers in (self.mean, self.std) if numbers and len(numbers) > 1)
+        return self.channels or next(map(len, per_channel), None)
 
 
 Taken = Literal["untrained", "weights", "arguments"]

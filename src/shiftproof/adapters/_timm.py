@@ -12,6 +12,7 @@ from shiftproof.adapters._failures import building, unknown_model
 from shiftproof.adapters._preprocess import Framing, Preprocess, Resampling
 from shiftproof.adapters._sources import ModelRequest, ModelSource
 from shiftproof.adapters._weights import put_weights_if_any
+from shiftproof.data import CROP, Fit
 
 _ELSEWHERE = ("hf-hub:", "local-dir:")  # timm's own schemes for models outside its list
 
@@ -65,11 +66,10 @@ def read_config(config: Mapping[str, Any]) -> tuple[Preprocess, Framing, list[st
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
         notes.append(f"mean and std are averages, as the configuration has none for {channels} channels")
     resize_px = max(math.floor(side / config["crop_pct"]) for side in (height, width))
-    if config["crop_mode"] != "center":
-        notes.append(
-            f"timm's own crop mode is {config['crop_mode']!r}; here the short side is resized and the centre "
-            "is cut out, which is the same for square images only"
-        )
+    fit = _fit(config["crop_mode"], mean)
+    if fit is None:
+        fit = CROP
+        notes.append(f"timm's own crop mode is {config['crop_mode']!r}; here the centre is cut out")
     elif height != width:
         notes.append("timm resizes to sides that are not equal; here the short side fits the longer one")
     resampling: Resampling = "bicubic"
@@ -79,9 +79,16 @@ def read_config(config: Mapping[str, Any]) -> tuple[Preprocess, Framing, list[st
         notes.append(f"timm resizes with {config['interpolation']!r}; here with {resampling!r}")
     return (
         Preprocess(mean=mean, std=std),
-        Framing((channels, height, width), resize_px, resampling),
+        Framing((channels, height, width), resize_px, resampling, fit),
         notes,
     )
+
+
+def _fit(crop_mode: str, mean: tuple[float, ...]) -> Fit | None:
+    """Ours of that name; timm fills borders with the mean."""
+    bars = tuple(round(255 * value) for value in mean)
+    known = {"center": CROP, "squash": Fit("squash"), "border": Fit("letterbox", bars)}
+    return known.get(crop_mode)
 
 
 def _class_names(timm: Any, model: Any) -> tuple[str, ...] | None:

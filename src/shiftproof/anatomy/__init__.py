@@ -3,6 +3,7 @@
 from shiftproof.anatomy._calls import Call as Call
 from shiftproof.anatomy._calls import call_of as call_of
 from shiftproof.anatomy._calls import layer_call as layer_call
+from shiftproof.anatomy._chance import Chance as Chance
 from shiftproof.anatomy._circular import CircularFinding as CircularFinding
 from shiftproof.anatomy._circular import CircularPass as CircularPass
 from shiftproof.anatomy._circular import find_circular as find_circular

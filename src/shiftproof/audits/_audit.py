@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shiftproof._documents import read_json
 from shiftproof._text import counted, record_text
 from shiftproof.adapters import Classifier, Model
-from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_worse, outcome
+from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_worse, outcome, shared_protocols
 from shiftproof.audits._measure import AuditProgress, measure
+from shiftproof.audits._noise import ask_again, check_noise, noise_record
 from shiftproof.audits._plot import plot_response
 from shiftproof.audits._question import DEFAULT_PROTOCOL, AuditOptions, AuditQuestion, ask
 from shiftproof.audits._record import audit_record
@@ -185,19 +186,29 @@ def run_audit(
         margin: By how much it may be worse.
         on_progress: Called after each shard.
         check_stop: Called between batches; may raise `Stopped`.
+
+    Raises:
+        ConfigError: A gate on what is not measured.
+        ComparisonError: A baseline with other protocols, images or shifts.
+        ModelError: Answers change as much without a shift as under shifts, and that is not allowed.
     """
-    check_gates(gates, [protocol.name for protocol, _ in question.parts])
+    check_gates(gates, question)
+    if baseline is not None:  # said now, not after hours
+        shared_protocols([protocol.name for protocol, _ in question.parts], list(baseline.responses))
+    noise = ask_again(question, run, check_stop)
     measured = [
         measure(question, protocol, images, run=run, on_progress=on_progress, check_stop=check_stop)
         for protocol, images in question.parts
     ]
+    for part in measured:
+        check_noise(question, noise, part)
     responses = {part.protocol.name: part.response for part in measured}
     confidence = question.options.confidence
     results = judged(gates, responses, confidence)
     if baseline is not None:
         results += no_worse(responses, baseline.responses, margin=margin, confidence=confidence)
     record = audit_record(question, measured)
-    record |= {"gates": results, "outcome": outcome(results)}
+    record |= {"noise": noise_record(noise, confidence), "gates": results, "outcome": outcome(results)}
     record["verdict"] = verdict(record)
     if run is not None:
         run.write_report(record)

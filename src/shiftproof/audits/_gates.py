@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from shiftproof._digest import Json
+from shiftproof.audits._question import AuditQuestion
 from shiftproof.audits._record import headline
+from shiftproof.data import Images
 from shiftproof.errors import ComparisonError, ConfigError, OptionError
 from shiftproof.metrics import (
     Difference,
@@ -20,24 +22,61 @@ from shiftproof.metrics import (
     metrics,
 )
 from shiftproof.probe import Response
+from shiftproof.shifts import ShiftProtocol
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 DEFAULT_MARGIN = 0.005
 
 
-def check_gates(gates: Sequence[Gate], protocols: Sequence[str]) -> None:
-    """Refuse a gate on a protocol that is not measured, before anything is.
+def check_gates(gates: Sequence[Gate], question: AuditQuestion) -> None:
+    """Refuse a gate on what is not going to be measured, before anything is.
 
     Raises:
-        ConfigError: Which gate, and what is measured.
+        ConfigError: Which gate, what it is about, and what is measured.
     """
+    names = [protocol.name for protocol, _ in question.parts]
     for gate in gates:
-        if gate.protocol is not None and gate.protocol not in protocols:
+        if gate.protocol is not None and gate.protocol not in names:
             raise ConfigError(
                 f"the gate {str(gate)!r} to name a protocol of this audit",
                 repr(gate.protocol),
-                fix=f"Measured: {', '.join(protocols)}. Add --protocol {gate.protocol}.",
+                fix=f"Measured: {', '.join(names)}. Add --protocol {gate.protocol}.",
             )
+        for protocol, images in question.parts:
+            if gate.protocol in (None, protocol.name):
+                _check_has_data(gate, question, protocol, images)
+
+
+def _check_has_data(gate: Gate, question: AuditQuestion, protocol: ShiftProtocol, images: Images) -> None:
+    spec = metrics.get(gate.metric)
+    if spec.needs_labels and not bool((images.labels >= 0).any()):
+        raise ConfigError(
+            f"images with known classes for the gate {str(gate)!r}",
+            f"{images.name} without any",
+            fix="Use folders of classes, a .csv or an .npz file with labels, or another metric.",
+        )
+    shown_px = question.shown_px(images, protocol)
+    radii_px = protocol.draw(len(images), shown_px, seed=question.options.seed).abs().amax(-1)
+    moved_px = radii_px[radii_px > 0]
+    if spec.needs_moves and not len(moved_px):
+        raise ConfigError(
+            f"a protocol that moves images for the gate {str(gate)!r}", f"{protocol.name}, which moves none"
+        )
+    if gate.radius_px is None or not len(moved_px):
+        return
+    reach_px, nearest_px = max(protocol.law.reach_px(shown_px)), float(moved_px.min())
+    if not nearest_px <= gate.radius_px <= reach_px:
+        beyond = gate.radius_px > reach_px
+        raise ConfigError(
+            f"a radius that was measured in the gate {str(gate)!r}",
+            f"{gate.radius_px:g} px",
+            cause=f"{protocol.name} reaches {reach_px} px."
+            if beyond
+            else f"The smallest shift of {protocol.name} is {nearest_px:g} px.",
+            fix="Use a smaller radius, a protocol that reaches further, or PROTOCOL/ before the metric."
+            if beyond
+            else "Use a larger radius.",
+        )
 
 
 def judged(gates: Sequence[Gate], responses: Mapping[str, Response], confidence: float) -> list[Json]:
@@ -68,15 +107,8 @@ def no_worse(
     """
     if not 0 <= margin < math.inf:
         raise OptionError("a margin of 0 or more", margin)
-    shared = [name for name in responses if name in baseline]
-    if not shared:
-        raise ComparisonError(
-            "a baseline with a protocol of this audit",
-            ", ".join(baseline) or "none",
-            fix=f"This audit measures {', '.join(responses)}.",
-        )
     results: list[Json] = []
-    for protocol in shared:
+    for protocol in shared_protocols(list(responses), list(baseline)):
         response = responses[protocol]
         for name in headline(response):
             spec = metrics.get(name)
@@ -84,6 +116,22 @@ def no_worse(
             demand = f"{name} no worse than the baseline by {margin:g}"
             results.append(_result(demand, protocol, _verdict(change, spec, margin), change.to_dict()))
     return results
+
+
+def shared_protocols(measured: Sequence[str], baseline: Sequence[str]) -> list[str]:
+    """The protocols of an audit that its baseline has too.
+
+    Raises:
+        ComparisonError: There is none.
+    """
+    shared = [name for name in measured if name in baseline]
+    if not shared:
+        raise ComparisonError(
+            "a baseline with a protocol of this audit",
+            ", ".join(baseline) or "none",
+            fix=f"This audit measures {', '.join(measured)}.",
+        )
+    return shared
 
 
 def outcome(results: Sequence[Json]) -> Outcome:

@@ -48,6 +48,7 @@ class AuditOptions:
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: Images at a time; by default by their size.
         threads: Batches at a time on a CPU; all cores by default.
+        allow_noise: Go on where answers change as much without a shift as under shifts.
         reading: What a source of images cannot say of itself: a root, columns, a window.
 
     Raises:
@@ -66,6 +67,7 @@ class AuditOptions:
     device: str = "auto"
     batch_size: int | None = None
     threads: int | None = None
+    allow_noise: bool = False
     reading: Reading = AS_USUAL
 
     def __post_init__(self) -> None:

@@ -133,6 +133,8 @@ def phases_at_equal_radius(stride_px: int) -> Callable[..., PhaseCurve | NotAppl
     def look(metric: MetricSpec, response: Response, *, confidence: float) -> PhaseCurve | NotApplicable:
         selection = select(response)
         rings = selection.with_shifts(np.mod(selection.radius_px, stride_px) == 0)
+        if not rings.moved.any():
+            return NotApplicable(f"no shift but 0 has a radius that is a multiple of {stride_px} px")
         return by_phase(metric, rings, stride_px=stride_px, confidence=confidence)
 
     return look

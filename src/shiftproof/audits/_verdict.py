@@ -14,20 +14,24 @@ def verdict(record: Mapping[str, Any]) -> str:
     name = record["model"]["name"]
     agreement = part["estimates"]["agreement"]
     if "not_applicable" in agreement:
-        return f"{name} under {part['name']}: there is no agreement, {agreement['not_applicable']}."
+        return f"{name} under {part['name']}: agreement is not applicable, {agreement['not_applicable']}."
     if part["chance"]["agreement"] == 1:
         return (
-            f"{name} answers every image with the same class: that it never changes its answer "
-            f"says nothing ({_n(agreement)})."
+            f"{name} predicts the same class for every image, so its agreement under shifts is meaningless "
+            f"({_n(agreement)})."
         )
     text = (
-        f"{name} keeps its answer under {percent(agreement['value'])} of the shifts of {part['name']} "
+        f"{name} keeps its prediction under {percent(agreement['value'])} of the shifts of {part['name']} "
         f"({percent(agreement['low'])} to {percent(agreement['high'])}, {_n(agreement)})"
     )
     always = part["estimates"]["worst-case-agreement"]
     if part["n_moves"] > 1 and "not_applicable" not in always:
         every = "both" if part["n_moves"] == 2 else f"all {part['n_moves']}"
         text += f", and under {every} of them for {percent(always['value'])} of the images"
+    noise = record.get("noise")
+    if noise and noise["beyond_rounding"] and "value" in noise["estimates"]["agreement"]:
+        kept = noise["estimates"]["agreement"]
+        text += f"; without any shift, asked again, it keeps {percent(kept['value'])} of its predictions"
     return f"{text}."
 
 

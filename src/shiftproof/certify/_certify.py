@@ -14,14 +14,17 @@ from shiftproof._device import describe_environment
 from shiftproof.adapters import (
     Classifier,
     Model,
+    Pipeline,
     as_classifier,
     describe,
     evaluating,
+    explained,
     load_classifier,
     of_others,
 )
 from shiftproof.anatomy import (
     Adaptive,
+    Chance,
     Choose,
     CircularFinding,
     Grid,
@@ -81,7 +84,8 @@ def certify(
         and named.
 
     Raises:
-        ModelError: It is a function or an exported graph, of which the layers are not known.
+        ModelError: It is a function or an exported graph, of which the layers are not known; its forward
+            raises; or the module inside a wrapper computes something else.
         OptionError: No size of images is known, or fewer than one image or move.
         ShapeError: Images of another shape.
 
@@ -99,8 +103,9 @@ def certify(
     _check_options(n_images, n_moves)
     if numeric and images is not None and tuple(images.shape[1:]) != shape:
         raise ShapeError(f"images of shape (n, {', '.join(map(str, shape))})", tuple(images.shape))
-    module = _own_copy(_pipeline(classifier))
+    module = _copied(classifier)
     with evaluating(module):
+        _check_answers(classifier, module, shape)
         steps = read_network(module, shape)
         if isinstance(steps, Reason):
             found = _not_followed(classifier, shape, steps)
@@ -146,16 +151,17 @@ def _check_options(n_images: int, n_moves: int | None) -> None:
         raise OptionError("at least 1 move", n_moves)
 
 
-def _pipeline(classifier: Classifier) -> nn.Module:
-    """The classifier as one module."""
-    if classifier.pipeline is None:
-        raise ModelError(
-            f"a network of layers in {classifier.name}",
-            type(classifier.model).__name__,
-            cause="What a function or an exported graph does is not known layer by layer.",
-            fix="Certify the PyTorch module that it was made from.",
-        )
-    return classifier.pipeline
+def _copied(classifier: Classifier) -> nn.Module:
+    """The classifier as one module of our own."""
+    with evaluating(classifier.model):
+        if classifier.pipeline is not None:
+            return _own_copy(classifier.pipeline)
+    raise ModelError(
+        f"a network of layers in {classifier.name}",
+        type(classifier.model).__name__,
+        cause="What a function or an exported graph does is not known layer by layer.",
+        fix="Certify the PyTorch module that it was made from.",
+    )
 
 
 def _own_copy(module: nn.Module) -> nn.Module:
@@ -165,6 +171,41 @@ def _own_copy(module: nn.Module) -> nn.Module:
     except BaseException as error:  # whatever a model does in __deepcopy__, it can still be read
         of_others(error)
         return module
+
+
+def _asked(classifier: Classifier, module: nn.Module, shape: ImageShape) -> object:
+    """The answer to two random images: a forward that raises is an error of the model, and no finding."""
+    tensors = (tensor for tensor in [*module.parameters(), *module.buffers()] if tensor.is_floating_point())
+    like = next(tensors, torch.zeros(()))
+    images = random_images(shape, 2, seed=0).to(like.device, like.dtype)
+    with (
+        Chance(),
+        torch.inference_mode(),
+        explained(
+            f"{classifier.name} to take images of shape {tuple(images.shape)}",
+            cause="Its forward ended with this error.",
+            fix="Check --size, --channels and --channels-last, and that it takes a batch of images.",
+        ),
+    ):
+        return module(images)
+
+
+def _check_answers(classifier: Classifier, module: nn.Module, shape: ImageShape) -> None:
+    """The network answers, and what is read inside a wrapper computes what the wrapper does."""
+    answer, given = _asked(classifier, module, shape), classifier.model
+    if not isinstance(given, nn.Module) or given is classifier.inner:
+        return
+    with evaluating(given):
+        wrapped = _asked(classifier, Pipeline(classifier.preprocess, given, classifier.logits), shape)
+    if not (isinstance(answer, Tensor) and isinstance(wrapped, Tensor)):
+        return
+    if not torch.allclose(answer, wrapped, rtol=1e-3, atol=1e-4 * float(answer.abs().max())):
+        raise ModelError(
+            f"the module inside {classifier.name} to answer as it does",
+            "other answers",
+            cause=f"It is a {type(given).__name__}, whose layers are read instead of it.",
+            fix="Certify the module inside.",
+        )
 
 
 def _images(shape: ImageShape, images: Tensor | None, n_images: int, seed: int) -> Tensor:

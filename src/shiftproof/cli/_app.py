@@ -11,9 +11,9 @@ import typer
 from shiftproof._version import __version__
 from shiftproof.cli import _audit, _certify, _claims, _compare, _explain, _lists, _reproduce, _study
 from shiftproof.cli._config import defaults
-from shiftproof.cli._output import guarded
+from shiftproof.cli._output import Commands, guarded
 
-app = typer.Typer(
+app = Commands(
     name="shiftproof",
     help="Measure, explain and prove translation (image-shift) invariance of vision networks.",
     no_args_is_help=True,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from shiftproof.cli import _audit_options as o
+from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable, write_figures
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
 from shiftproof.cli._request import model_request, reading_request
 
@@ -22,41 +23,29 @@ if TYPE_CHECKING:
 
 # Typer keeps the line breaks of a docstring, so what is longer than a line is said here.
 HELP = (
-    "Measure how a model's answers change when the image moves, and judge it by gates.\n\n"
-    "Stop it at any time: the same command goes on where it was. Every option can also stand in "
+    "Measure how a model's predictions change when the image is shifted, and check gates.\n\n"
+    "You can stop it at any time; the same command resumes it. Every option can also be set in "
     "\\[tool.shiftproof] of pyproject.toml.\n\n"
-    "Exit codes: 0 every gate passed, 1 one failed, 2 a mistake in what was asked, 3 one is undecided."
+    "Exit codes: 0 all gates passed, 1 a gate failed, 2 an error in the command, the model or the data, 3 a "
+    "gate is undecided."
 )
 
 
+@grouped
 def audit(
     model: o.Model,
     data: o.Data,
+    *,
     protocol: o.Protocols = None,
     border: o.Border = None,
     limit: o.Limit = None,
     precision: o.Precision = None,
     seed: o.Seed = 0,
     max_bad: o.MaxBad = 0.01,
-    root: o.Root = None,
-    path_column: o.PathColumn = None,
-    label_column: o.LabelColumn = None,
-    window: o.Window = None,
+    files: o.ReadingOptions,
     confidence: o.Confidence = 0.95,
     method: o.Method = "auto",
-    mean: o.Mean = None,
-    std: o.Std = None,
-    scale: o.Scale = None,
-    size: o.Size = None,
-    resize: o.Resize = None,
-    channels: o.Channels = None,
-    channels_last: o.ChannelsLast = None,
-    logits: o.Logits = None,
-    class_names: o.ClassNames = None,
-    weights: o.Weights = None,
-    model_arg: o.Arguments = None,
-    untrained: o.Untrained = False,
-    trust: o.Trust = False,
+    described: o.ModelOptions,
     gate: o.Gates = None,
     baseline: o.Baseline = None,
     margin: o.Margin = 0.005,
@@ -67,12 +56,12 @@ def audit(
     device: o.Device = "auto",
     batch_size: o.BatchSize = None,
     threads: o.Threads = None,
+    allow_noise: o.AllowNoise = False,
     dry_run: o.DryRun = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    shown: o.Shown,
 ) -> None:
-    """Measure how a model's answers change when the image moves, and judge it by gates."""
-    from shiftproof.audits import DEFAULT_PROTOCOL, AuditOptions, ask, load_audit
+    """Measure how a model's predictions change when the image is shifted, and check gates."""
+    from shiftproof.audits import DEFAULT_PROTOCOL, AuditOptions, ask, check_gates, load_audit
     from shiftproof.metrics import parse_gate
 
     if figures:
@@ -92,31 +81,18 @@ def audit(
         device=device,
         batch_size=batch_size,
         threads=threads,
-        reading=reading_request(root=root, path_column=path_column, label_column=label_column, window=window),
+        allow_noise=allow_noise,
+        reading=reading_request(files),
     )
-    request = model_request(
-        trust=trust,
-        weights=weights,
-        model_arg=model_arg,
-        mean=mean,
-        std=std,
-        scale=scale,
-        size=size,
-        resize=resize,
-        channels=channels,
-        channels_last=channels_last,
-        logits=logits,
-        class_names=class_names,
-        untrained=untrained,
-    )
-    question = ask(model, data, options, request=request)
+    question = ask(model, data, options, request=model_request(described))
+    check_gates(gates, question)
     if dry_run:
-        _show_plan(question, as_json)
+        _show_plan(question, shown.as_json)
         return
-    done, folder = _run(question, gates, earlier, margin, out, fresh, quiet)
+    done, folder = _run(question, gates, earlier, margin, out, fresh, shown.quiet)
     if figures:
         _write_figures(done, folder / "figures")
-    _show(done, folder, as_json)
+    _show(done, folder, shown.as_json)
     raise typer.Exit(exits[done.outcome])
 
 

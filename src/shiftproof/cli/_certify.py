@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shiftproof.cli import _audit_options as o
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, print_json, results
 from shiftproof.cli._request import model_request, reading_request
 
@@ -44,58 +45,29 @@ Numeric = Annotated[
 ]
 
 
+@grouped
 def certify(
     model: o.Model,
     data: Data = None,
+    *,
     limit: Limit = 4,
     images: Images = 4,
     moves: Moves = None,
     numeric: Numeric = True,
-    root: o.Root = None,
-    path_column: o.PathColumn = None,
-    label_column: o.LabelColumn = None,
-    window: o.Window = None,
+    files: o.ReadingOptions,
     seed: o.Seed = 0,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    scale: o.Scale = None,
-    size: o.Size = None,
-    resize: o.Resize = None,
-    channels: o.Channels = None,
-    channels_last: o.ChannelsLast = None,
-    logits: o.Logits = None,
-    weights: o.Weights = None,
-    model_arg: o.Arguments = None,
-    untrained: o.Untrained = False,
-    trust: o.Trust = False,
-    as_json: o.Json = False,
+    described: o.ModelOptions,
+    shown: o.Shown,
 ) -> None:
     """Prove for which shifts a network's answer cannot change, and check the proof by numbers."""
     from shiftproof.adapters import load_classifier
     from shiftproof.certify import certify as prove
     from shiftproof.report import print_certificate, read_certificate
 
-    classifier = load_classifier(
-        model,
-        model_request(
-            trust=trust,
-            weights=weights,
-            model_arg=model_arg,
-            mean=mean,
-            std=std,
-            scale=scale,
-            size=size,
-            resize=resize,
-            channels=channels,
-            channels_last=channels_last,
-            logits=logits,
-            untrained=untrained,
-        ),
-    )
-    reading = reading_request(root=root, path_column=path_column, label_column=label_column, window=window)
-    shown = _images(classifier, data, limit, seed, reading)
-    found = prove(classifier, images=shown, n_images=images, n_moves=moves, numeric=numeric, seed=seed)
-    if as_json:
+    classifier = load_classifier(model, model_request(described))
+    given = _images(classifier, data, limit, seed, reading_request(files))
+    found = prove(classifier, images=given, n_images=images, n_moves=moves, numeric=numeric, seed=seed)
+    if shown.as_json:
         print_json(found.to_json())
     else:
         print_certificate(read_certificate(found.to_dict()), results)

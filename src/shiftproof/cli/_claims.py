@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
-from shiftproof.cli._study import Device, Fresh, Json, Out, Quiet
 
 if TYPE_CHECKING:
     from shiftproof.claims import ClaimsResult
@@ -16,22 +17,26 @@ if TYPE_CHECKING:
 Preset = Annotated[str, typer.Option(help="quick (minutes on two cores) or full (days; resumable).")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Networks of the tables at a time, a process each; default: the cores, or 1."),
+    typer.Option(
+        min=1,
+        help="Networks trained in parallel, one process each; default: the number of cores, or 1 on a GPU.",
+    ),
 ]
 
 
+@grouped
 def claims(
+    *,
     preset: Preset = "quick",
-    out: Out = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
+    out: o.Out = None,
+    fresh: o.Fresh = False,
+    device: o.Device = "auto",
     workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: o.Shown,
 ) -> None:
     """Run the article's twelve claims, and judge each: reproduced, partly, not reproduced.
 
-    Stop it at any time: the same command goes on where it was.
+    You can stop it at any time; the same command resumes it.
     """
     from shiftproof._device import choose_device, describe_environment
     from shiftproof._files import write_atomically
@@ -47,13 +52,13 @@ def claims(
     with (
         run_directory("claims", config, out=out, fresh=fresh) as run,
         stoppable() as stop,
-        watching(messages, quiet=quiet) as watcher,
+        watching(messages, quiet=shown.quiet) as watcher,
     ):
         found = run_claims(size, run, device=chosen, workers=processes, watcher=watcher, stop=stop)
         checked = read_claims(found.record)
         write_atomically(run.folder / "report.md", claims_markdown(checked))
         _draw(found, run.folder / "figures")
-    if as_json:
+    if shown.as_json:
         print_json(record_text(found.record))
     else:
         print_claims(checked, results)

@@ -8,19 +8,25 @@ from typing import Annotated
 import typer
 
 from shiftproof._text import record_text
+from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable, write_figures
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import print_json, results
 
 
+@grouped
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Run directory of an audit.")],
-    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another, with the same data and shifts.")],
-    confidence: Annotated[float, typer.Option(help="Nominal coverage of the intervals.")] = 0.95,
+    second: Annotated[
+        Path, typer.Argument(metavar="RUN_B", help="Another one with the same data and shifts.")
+    ],
+    *,
+    confidence: o.Confidence = 0.95,
     figures: Annotated[
         Path | None,
-        typer.Option(help="Draw the differences and both curves as SVG into this folder.", metavar="DIR"),
+        typer.Option(help="Draw the differences and both curves as SVG files in this folder.", metavar="DIR"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    shown: o.Shown,
 ) -> None:
     """Compare two audits, paired by image: what the second model does better or worse than the first."""
     from shiftproof.audits import compare_audits, load_audit
@@ -33,7 +39,7 @@ def compare(
     if figures is not None:
         a, b = (read_audit(each.record) for each in audits)
         write_figures(comparison_figures(read_comparison(record), a, b), figures)
-    if as_json:
+    if shown.as_json:
         print_json(record_text(record))
     else:
         print_comparison(read_comparison(record), results)

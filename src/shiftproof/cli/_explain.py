@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shiftproof._text import record_text
-from shiftproof.cli import _audit_options as o
+from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results
 from shiftproof.cli._request import model_request, reading_request
 
@@ -69,39 +70,25 @@ Figure = Annotated[
 ]
 
 
+@grouped
 def explain(
     model: o.Model,
     data: o.Data,
+    *,
     limit: Limit = 32,
     max_shift_px: MaxShift = None,
     border: Border = "zeros",
     remedies: Remedies = 3,
     seed: o.Seed = 0,
     max_bad: o.MaxBad = 0.01,
-    root: o.Root = None,
-    path_column: o.PathColumn = None,
-    label_column: o.LabelColumn = None,
-    window: o.Window = None,
+    files: o.ReadingOptions,
     confidence: o.Confidence = 0.95,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    scale: o.Scale = None,
-    size: o.Size = None,
-    resize: o.Resize = None,
-    channels: o.Channels = None,
-    channels_last: o.ChannelsLast = None,
-    logits: o.Logits = None,
-    weights: o.Weights = None,
-    class_names: o.ClassNames = None,
-    model_arg: o.Arguments = None,
-    untrained: o.Untrained = False,
-    trust: o.Trust = False,
+    described: o.ModelOptions,
     device: o.Device = "auto",
     batch_size: o.BatchSize = None,
     maps: Maps = None,
     figure: Figure = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    shown: o.Shown,
 ) -> None:
     """Measure which layers of a network lose translation invariance, why, and how much."""
     from shiftproof.audits import AuditOptions, ask
@@ -110,30 +97,15 @@ def explain(
 
     if figure is not None:
         check_drawable("--figure")
-    request = model_request(
-        trust=trust,
-        weights=weights,
-        model_arg=model_arg,
-        mean=mean,
-        std=std,
-        scale=scale,
-        size=size,
-        resize=resize,
-        channels=channels,
-        channels_last=channels_last,
-        logits=logits,
-        class_names=class_names,
-        untrained=untrained,
-    )
     options = AuditOptions(
         limit=limit,
         seed=seed,
         max_bad=max_bad,
         confidence=confidence,
         device=device,
-        reading=reading_request(root=root, path_column=path_column, label_column=label_column, window=window),
+        reading=reading_request(files),
     )
-    question = ask(model, data, options, request=request)
+    question = ask(model, data, options, request=model_request(described))
     found = explain_network(
         question.classifier,
         question.images,
@@ -144,14 +116,14 @@ def explain(
         confidence=confidence,
         device=device,
         batch_size=batch_size,
-        on_step=(lambda step: None) if quiet else _say,
+        on_step=(lambda step: None) if shown.quiet else _say,
     )
     record = found.to_dict() | {"lie_derivative": _lie(question, batch_size)}
     if figure is not None:
         _draw(found.plot()[0], figure)
     if maps:
         record["sensitivity"] = [_sensitivity(question, each, max_shift_px, border, figure) for each in maps]
-    _show(record, as_json)
+    _show(record, shown.as_json)
 
 
 def _say(step: str) -> None:

@@ -10,27 +10,26 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from shiftproof._optional import require
+from shiftproof._optional import lacks_operators, require
 from shiftproof._version import __version__
-from shiftproof.cli._output import print_json, results
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
+from shiftproof.cli._output import Commands, print_json, results
 from shiftproof.errors import MissingDependencyError
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-
-zoo = typer.Typer(help="Networks built here.", no_args_is_help=True)
-data = typer.Typer(help="Sources of images.", no_args_is_help=True)
-models = typer.Typer(help="Sources of models.", no_args_is_help=True)
-protocols = typer.Typer(help="Named shifts.", no_args_is_help=True)
-metrics = typer.Typer(help="What is computed from a model's answers.", no_args_is_help=True)
+zoo = Commands(help="Networks included in shiftproof.", no_args_is_help=True)
+data = Commands(help="Sources of images.", no_args_is_help=True)
+models = Commands(help="Sources of models.", no_args_is_help=True)
+protocols = Commands(help="Shift protocols.", no_args_is_help=True)
+metrics = Commands(help="Metrics computed from a model's predictions.", no_args_is_help=True)
 
 # Optional packages and the extras that bring them; some break beside a build of torch that is not theirs.
 OPTIONAL = {"torchvision": "torchvision", "timm": "timm", "transformers": "hf", "onnxruntime": "onnx"}
 
 
 @zoo.command("ls")
-def zoo_ls(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern.")] = "*", as_json: Json = False
-) -> None:
+@grouped
+def zoo_ls(pattern: Annotated[str, typer.Argument(help="Shell pattern.")] = "*", *, shown: o.Shown) -> None:
     """List the networks: name, parameters, what it was trained on, what it is, where it comes from.
 
     `zoo:NAME` is the trained network where there is one; `--untrained` asks for random weights.
@@ -50,11 +49,12 @@ def zoo_ls(
                 "source": spec.source,
             }
         )
-    _show(rows, as_json)
+    _show(rows, shown.as_json)
 
 
 @data.command("ls")
-def data_ls(as_json: Json = False) -> None:
+@grouped
+def data_ls(*, shown: o.Shown) -> None:
     """List the sources of images."""
     from shiftproof.data import data_sources
 
@@ -63,12 +63,13 @@ def data_ls(as_json: Json = False) -> None:
             {"name": source.name, "summary": source.summary, "source": source.source}
             for source in data_sources
         ],
-        as_json,
+        shown.as_json,
     )
 
 
 @models.command("ls")
-def models_ls(as_json: Json = False) -> None:
+@grouped
+def models_ls(*, shown: o.Shown) -> None:
     """List the ways to refer to a model."""
     from shiftproof.adapters import model_sources
 
@@ -85,12 +86,13 @@ def models_ls(as_json: Json = False) -> None:
             }
             for source in model_sources
         ],
-        as_json,
+        shown.as_json,
     )
 
 
 @protocols.command("ls")
-def protocols_ls(as_json: Json = False) -> None:
+@grouped
+def protocols_ls(*, shown: o.Shown) -> None:
     """List the protocols: what they move, what comes in from outside, where they come from."""
     from shiftproof.shifts import protocol_families
     from shiftproof.shifts import protocols as named
@@ -107,11 +109,12 @@ def protocols_ls(as_json: Json = False) -> None:
     for protocol in named:
         about = protocol.describe()
         rows.append({key: str(about[key]) for key in ("name", "border", "summary", "source")})
-    _show(rows, as_json)
+    _show(rows, shown.as_json)
 
 
 @metrics.command("ls")
-def metrics_ls(as_json: Json = False) -> None:
+@grouped
+def metrics_ls(*, shown: o.Shown) -> None:
     """List the metrics: what each says, its unit, its direction, where it comes from."""
     from shiftproof.metrics import metrics as known
 
@@ -126,11 +129,12 @@ def metrics_ls(as_json: Json = False) -> None:
             }
             for spec in known
         ],
-        as_json,
+        shown.as_json,
     )
 
 
-def doctor(as_json: Json = False) -> None:
+@grouped
+def doctor(*, shown: o.Shown) -> None:
     """Show versions, devices, and which optional packages work: what a bug report needs."""
     import torch
 
@@ -145,7 +149,7 @@ def doctor(as_json: Json = False) -> None:
         "device": str(choose_device()),
         **{name: _state(name, extra) for name, extra in OPTIONAL.items()},
     }
-    _show([{"what": what, "value": value} for what, value in facts.items()], as_json)
+    _show([{"what": what, "value": value} for what, value in facts.items()], shown.as_json)
 
 
 def _state(module: str, extra: str) -> str:
@@ -153,7 +157,8 @@ def _state(module: str, extra: str) -> str:
         found = require(module, extra=extra, purpose="A source of models")
     except MissingDependencyError as error:
         return str(error.got)
-    return str(getattr(found, "__version__", "present"))
+    without = " without its compiled operators" if module == "torchvision" and lacks_operators() else ""
+    return f"{getattr(found, '__version__', 'present')}{without}"
 
 
 def _show(rows: list[dict[str, str | int]], as_json: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -13,13 +15,15 @@ from contextlib import contextmanager
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import typer
+from typer.core import TyperCommand
 
 from shiftproof._text import escaped_json, said
 from shiftproof.cli._console import PlainConsole
 from shiftproof.cli._prints import warnings_to
+from shiftproof.cli._streams import UnwritableError, own_streams, prints_among
 from shiftproof.errors import ModelError, ShiftproofError, Stopped
 
 if TYPE_CHECKING:
@@ -40,12 +44,32 @@ class Exit(IntEnum):
     ERROR = 2
     INCOMPLETE = 3
     INTERNAL_ERROR = 70
+    UNWRITABLE = 74
     INTERRUPTED = 130
+
+
+class Commands(typer.Typer):
+    """Commands whose answers alone are on stdout, while they run; help is for stdout as well."""
+
+    def command(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
+        """As `Typer.command`."""
+        return super().command(*args, cls=_Command, **options)
+
+
+class _Command(TyperCommand):
+    def invoke(self, ctx: Any) -> Any:
+        with prints_among(cast("TextIO", messages.file)):
+            return super().invoke(ctx)
 
 
 def print_json(text: str) -> None:
     """One JSON document on stdout, and nothing else."""
-    sys.stdout.write(escaped_json(text if text.endswith("\n") else text + "\n"))
+    text = escaped_json(text if text.endswith("\n") else text + "\n")
+    try:
+        text.encode(results.encoding)
+    except UnicodeEncodeError:  # then it says the same in ASCII
+        text = re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text)
+    results.file.write(text)
 
 
 def print_error(error: ShiftproofError) -> None:
@@ -56,14 +80,28 @@ def print_error(error: ShiftproofError) -> None:
 
 def guarded(command: Callable[[], int | None]) -> int:
     """Run a command and turn whatever ends it into an exit code; a traceback means a defect of ours."""
+    with own_streams() as (answers, others):
+        results.file, messages.file = answers, others
+        try:
+            return _guarded(command)
+        finally:
+            results.file = messages.file = None  # type: ignore[assignment]  # those of the process again
+
+
+def _guarded(command: Callable[[], int | None]) -> int:
     try:
         with warnings_to(partial(messages.print, soft_wrap=True)):
-            return int(command() or Exit.OK)
+            code = int(command() or Exit.OK)
+        results.file.flush()
+        return code
     except ShiftproofError as error:
         if os.environ.get("SHIFTPROOF_DEBUG"):
             raise
         print_error(error)
         return Exit.ERROR
+    except UnwritableError as error:
+        messages.print(f"Error: Expected stdout to take the output, got: {error}.")
+        return Exit.UNWRITABLE
     except KeyboardInterrupt:
         messages.print("Interrupted.")
         return Exit.INTERRUPTED
@@ -73,9 +111,6 @@ def guarded(command: Callable[[], int | None]) -> int:
         messages.print(written.getvalue(), end="", soft_wrap=True)
         return Exit.ERROR
     except SystemExit as leaving:
-        # Both typer and rich end the process when nobody reads the rest of the output.
-        if isinstance(leaving.__context__, BrokenPipeError):
-            return Exit.OK
         print_error(ModelError("a model that answers", f"one that ends the program ({said(leaving.code)})"))
         return Exit.ERROR
     except BaseException as error:
@@ -84,7 +119,7 @@ def guarded(command: Callable[[], int | None]) -> int:
             print_error(ShiftproofError("enough memory", said(error) or "too little", fix=fix))
             return Exit.ERROR
         messages.print(traceback.format_exc())
-        messages.print("This is a defect of shiftproof. Please report it with the lines above.")
+        messages.print("This is a bug in shiftproof. Please report it with the lines above.")
         return Exit.INTERNAL_ERROR
 
 
@@ -103,7 +138,7 @@ def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
 
     def ask(number: int, frame: object) -> None:
         restore()
-        messages.print("Stopping at the next step; press Ctrl-C again to stop at once.")
+        messages.print("Stopping after the current step; press Ctrl-C again to stop immediately.")
         stop()
 
     def restore() -> None:
@@ -141,7 +176,7 @@ def stoppable() -> Iterator[StopSignal]:
             yield stop
     except Stopped:
         again = shlex.join(part for part in _command() if part != "--fresh")
-        messages.print(f"Stopped; everything finished is kept. To go on: {again}", soft_wrap=True)
+        messages.print(f"Stopped; finished work is kept. To resume: {again}", soft_wrap=True)
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 

@@ -7,23 +7,27 @@ from typing import Annotated
 import typer
 
 from shiftproof._text import record_text
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results, run_directory, stoppable
-from shiftproof.cli._study import Device, Fresh, Json, Networks, Out, Quiet, Workers
+from shiftproof.cli._study import Networks, Workers
 
 Minutes = Annotated[
-    float, typer.Option(min=0, help="Time to train in today, for all networks together; 0 for none.")
+    float,
+    typer.Option(min=0, help="Minutes of training in total, shared by all networks; 0 to skip training."),
 ]
 
 
+@grouped
 def reproduce(
+    *,
     minutes: Minutes = 2.0,
     networks: Networks = None,
-    out: Out = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
+    out: o.Out = None,
+    fresh: o.Fresh = False,
+    device: o.Device = "auto",
     workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: o.Shown,
 ) -> None:
     """Reproduce the article's table: measure its trained networks, and train for two minutes to compare.
 
@@ -31,7 +35,7 @@ def reproduce(
     three test sets. Then each is trained again from scratch, as far as the time goes, and compared with
     its recorded training epoch by epoch. `shiftproof study article --preset article` trains in full.
 
-    Stop it at any time: the same command goes on where it was.
+    You can stop it at any time; the same command resumes it.
     """
     from shiftproof._device import choose_device
     from shiftproof._files import write_atomically
@@ -46,13 +50,13 @@ def reproduce(
     processes = workers or (available_cores() if materials.device.type == "cpu" else 1)
     config = {**materials.config(), "minutes": minutes, "workers": processes}
     with run_directory("reproduce", config, out=out, fresh=fresh) as run:
-        with stoppable() as stop, watching(messages, quiet=quiet) as watcher:
+        with stoppable() as stop, watching(messages, quiet=shown.quiet) as watcher:
             record = reproduced(
                 materials, run, seconds=60 * minutes, workers=processes, watcher=watcher, stop=stop
             )
         checked = read_reproduction(record)
         write_atomically(run.folder / "report.md", reproduction_markdown(checked))
-    if as_json:
+    if shown.as_json:
         print_json(record_text(record))
     else:
         print_reproduction(checked, results)

@@ -1,9 +1,9 @@
-"""What the commands that load a model share: their options as one request."""
+"""Options that commands share, as what the library asks for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,29 +11,15 @@ import typer
 
 from shiftproof._text import said
 from shiftproof.cli._key_value import key_and_value
+from shiftproof.cli._options import ModelOptions, ReadingOptions
 
 if TYPE_CHECKING:
     from shiftproof.adapters import ModelRequest
     from shiftproof.data import Reading, Window
 
 
-def model_request(
-    *,
-    trust: bool,
-    weights: Path | None,
-    model_arg: Sequence[str] | None,
-    mean: str | None,
-    std: str | None,
-    scale: float | None,
-    size: str | None,
-    resize: int | None,
-    channels: int | None,
-    channels_last: bool | None,
-    logits: str | None,
-    untrained: bool,
-    class_names: Path | None = None,
-) -> ModelRequest:
-    """The request that the options of `_audit_options` make.
+def model_request(given: ModelOptions) -> ModelRequest:
+    """The request that the options of a command make.
 
     Raises:
         BadParameter: A number or a size that is none.
@@ -41,27 +27,29 @@ def model_request(
     """
     from shiftproof.adapters import ModelRequest
 
+    logits = given.logits
     return ModelRequest(
-        trust=trust,
-        weights=weights,
-        arguments=dict(key_and_value(text, "--model-arg") for text in model_arg or ()),
-        mean=_numbers(mean, "--mean"),
-        std=_numbers(std, "--std"),
-        scale=scale,
-        size_px=_size(size),
-        resize_px=resize,
-        channels=channels,
-        channels_last=channels_last,
+        trust=given.trust,
+        weights=given.weights,
+        arguments=dict(key_and_value(text, "--model-arg") for text in given.model_arg or ()),
+        mean=_numbers(given.mean, "--mean"),
+        std=_numbers(given.std, "--std"),
+        scale=given.scale,
+        size_px=_size(given.size),
+        resize_px=given.resize,
+        fit=given.fit,  # type: ignore[arg-type]  # whatever is made of it checks its name
+        fill=_bytes(given.fill),
+        channels=given.channels,
+        bgr=given.bgr,
+        channels_last=given.channels_last,
         logits=int(logits) if logits and re.fullmatch(r"-?\d{1,9}", logits) else logits,
-        class_names=_lines(class_names),
-        untrained=untrained,
+        class_names=_lines(given.class_names),
+        untrained=given.untrained,
     )
 
 
-def reading_request(
-    *, root: Path | None, path_column: str | None, label_column: str | None, window: str | None
-) -> Reading:
-    """How images are read, by the options of `_audit_options`.
+def reading_request(given: ReadingOptions) -> Reading:
+    """How images are read, by the options of a command.
 
     Raises:
         BadParameter: A number that is none.
@@ -69,12 +57,16 @@ def reading_request(
     """
     from shiftproof.data import Reading
 
-    numbers = _numbers(window, "--window")
-    return Reading(root, path_column, label_column, cast("Window | None", numbers))
+    window = cast("Window | None", _numbers(given.window, "--window"))
+    return Reading(given.root, given.path_column, given.label_column, window)
 
 
 def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:
     return None if text is None else tuple(_parsed(float, part, name) for part in text.split(","))
+
+
+def _bytes(text: str | None) -> tuple[int, ...] | None:
+    return None if text is None else tuple(_parsed(int, part, "--fill") for part in text.split(","))
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

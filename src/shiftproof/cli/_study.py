@@ -8,48 +8,61 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shiftproof._text import record_text
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._key_value import key_and_value
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
 
 if TYPE_CHECKING:
     from shiftproof.report import StudyRecord
 
-Preset = Annotated[str | None, typer.Option(help="Size of the study; the first one in its file by default.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of every network.")]
-Seeds = Annotated[int | None, typer.Option(min=1, help="Trainings of every network.")]
+Preset = Annotated[
+    str | None, typer.Option(help="Size of the study; by default the first preset in its file.")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs for every network.")]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, help="How many times each network is trained, with different seeds.")
+]
 Networks = Annotated[str | None, typer.Option(help="Rows to run, separated by commas.", metavar="NAME,…")]
 Data = Annotated[str | None, typer.Option(help="Images: mnist or idx:FOLDER.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use the first images only, of both parts.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="Use only the first N images of the training set and of the test set."),
+]
 Protocols = Annotated[
     str | None, typer.Option(help="Shift protocols, separated by commas.", metavar="NAME,…")
 ]
-Metrics = Annotated[str | None, typer.Option(help="What to estimate, separated by commas.", metavar="NAME,…")]
-InputScales = Annotated[str | None, typer.Option(help="raw (0 to 255), unit (0 to 1), or both with a comma.")]
+Metrics = Annotated[
+    str | None, typer.Option(help="Metrics to estimate, separated by commas.", metavar="NAME,…")
+]
+InputScales = Annotated[
+    str | None, typer.Option(help="raw (0 to 255), unit (0 to 1), or both, separated by a comma.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Any other field of the training, for example learning_rate=0.001 or "
+        help="Any other training setting, for example learning_rate=0.001 or "
         "early_stopping.patience_epochs=3; repeatable.",
         metavar="KEY=VALUE",
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="Run directory; by default a new one in runs/.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Compute everything again.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Networks at a time, a process each; default: the cores, or 1 on a GPU."),
+    typer.Option(
+        min=1,
+        help="Networks trained in parallel, one process each; default: the number of cores, or 1 on a GPU.",
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
+@grouped
 def study(
     reference: Annotated[
         str,
         typer.Argument(metavar="STUDY", help="A built-in study, or a file that ends in .toml."),
     ] = "article",
+    *,
     preset: Preset = None,
     epochs: Epochs = None,
     seeds: Seeds = None,
@@ -60,18 +73,17 @@ def study(
     metrics: Metrics = None,
     input_scales: InputScales = None,
     settings: Settings = None,
-    out: Out = None,
-    fresh: Fresh = False,
-    device: Device = "auto",
+    out: o.Out = None,
+    fresh: o.Fresh = False,
+    device: o.Device = "auto",
     workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    shown: o.Shown,
 ) -> None:
     """Run a study, by default the article's experiment, and print its table with ours beside it.
 
     A study is a list of networks × training × shift protocols × seeds.
 
-    Stop it at any time: the same command goes on where it was.
+    You can stop it at any time; the same command resumes it.
     """
     from shiftproof._device import choose_device
     from shiftproof._files import write_atomically
@@ -98,12 +110,12 @@ def study(
     )
     processes = workers or (available_cores() if materials.device.type == "cpu" else 1)
     with run_directory(materials.study.name, materials.config(), out=out, fresh=fresh) as run:
-        with stoppable() as stop, watching(messages, quiet=quiet) as watcher:
+        with stoppable() as stop, watching(messages, quiet=shown.quiet) as watcher:
             record = run_study(materials, run, workers=processes, watcher=watcher, stop=stop)
         checked = read_study(record)
         write_atomically(run.folder / "report.md", to_markdown(checked))
         _draw(checked, run.folder / "pareto.svg")
-    if as_json:
+    if shown.as_json:
         print_json(record_text(record))
     else:
         print_study(checked, results)

@@ -10,6 +10,9 @@ from shiftproof.data._faces import NO_FACES as NO_FACES
 from shiftproof.data._faces import FaceKind as FaceKind
 from shiftproof.data._faces import draw_faces as draw_faces
 from shiftproof.data._faces import schematic_faces as schematic_faces
+from shiftproof.data._frame import CROP as CROP
+from shiftproof.data._frame import Fit as Fit
+from shiftproof.data._frame import FitWay as FitWay
 from shiftproof.data._gratings import draw_gratings as draw_gratings
 from shiftproof.data._idx import load_idx_folder as load_idx_folder
 from shiftproof.data._idx import read_idx as read_idx

@@ -16,7 +16,7 @@ from shiftproof.data._check import Checked, Entry, Original, check_all, check_fi
 from shiftproof.data._collections import ImagesLike, Stream, open_collection
 from shiftproof.data._elements import kind_of
 from shiftproof.data._folder import list_folder
-from shiftproof.data._frame import Frame, Resampling, check_options
+from shiftproof.data._frame import CROP, Fit, Frame, Resampling, check_options
 from shiftproof.data._framed import FramedImages, framed
 from shiftproof.data._images import UNKNOWN, Images, LabelledImages
 from shiftproof.data._items import Items, check_item
@@ -42,6 +42,7 @@ def load_images(
     image_shape: tuple[int, int, int] | None,
     resize_px: int | None = None,
     resampling: Resampling = "bilinear",
+    fit: Fit = CROP,
     margin_px: tuple[int, int] = (0, 0),
     limit: int | None = None,
     seed: int = 0,
@@ -64,6 +65,7 @@ def load_images(
         resize_px: Length of the short side before the centre is cut out; None: just enough for the cut,
             and nothing at all for an image that has its size.
         resampling: How pixels are weighed when resizing.
+        fit: What becomes of an image of other proportions.
         margin_px: (my, mx); the images come with this many more pixels on either side, (C, H + 2·my,
             W + 2·mx), to be shifted without a border.
         limit: A random subset of this many, in random order; None or enough: all, in the source's order.
@@ -85,7 +87,7 @@ def load_images(
         >>> digits.pixels(slice(0, 2)).shape, digits.conversions
         (torch.Size([2, 3, 32, 32]), {'enlarged': 2, 'grey repeated to RGB': 2})
     """
-    wanted = _Wanted(image_shape, margin_px, resize_px, resampling)
+    wanted = _Wanted(image_shape, margin_px, resize_px, resampling, fit)
     if limit is not None and limit < 1:
         raise OptionError("a limit of at least 1 image", limit)
     if not 0 <= max_bad <= 1:
@@ -114,6 +116,7 @@ class _Wanted:
     margin_px: tuple[int, int]
     resize_px: int | None
     resampling: Resampling
+    fit: Fit
 
     def __post_init__(self) -> None:
         check_options(self.image_shape, self.margin_px, self.resize_px, self.resampling)
@@ -126,7 +129,7 @@ class _Wanted:
 
     def frame_of(self, shape: tuple[int, int, int]) -> Frame:
         """The frame, for images of this shape where none was given."""
-        return Frame(self.image_shape or shape, self.margin_px, self.resize_px, self.resampling)
+        return Frame(self.image_shape or shape, self.margin_px, self.resize_px, self.resampling, self.fit)
 
 
 def _open(source: ImagesLike, reading: Reading) -> Images | Listing | Items | Stream:
@@ -139,7 +142,7 @@ def _open(source: ImagesLike, reading: Reading) -> Images | Listing | Items | St
         return load_data(reference, "test")
     path = Path(reference).expanduser() if reference.startswith("~/") else Path(reference)
     if not _exists(path, reference):
-        raise _unknown(reference, "There is nothing of that name.")
+        raise _unknown(reference, "Nothing has that name.")
     kind = path.suffix.lower()
     if path.is_dir():
         return list_folder(path, reading)
@@ -152,7 +155,7 @@ def _open(source: ImagesLike, reading: Reading) -> Images | Listing | Items | St
         # Who names a link means the file behind it.
         real, name = path.resolve(), as_text(path.name)
         return Listing(name, (real.parent,), (Entry(name, real, UNKNOWN),))
-    raise _unknown(reference, "Its name does not end like one of these.")
+    raise _unknown(reference, "Its file type is not supported.")
 
 
 def _exists(path: Path, reference: str) -> bool:

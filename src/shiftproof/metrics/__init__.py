@@ -23,6 +23,7 @@ from shiftproof.metrics._parts import RadialCurve as RadialCurve
 from shiftproof.metrics._parts import ShiftMap as ShiftMap
 from shiftproof.metrics._scores import Scores as Scores
 from shiftproof.metrics._selection import Selection as Selection
+from shiftproof.metrics._selection import as_if_moved as as_if_moved
 from shiftproof.metrics._selection import select as select
 from shiftproof.metrics._selection import within as within
 from shiftproof.metrics._spec import MetricSpec as MetricSpec

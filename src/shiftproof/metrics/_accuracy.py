@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shiftproof.metrics._scores import MOVED, Scores, mean_over_shifts
+from shiftproof.metrics._scores import Scores, mean_over_shifts
 from shiftproof.metrics._selection import Bools, Selection
 from shiftproof.metrics._spec import MetricSpec, metrics
 
@@ -24,8 +24,8 @@ def _worst_case_accuracy(answers: Selection) -> Scores:
 
 
 def _kept_when_right(answers: Selection) -> Scores:
-    reason = "no moved image is right when unshifted" if answers.moved.any() else MOVED
-    return mean_over_shifts(_right(answers), answers.moved & _right_unshifted(answers)[:, None], reason)
+    kept = answers.moved & _right_unshifted(answers)[:, None]
+    return mean_over_shifts(_right(answers), kept, "no moved image is right when unshifted")
 
 
 def _right(answers: Selection) -> Bools:
@@ -40,10 +40,11 @@ for _spec in (
     MetricSpec(
         "clean-accuracy",
         _clean_accuracy,
-        "how often the image as it is is classified correctly",
+        "how often the unshifted image is classified correctly",
         True,
         "the usual top-1 accuracy, of the images that were also shifted",
         needs_labels=True,
+        needs_moves=False,
     ),
     MetricSpec(
         "accuracy",
@@ -52,14 +53,16 @@ for _spec in (
         True,
         "mean over shifts, the zero shift included, then over images",
         needs_labels=True,
+        needs_moves=False,
     ),
     MetricSpec(
         "worst-case-accuracy",
         _worst_case_accuracy,
-        "how often an image is classified correctly unshifted and at every shift measured",
+        "how often an image is classified correctly unshifted and at every measured shift",
         True,
         "Engstrom et al. 2019, arXiv:1712.02779, over the protocol's shifts instead of a grid attack",
         needs_labels=True,
+        needs_moves=False,
     ),
     MetricSpec(
         "kept-when-right",
@@ -67,7 +70,7 @@ for _spec in (
         "among images that are right when unshifted, the share of shifts at which they still are",
         True,
         "after Zhang 2019, arXiv:1904.11486, whose consistency also counts images that stay wrong; ours is "
-        "conditional on the unshifted answer and leaves the zero shift out",
+        "conditional on the unshifted prediction and leaves the zero shift out",
         unit="share of images right when unshifted",
         needs_labels=True,
     ),

@@ -75,21 +75,21 @@ for _spec in (
     MetricSpec(
         "agreement",
         _agreement,
-        "how often the answer to the shifted image is that to the unshifted one, right or wrong",
+        "how often the prediction for the shifted image equals that for the unshifted one, right or wrong",
         True,
         "Azulay and Weiss 2019, arXiv:1805.12177 (1 − their change rate); ours leaves the zero shift out",
     ),
     MetricSpec(
         "worst-case-agreement",
         _worst_case_agreement,
-        "how often an image keeps its unshifted answer at every shift measured",
+        "how often an image keeps its unshifted prediction at every measured shift",
         True,
-        "as worst-case accuracy, with the unshifted answer in place of the true class",
+        "as worst-case accuracy, with the unshifted prediction in place of the true class",
     ),
     MetricSpec(
         "pairwise-consistency",
         _pairwise_consistency,
-        "how often two different shifts of an image have the same answer",
+        "how often two different shifts of an image have the same prediction",
         True,
         "Zhang 2019, arXiv:1904.11486; over all pairs of the shifts measured, equal pairs left out, where "
         "theirs draws one pair per batch",
@@ -97,7 +97,7 @@ for _spec in (
     MetricSpec(
         "flip-rate",
         _flip_rate,
-        "how often the answer to the shifted image differs from that to the unshifted one",
+        "how often the prediction for the shifted image differs from that for the unshifted one",
         False,
         "Azulay and Weiss 2019, arXiv:1805.12177; 1 − agreement, the zero shift left out",
     ),

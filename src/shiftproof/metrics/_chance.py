@@ -37,7 +37,7 @@ def _agreement_above_chance(answers: Selection) -> Scores | NotApplicable:
     shares = np.bincount(answers.unshifted_predicted) / answers.n_images
     chance = float((shares**2).sum())
     if np.count_nonzero(shares) == 1:
-        return NotApplicable("the answer to every unshifted image is the same, so agreement says nothing")
+        return NotApplicable("every unshifted image has the same prediction, so agreement is meaningless")
     if not agreement.counts.any():
         return NotApplicable(agreement.reason)
     # d/dc of (a − c) / (1 − c), times what one image adds to c.
@@ -56,9 +56,9 @@ metrics.register(
     MetricSpec(
         "agreement-above-chance",
         _agreement_above_chance,
-        "agreement with the unshifted answer, on a scale where independent answers reach 0",
+        "agreement with the unshifted prediction, on a scale where independent predictions reach 0",
         True,
-        "Scott 1955 (π); the chance level is that of the unshifted answers",
+        "Scott 1955 (π); the chance level is that of the unshifted predictions",
         unit="share of the way from chance to certainty",
         bounds=(None, 1.0),
     ),

@@ -97,7 +97,8 @@ for _spec in (
         _wobble,
         "largest minus smallest probability of the true class, over the shifts and the unshifted image",
         False,
-        "asked for in adobe/antialiased-cnns, issue 44; where the label is unknown, of the unshifted answer",
+        "asked for in adobe/antialiased-cnns, issue 44; where the label is unknown, of the unshifted "
+        "prediction",
         unit="probability",
     ),
     MetricSpec(
@@ -106,7 +107,7 @@ for _spec in (
         "mean absolute change of the probability of the true class",
         False,
         "Azulay and Weiss 2019, arXiv:1805.12177, who take the top class; ours takes the true one, and the "
-        "unshifted answer where the label is unknown",
+        "unshifted prediction where the label is unknown",
         unit="probability",
     ),
     MetricSpec(

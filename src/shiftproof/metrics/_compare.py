@@ -227,6 +227,6 @@ def _refusal(what: str, got: str) -> ComparisonError:
     return ComparisonError(
         f"two responses to {what}",
         got,
-        cause="A difference would mix models with what they were asked.",
+        cause="A difference would mix up the models and the data.",
         fix="Measure both with the same data, protocol and seed.",
     )

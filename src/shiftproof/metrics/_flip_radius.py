@@ -25,7 +25,7 @@ def smallest_flip_px(answers: Response | Selection) -> Floats:
 
 def _smallest_flip(answers: Selection) -> Scores | NotApplicable:
     if not answers.shares_offsets:
-        return NotApplicable("each image was moved by other distances, so that they cannot be compared")
+        return NotApplicable("each image was moved by different distances, which cannot be compared")
     return Scores(smallest_flip_px(answers), answers.is_moved, MOVED)
 
 
@@ -34,7 +34,7 @@ metrics.register(
     MetricSpec(
         "smallest-flip",
         _smallest_flip,
-        "how far the median image must move, in either axis, until its answer changes",
+        "how far the median image must move, in either axis, until its prediction changes",
         True,
         "the translation part of Engstrom et al. 2019, arXiv:1712.02779, as a distance; over the shifts "
         "measured, in the maximum norm; images that never change count as beyond the largest",

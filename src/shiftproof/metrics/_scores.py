@@ -56,7 +56,7 @@ class Scores:
         return replace(self, counts=self.counts & images)
 
 
-MOVED = "no image was moved, and the zero shift has the unshifted answer by construction"
+MOVED = "no image was moved, and the zero shift agrees with itself by construction"
 
 
 def mean_over_shifts(

@@ -125,6 +125,16 @@ def select(answers: Response | Selection) -> Selection:
     )
 
 
+def as_if_moved(repeated: Response) -> Selection:
+    """Answers to the same image asked again, as if each repetition were a shift: what metrics make of noise.
+
+    Args:
+        repeated: From `shiftproof.probe.measure_noise`, whose offsets are 0.
+    """
+    places = np.arange(1.0, 1 + repeated.n_shifts)
+    return replace(select(repeated), offsets_px=np.stack([0 * places, places], 1))
+
+
 def within(answers: Response | Selection, radius_px: float) -> Selection:
     """Only the shifts of at most a radius, as in the gate `agreement@4`.
 

@@ -11,7 +11,7 @@ from shiftproof._registry import Registry
 from shiftproof.errors import ComparisonError
 from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._estimate import Bounds, Estimate, Kind, estimate_scores
-from shiftproof.metrics._scores import Scores
+from shiftproof.metrics._scores import MOVED, Scores
 from shiftproof.metrics._selection import Selection, select
 from shiftproof.probe import Response
 
@@ -31,6 +31,7 @@ class MetricSpec:
         kind: How images are put together: the mean of a `share` between its bounds, the `mean` of
             numbers without an upper bound, or the `median`.
         needs_labels: Whether it only has a meaning for images whose true class is known.
+        needs_moves: Whether it only has a meaning where an image was moved.
     """
 
     name: str
@@ -42,6 +43,7 @@ class MetricSpec:
     bounds: Bounds = (0.0, 1.0)
     kind: Kind = "share"
     needs_labels: bool = False
+    needs_moves: bool = True
 
     def scores(self, answers: Response | Selection) -> Scores | NotApplicable:
         """One number per image, and which of them count; at least one does.
@@ -54,6 +56,8 @@ class MetricSpec:
             return NotApplicable("there are no images")
         if self.needs_labels and not selection.labelled.any():
             return NotApplicable("no image has a known true class")
+        if self.needs_moves and not selection.moved.any():
+            return NotApplicable(MOVED)
         scores = self.per_image(selection)
         if isinstance(scores, NotApplicable):
             return scores

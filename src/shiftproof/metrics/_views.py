@@ -34,7 +34,7 @@ def by_shift(
     """
     selections = one_question(answers)
     if not selections[0].shares_offsets:
-        return NotApplicable("each image was moved by its own offsets, so that no shift is shared")
+        return NotApplicable("each image was moved by its own offsets, so no shift is shared")
     offsets = dict.fromkeys((float(dy), float(dx)) for dy, dx in selections[0].offsets_px + 0.0)
 
     def at(offset: tuple[float, float]) -> Callable[[Selection], Selection]:
@@ -81,7 +81,7 @@ def by_phase(
     selections = one_question(answers)
     offsets = selections[0].offsets_px
     if not np.array_equal(offsets, np.round(offsets)):
-        return NotApplicable("a phase is that of a whole number of pixels, and some shifts are not")
+        return NotApplicable("phases need integer shifts, and some are fractions of a pixel")
 
     def at(phase: tuple[int, int]) -> Callable[[Selection], Selection]:
         return lambda part: part.with_shifts((np.mod(part.offsets_px, stride_px) == phase).all(-1))

@@ -78,9 +78,9 @@ def choose_method(
     objection = plan if isinstance(plan, str) else ""
     if not isinstance(plan, str):
         if method == "auto" and not plan.is_cheaper:
-            objection = "sharing the work between the shifts would cost more than it saves"
+            objection = "computing all shifts at once would cost more than it saves"
         elif not _agrees(plan, classifier, views, images, device):
-            objection = "all shifts at once gave other answers than one after the other"
+            objection = "the dense method gave different answers than the direct one"
         else:
             return Choice(plan.reason, plan)
     if method == "dense":
@@ -95,11 +95,11 @@ def choose_method(
 def _all_at_once(classifier: Classifier, views: Views, n_channels: int) -> AllAtOnce | str:
     """A plan for all shifts at once, or why there is none."""
     if not views.shared:
-        return "each image has shifts of its own"
+        return "each image has its own shifts"
     if not views.whole:
-        return "some shifts are by fractions of a pixel"
+        return "some shifts are fractions of a pixel"
     if views.n_shifts == 1:
-        return "there is one shift"
+        return "there is only one shift"
     module = classifier.pipeline
     if module is None:
         return "what a function or an exported graph does is not known layer by layer"

@@ -77,7 +77,7 @@ def _first_protocol(record: AuditRecord, part: MeasuredProtocolRecord) -> Iterab
     for remark in filter(None, (radius_remark(part), phase_line(part))):
         yield from ("", escaped(remark))
     if part.worst:
-        title = "Images whose answer changes most often"
+        title = "Images whose prediction changes most often"
         yield from _section(title, WORST_COLUMNS, worst_rows(record, part), left=3)
         yield from ("", escaped(WORST_NOTE))
     else:

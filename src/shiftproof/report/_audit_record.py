@@ -118,6 +118,16 @@ class MeasuredProtocolRecord(StrictRecord):
     worst: tuple[WorstRecord, ...]
 
 
+class NoiseRecord(StrictRecord):
+    """What the same images, asked again, would be measured as: the floor of each number."""
+
+    n_images: int
+    repeats: tuple[Line, ...]
+    largest_drift: float
+    beyond_rounding: bool
+    estimates: Mapping[Line, Estimated]
+
+
 class ModelRecord(StrictRecord):
     """What was asked."""
 
@@ -185,6 +195,7 @@ class AuditRecord(StrictRecord):
     headline: tuple[Line, ...]
     metrics: Mapping[Line, MetricRecord]
     protocols: Annotated[tuple[MeasuredProtocolRecord, ...], Field(min_length=1)]
+    noise: NoiseRecord | None = None
     gates: tuple[GateRecord, ...]
     environment: Mapping[str, Line]
     config: Mapping[str, Any]

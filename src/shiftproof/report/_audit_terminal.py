@@ -21,6 +21,7 @@ from shiftproof.report._audit_text import (
     gate_row,
     headline_columns,
     headline_rows,
+    is_constant,
     no_worst,
     not_measured,
     phase_line,
@@ -92,7 +93,7 @@ def _print_headline(record: AuditRecord, part: MeasuredProtocolRecord, console: 
     for metric, value, *rest in headline_rows(record, part):
         table.add_row(Text(metric), Text(value, style="bold"), *map(Text, rest))
     console.print(table)
-    console.print(Text(chance_note(part), style="bold" if "say nothing" in chance_note(part) else "dim"))
+    console.print(Text(chance_note(part), style="bold" if is_constant(part) else "dim"))
 
 
 def _print_shifts(part: MeasuredProtocolRecord, console: Console) -> None:
@@ -124,7 +125,7 @@ def _print_worst(record: AuditRecord, part: MeasuredProtocolRecord, console: Con
     if not rows:
         print_heading(no_worst(part), console)
         return
-    print_heading("Images whose answer changes most often", console)
+    print_heading("Images whose prediction changes most often", console)
     table = new_table(WORST_COLUMNS, left=3)
     for name, label, answer, *rest, to in rows:
         table.add_row(
@@ -147,10 +148,10 @@ def _short(name: str, most: int) -> str:
 
 def _print_others(record: AuditRecord, parts: Sequence[MeasuredProtocolRecord], console: Console) -> None:
     print_heading("Other protocols", console)
-    table = new_table(["protocol", *headline_columns(record)[:4]], left=2)
+    table = new_table(["protocol", *headline_columns(record)[:-2]], left=2)
     for part in parts:
         for index, row in enumerate(headline_rows(record, part)):
-            table.add_row(Text("" if index else part.name), *map(Text, row[:4]))
+            table.add_row(Text("" if index else part.name), *map(Text, row[:-2]))
         table.add_section()
     console.print(table)
 

@@ -41,7 +41,8 @@ def confidence(record: AuditRecord) -> str:
 
 def headline_columns(record: AuditRecord) -> list[str]:
     """Titles of the headline table."""
-    return ["metric", "value", f"{confidence(record)} interval".strip(), "n", "chance", "better"]
+    floor = ["unmoved"] if _is_noisy(record) else []
+    return ["metric", "value", f"{confidence(record)} interval".strip(), "n", *floor, "chance", "better"]
 
 
 def headline_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
@@ -54,7 +55,33 @@ def headline_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
 def _headline_row(record: AuditRecord, part: MeasuredProtocolRecord, name: str) -> list[str]:
     about = record.metrics[name]
     better = "higher" if about.higher_is_better else "lower"
-    return [title(name, about.unit), *number_cells(part.estimates[name]), chance(part, name), better]
+    floor = [_floor(record, name)] if _is_noisy(record) else []
+    return [title(name, about.unit), *number_cells(part.estimates[name]), *floor, chance(part, name), better]
+
+
+def _is_noisy(record: AuditRecord) -> bool:
+    """Whether answers differ where nothing moves, by more than rounding."""
+    return record.noise is not None and record.noise.beyond_rounding
+
+
+def _floor(record: AuditRecord, metric: str) -> str:
+    """What a metric is without a shift."""
+    found = record.noise.estimates.get(metric) if record.noise else None
+    return amount(found.value, found.unit) if isinstance(found, EstimateRecord) else ""
+
+
+def _noise_rows(record: AuditRecord) -> Rows:
+    noise = record.noise
+    if noise is None:
+        return []
+    images, again = counted(noise.n_images, "image"), "when asked again, also in other batches"
+    if not noise.beyond_rounding:
+        change = f"logits change by at most {noise.largest_drift:.1g}" if noise.largest_drift else "all equal"
+        return [["noise", f"none: same predictions for {images} {again} ({change})"]]
+    flips = noise.estimates.get("flip-rate")
+    share = percent(flips.value) if isinstance(flips, EstimateRecord) else NO_NUMBER
+    differ = f"{share} of the predictions for {images} differ {again}"
+    return [["noise", f"{differ}; the column “unmoved” is each metric without any shift"]]
 
 
 def number_cells(found: Estimated) -> list[str]:
@@ -78,15 +105,15 @@ def is_constant(part: MeasuredProtocolRecord) -> bool:
 
 
 def chance_note(part: MeasuredProtocolRecord) -> str:
-    """What the chance levels are, and a warning where agreement says nothing."""
+    """What the chance levels are, and a warning where agreement is meaningless."""
     if is_constant(part):
         return (
-            f"Every image has the same answer, so {', '.join(OF_CONSTANT[:3])} of 100 % say nothing; "
-            "a constant classifier is right as often as its accuracy by chance."
+            f"Every image gets the same prediction, so 100 % in {', '.join(OF_CONSTANT[:3])} is meaningless; "
+            "the accuracy is the share of that one class."
         )
     known = isinstance(part.chance.accuracy, float)
-    accuracy = "for accuracy that of the best constant answer; " if known else ""
-    return f"Chance: {accuracy}for agreement that of two independent answers of this model."
+    accuracy = "for accuracy, always predicting the most frequent class; " if known else ""
+    return f"Chance: {accuracy}for agreement, two independent predictions of this model."
 
 
 def about_rows(record: AuditRecord) -> Rows:
@@ -97,6 +124,7 @@ def about_rows(record: AuditRecord) -> Rows:
         ["model", f"{model.name}{digest}"],
         ["preprocessing", f"{model.framing}; {model.preprocessing}"],
         *(["note", note] for note in model.notes),
+        *_noise_rows(record),
         ["data", f"{data.name}: {_size(record)}"],
     ]
     if data.skipped:
@@ -182,7 +210,7 @@ def phase_line(part: MeasuredProtocolRecord) -> str:
     shares = ", ".join(f"{percent(point.value)} at ({_offset(point.at)})" for point in points)
     return (
         f"Agreement by (dy, dx) modulo 2: {shares}. The largest gap is "
-        f"{100 * (best.value - worst.value):.1f} points: the signature of aliasing."
+        f"{100 * (best.value - worst.value):.1f} points, which is a sign of aliasing."
     )
 
 
@@ -190,15 +218,15 @@ def _offset(at: tuple[float, float]) -> str:
     return ", ".join(f"{end:g}" for end in at)
 
 
-WORST_COLUMNS = ["image", "label", "answer", "changed", "first at", "to"]
+WORST_COLUMNS = ["image", "label", "predicted", "changed", "first at", "to"]
 WORST_NOTE = (
-    "Changed: at this share of the shifts. First at: the smallest shift (dy, dx) that changes the answer; "
-    "to: what it is there."
+    "Changed: share of the shifts that change the prediction. First at: the smallest of them, (dy, dx); "
+    "to: the prediction there."
 )
 
 
 def worst_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
-    """The images whose answer changes most often: at which share of shifts, and at the smallest to what."""
+    """The images whose prediction changes most often: under which share of shifts, and at the smallest."""
     return [_worst_row(record, worst) for worst in part.worst]
 
 
@@ -224,8 +252,8 @@ def no_worst(part: MeasuredProtocolRecord) -> str:
     """Why there are no worst images."""
     agreement = part.estimates.get("agreement")
     if isinstance(agreement, EstimateRecord):
-        return "No shift measured changes the answer to any image."
-    return "No image was moved, so there are no worst ones."
+        return "No measured shift changes the prediction for any image."
+    return "No image was moved."
 
 
 GATE_COLUMNS = ["verdict", "gate", "protocol", "measured"]
@@ -253,7 +281,7 @@ def not_measured(record: AuditRecord) -> list[str]:
         if part.stopped_early:
             lines.append(
                 f"{part.name} stopped after {part.n_images:,} of {counted(record.data.n_images, 'image')}, "
-                "where the interval was as narrow as asked for."
+                "when the interval was as narrow as requested."
             )
         if part.method != "dense" and part.method_reason:
             lines.append(f"{part.name} was measured shift by shift: {part.method_reason.rstrip('.')}.")
@@ -305,7 +333,7 @@ def footnotes(record: AuditRecord) -> list[str]:
     found = [part.estimates[name] for part in record.protocols for name in record.headline]
     methods = sorted({e.method for e in found if isinstance(e, EstimateRecord)})
     if methods:
-        lines.append(f"Intervals of {confidence(record)}, each by itself: {'; '.join(methods)}.")
+        lines.append(f"{confidence(record)} intervals, not corrected for their number: {'; '.join(methods)}.")
     about = ", ".join(f"{name} {value}" for name, value in sorted(record.environment.items()))
     return [*lines, f"{about}."] if about else lines
 
@@ -314,7 +342,7 @@ def radius_remark(part: MeasuredProtocolRecord) -> str:
     """Which radii the table leaves out."""
     view = part.by_radius.get("agreement")
     n = len(view.points) if view else 0
-    return f"{MAX_RADII} of {n} radii." if n > MAX_RADII else ""
+    return f"{MAX_RADII} of {n} radii are shown." if n > MAX_RADII else ""
 
 
 def shares_by_radius(part: MeasuredProtocolRecord) -> dict[int, float]:

@@ -99,10 +99,10 @@ def _about(record: ComparisonRecord) -> list[str]:
     first, second = record.models
     better = [_better(row) for part in record.protocols for row in part.rows]
     shown = [better.count(side) for side in ("first", "second")]
-    same = ["Both have the same digest: it is one model."] if _is_one_model(record) else []
+    same = ["Both have the same digest: they are the same model."] if _is_one_model(record) else []
     return [
         f"The second model is better in {shown[1]}, the first in {shown[0]} of "
-        f"{counted(sum(map(bool, better)), 'number')} compared.",
+        f"{counted(sum(map(bool, better)), 'metric')} compared.",
         f"first: {first.name}{_digest(first.digest)}",
         f"second: {second.name}{_digest(second.digest)}",
         *same,
@@ -165,4 +165,4 @@ def _notes(record: ComparisonRecord) -> list[str]:
     if methods:
         notes.append(f"Methods: {'; '.join(sorted(methods))}.")
     level = f"{100 * record.confidence:g} %"
-    return [*notes, f"Each interval has {level} by itself: of many, some leave 0 out by chance."]
+    return [*notes, f"Each interval holds at {level} on its own; among many, some exclude 0 by chance."]

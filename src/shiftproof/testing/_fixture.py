@@ -21,7 +21,7 @@ def check_shift_invariant(
     border: str = "zeros",
     **options: Any,
 ) -> Audit:
-    """Fail unless a model keeps its answer when the image moves.
+    """Fail unless a model keeps its prediction when the image moves.
 
     Args:
         model: What `shiftproof.audit` takes.
