@@ -44,7 +44,7 @@ def share_interval(
         method = "beta, n = images, ¾ of an image added"
     else:
         quantile = normal_quantile(confidence)
-        ends = tuple(_ends(row, SHARE_PARTS, quantile))
+        ends = weighted_ends(row, SHARE_PARTS, quantile)
         method = "weighted images, ¾ of an image added"
     return low + (high - low) * ends[0], low + (high - low) * ends[1], method
 
@@ -79,7 +79,7 @@ def difference_interval(
         return (value, value, NO_INTERVAL), 1.0 if value == 0 else 0.0
     row = (change / reach + 1) / 2
     quantile = student_quantile(confidence, len(change) - 1)
-    low, high = (reach * (2 * end - 1) for end in _ends(row, DIFFERENCE_PARTS, quantile))
+    low, high = (reach * (2 * end - 1) for end in weighted_ends(row, DIFFERENCE_PARTS, quantile))
     return (low, high, "weighted images, ½ of one added at each end"), _p_value(row)
 
 
@@ -96,8 +96,15 @@ def _p_value(row: Floats) -> float:
     return min(1.0, float(2 * stdtr(len(row) - 1, tilted.root(tilted.solve(lambda u: tilted.mean(u) > 0.5)))))
 
 
-def _ends(row: Floats, parts: tuple[float, float], quantile: float) -> tuple[float, float]:
-    """Both ends, of a sample in [0, 1]: the upper one is the lower one of 1 − sample."""
+def weighted_ends(row: Floats, parts: tuple[float, float], quantile: float) -> tuple[float, float]:
+    """Both ends of the interval for a mean, from a sample in [0, 1].
+
+    Args:
+        row: One number per image.
+        parts: Of an image that was not seen, at the end that is looked for and at the other one.
+        quantile: Of the standardized mean, such as 1.96.
+    """
+    # The upper end is the lower one of 1 − sample.
     lower, upper = (_lower_end(side, parts, quantile) for side in (row, 1 - row))
     return lower, 1 - upper
 

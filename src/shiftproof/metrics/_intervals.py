@@ -16,7 +16,7 @@ from shiftproof.metrics._quantiles import Interval, normal_quantile, student_qua
 from shiftproof.metrics._selection import Floats
 
 # Below this many images a long tail is likely to be unseen; the method says so.
-FEW = 50
+FEW = 100
 
 
 def skewed_interval(sample: Floats, confidence: float) -> Interval:
