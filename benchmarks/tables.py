@@ -323,3 +323,57 @@ def _with_footer(lines: Sequence[str], record: Mapping[str, Any], how: str) -> s
     """A table, and below it on what and how it was measured."""
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return "\n".join([*lines, "", f"{record['machine']}; {versions}; {how}"]) + "\n"
+
+
+def coverage(group: str) -> str:
+    """How often each method's interval held the truth, and the mean width of ours."""
+    rows = _read("coverage")[group]
+    names = sorted(rows[0]["held"], key=lambda name: (name != "ours", name))
+    body = [
+        [row["cell"], *(f"{row['held'][name]:.1%}" for name in names), f"{row['width']['ours']:.3f}"]
+        for row in rows
+    ]
+    columns = ["what was sampled", *names, "width of ours"]
+    lines = [*table(columns, body), "", f"Nominal 95 %; {rows[0]['n_samples']:,} samples of each."]
+    without = [f"{row['cell']}: {row['without']:.0%}" for row in rows if row["without"]]
+    if without:
+        lines[-1] += f" Samples without an interval, as every number in them is the same: {'; '.join(without)}."
+    return "\n".join(lines) + "\n"
+
+
+def stopping() -> str:
+    """The interval at the moment when a precision is reached."""
+    rows = _read("coverage")["precision"]
+    body = [[row["cell"], f"{row['held']:.1%}", f"{row['n_images']:,.0f}"] for row in rows]
+    lines = table(["what was sampled, and the precision", "held", "images, mean"], body)
+    return "\n".join([*lines, "", f"Nominal 95 %; {rows[0]['n_samples']:,} samples of each."]) + "\n"
+
+
+def gates() -> str:
+    """What gates that stop when they are decided get wrong, and what they save."""
+    record = _read("coverage")
+    rows = [
+        [f"{row['mean']:.1%}", *(f"{row[how][each]:.1%}" for how in ("early", "whole") for each in ("pass", "fail")),
+         f"{row['share_of_images']:.0%}", f"{row['held']:.1%}"]
+        for row in record["gates"]
+    ]  # fmt: skip
+    columns = [
+        f"agreement; gate at {record['gates'][0]['threshold']:.0%}", "pass", "fail", "pass, all images",
+        "fail, all images", "images needed", "interval held",
+    ]  # fmt: skip
+    model = [
+        [f"`{row['gate']}`", row["verdict"], row["verdict_of_all"], f"{row['forwards']:,}",
+         f"{row['forwards_of_all']:,}"]
+        for row in record["model"]
+    ]  # fmt: skip
+    first = record["model"][0]
+    lines = [
+        *table(columns, rows),
+        "",
+        f"10,000 images with 80 shifts each, correlation 0.5; {record['gates'][0]['n_samples']:,} samples of each.",
+        "",
+        f"The packaged cnn2 on MNIST under {first['protocol']}, whose agreement is {first['agreement']:.1%}:",
+        "",
+        *table(["gate", "verdict", "of all images", "forward passes", "of all images"], model, left=3),
+    ]
+    return "\n".join(lines) + "\n"
