@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from benchmarks import interval_methods as others
 from benchmarks.populations import (
     Cell,
@@ -29,6 +28,7 @@ from benchmarks.populations import (
     mostly_zero,
     shares,
 )
+
 from shiftproof.audits import audit
 from shiftproof.audits._looks import confidence_at, looks
 from shiftproof.metrics import Estimate, estimate_mean, estimate_share
@@ -173,7 +173,9 @@ def precisions(n_samples: int) -> list[dict[str, Any]]:
         stops = np.array([stopped_by_precision(row, precision) for row in rows])
         held = float(np.mean((stops[:, 1] <= mean) & (mean <= stops[:, 2])))
         cell = f"{n_shifts} shifts, correlation {icc:g}, mean {mean:g}, ± {precision:g}"
-        found.append({"cell": cell, "n_samples": n_samples, "held": held, "n_images": float(stops[:, 0].mean())})
+        found.append(
+            {"cell": cell, "n_samples": n_samples, "held": held, "n_images": float(stops[:, 0].mean())}
+        )
         print(found[-1], flush=True)
     return found
 

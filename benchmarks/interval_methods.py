@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from benchmarks.populations import Floats
 from scipy.special import stdtrit
+
 from shiftproof.metrics._bounded import weighted_ends
 from shiftproof.metrics._intervals import skewed_interval
-
-from benchmarks.populations import Floats
 
 Ends = tuple[float, float]
 Z = 1.959964

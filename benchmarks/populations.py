@@ -47,7 +47,7 @@ def mixture(mean: float, fragile: float, n: int) -> Cell:
         often = 1 - g.binomial(24, g.beta(2 * wrong / 2, 2 * (1 - wrong / 2), n)) / 24
         return np.where(g.random(n) < fragile, often, 1.0)
 
-    return Cell(f"{fragile:.0%} fragile images, mean {mean:g}, {n} images", draw, mean)
+    return Cell(f"{100 * fragile:g} % fragile images, mean {mean:g}, {n} images", draw, mean)
 
 
 def bits(mean: float, n: int) -> Cell:
@@ -75,7 +75,7 @@ def differences(mean: float, icc: float, n_shifts: int, same: float, n: int, wor
         second = np.where(g.random(n) < same, first, other) * (g.random(n) >= worse / mean)
         return np.asarray((g.binomial(n_shifts, first) - g.binomial(n_shifts, second)) / n_shifts)
 
-    name = f"{n_shifts} shifts, correlation {icc:g}, mean {mean:g}, {same:.0%} as hard, {n} images"
+    name = f"{n_shifts} shifts, correlation {icc:g}, mean {mean:g}, {100 * same:g} % as hard, {n} images"
     return Cell(name + (f", difference {worse:g}" if worse else ""), draw, worse)
 
 

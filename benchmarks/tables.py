@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from shiftproof._text import percent
 from shiftproof.report import (
     audit_markdown,
     claims_markdown,
@@ -330,21 +331,23 @@ def coverage(group: str) -> str:
     rows = _read("coverage")[group]
     names = sorted(rows[0]["held"], key=lambda name: (name != "ours", name))
     body = [
-        [row["cell"], *(f"{row['held'][name]:.1%}" for name in names), f"{row['width']['ours']:.3f}"]
+        [row["cell"], *(percent(row["held"][name]) for name in names), f"{row['width']['ours']:.3f}"]
         for row in rows
     ]
     columns = ["what was sampled", *names, "width of ours"]
     lines = [*table(columns, body), "", f"Nominal 95 %; {rows[0]['n_samples']:,} samples of each."]
-    without = [f"{row['cell']}: {row['without']:.0%}" for row in rows if row["without"]]
+    without = [f"{row['cell']}: {percent(row['without'])}" for row in rows if row["without"]]
     if without:
-        lines[-1] += f" Samples without an interval, as every number in them is the same: {'; '.join(without)}."
+        lines[-1] += (
+            f" Samples without an interval, as every number in them is the same: {'; '.join(without)}."
+        )
     return "\n".join(lines) + "\n"
 
 
 def stopping() -> str:
     """The interval at the moment when a precision is reached."""
     rows = _read("coverage")["precision"]
-    body = [[row["cell"], f"{row['held']:.1%}", f"{row['n_images']:,.0f}"] for row in rows]
+    body = [[row["cell"], percent(row["held"]), f"{row['n_images']:,.0f}"] for row in rows]
     lines = table(["what was sampled, and the precision", "held", "images, mean"], body)
     return "\n".join([*lines, "", f"Nominal 95 %; {rows[0]['n_samples']:,} samples of each."]) + "\n"
 
@@ -353,12 +356,16 @@ def gates() -> str:
     """What gates that stop when they are decided get wrong, and what they save."""
     record = _read("coverage")
     rows = [
-        [f"{row['mean']:.1%}", *(f"{row[how][each]:.1%}" for how in ("early", "whole") for each in ("pass", "fail")),
-         f"{row['share_of_images']:.0%}", f"{row['held']:.1%}"]
+        [
+            percent(row["mean"]),
+            *(percent(row[how][each]) for how in ("early", "whole") for each in ("pass", "fail")),
+            percent(row["share_of_images"]),
+            percent(row["held"]),
+        ]
         for row in record["gates"]
-    ]  # fmt: skip
+    ]
     columns = [
-        f"agreement; gate at {record['gates'][0]['threshold']:.0%}", "pass", "fail", "pass, all images",
+        f"agreement; gate at {percent(record['gates'][0]['threshold'])}", "pass", "fail", "pass, all images",
         "fail, all images", "images needed", "interval held",
     ]  # fmt: skip
     model = [
@@ -370,10 +377,11 @@ def gates() -> str:
     lines = [
         *table(columns, rows),
         "",
-        f"10,000 images with 80 shifts each, correlation 0.5; {record['gates'][0]['n_samples']:,} samples of each.",
+        "10,000 images with 80 shifts each, correlation 0.5; "
+        f"{record['gates'][0]['n_samples']:,} samples of each.",
         "",
-        f"The packaged cnn2 on MNIST under {first['protocol']}, whose agreement is {first['agreement']:.1%}:",
+        f"The packaged cnn2 on MNIST under {first['protocol']}; its agreement is {percent(first['agreement'])}:",
         "",
-        *table(["gate", "verdict", "of all images", "forward passes", "of all images"], model, left=3),
+        *table(["gate", "verdict", "of all images", "views", "of all images"], model, left=3),
     ]
     return "\n".join(lines) + "\n"

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-import torch
 from PIL import Image
 from tests.audits.conftest import constant, top_row
 from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier, Framing, Preprocess
-from shiftproof.audits._looks import confidence_at, looks
 from shiftproof.audits import Audit, AuditOptions, ask, audit, load_audit, plan
+from shiftproof.audits._looks import confidence_at, looks
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.errors import (
     ComparisonError,
@@ -230,11 +231,20 @@ def test_precision_stops_as_soon_as_it_is_reached() -> None:
 
 
 def test_a_gate_ends_an_audit_as_soon_as_it_is_decided(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"protocols": ["grid:1"], "gates": ["agreement>=0.2"], "stop_when_decided": True}
+    options: dict[str, Any] = {
+        "protocols": ["grid:1"],
+        "gates": ["agreement>=0.2"],
+        "stop_when_decided": True,
+    }
     network = build_network("cnn1").eval()
     early = audit(network, "demo:mnist", out=tmp_path / "run", **options)
     (part,) = early.record["protocols"]
-    assert (early.outcome, part["n_images"], part["stopped_early"], part["decided"]) == ("pass", 250, True, True)
+    assert (early.outcome, part["n_images"], part["stopped_early"], part["decided"]) == (
+        "pass",
+        250,
+        True,
+        True,
+    )
     assert part["confidence"] == pytest.approx(1 - 0.05 * 0.2 / 6), "six looks come before the last"
     estimate = early.estimate("agreement")
     assert isinstance(estimate, Estimate)
@@ -262,7 +272,9 @@ def test_an_undecided_gate_looks_on_and_pays_for_its_looks(test_digits: Labelled
     assert found.high - found.low > value.high - value.low
 
 
-def test_stopping_when_decided_needs_a_gate_and_no_baseline(tmp_path: Path, test_digits: LabelledImages) -> None:
+def test_stopping_when_decided_needs_a_gate_and_no_baseline(
+    tmp_path: Path, test_digits: LabelledImages
+) -> None:
     network = build_network("cnn1").eval()
     with pytest.raises(OptionError, match="Expected a gate to stop at, got none"):
         audit(network, test_digits, protocols=[GRID], stop_when_decided=True)

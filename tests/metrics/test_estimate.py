@@ -49,7 +49,7 @@ def test_oracle_weighted_images_are_drawn(shape: tuple[float, float]) -> None:
     for end, parts, tail in ((ours.low, (0.75, 0.25), 0.025), (ours.high, (0.25, 0.75), 0.975)):
         weights = g.gamma(np.concatenate([[parts[0]], np.ones(30), [parts[1]]]), size=(200_000, 32))
         means = weights @ np.concatenate([[0], row, [1]]) / weights.sum(1)
-        # Standard deviation of the share of draws below a 2.5 % quantile: 0.035 %; the closed form is not exact.
+        # Standard deviation of the share of draws: 0.035 %; the closed form is very close, not exact.
         assert (means <= end).mean() == pytest.approx(tail, abs=0.0015)
 
 

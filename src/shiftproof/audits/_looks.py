@@ -1,7 +1,7 @@
 """When an audit that may stop early looks at what it has, and how sure a gate must be to be decided then.
 
-Looking often and stopping when it suits is how chance passes gates. So looks are few, after 250, 500, 1,000, …
-images, and the error that a gate may make is divided among them: a fifth of it over all looks before the
+Looking often and stopping when it suits is how chance passes gates. So looks are few, after 250, 500, 1,000,
+… images, and the error that a gate may make is divided among them: a fifth of it over all looks before the
 last, the rest at the last. The sum holds whatever the looks have to do with each other (Bonferroni).
 
 Source:

@@ -33,9 +33,7 @@ TILTS = (-20.0, 30.0)
 HALVINGS = 45
 
 
-def share_interval(
-    sample: Floats, confidence: float, lowest: float = 0.0, highest: float = 1.0
-) -> Interval:
+def share_interval(sample: Floats, confidence: float, lowest: float = 0.0, highest: float = 1.0) -> Interval:
     """Interval for a mean of numbers in [lowest, highest], one per image."""
     low, high = min(lowest, float(sample.min())), max(highest, float(sample.max()))
     row = (sample - low) / (high - low)
@@ -60,9 +58,7 @@ def _beta_ends(n_right: int, n: int, confidence: float) -> tuple[float, float]:
     return low, high
 
 
-def difference_interval(
-    change: Floats, confidence: float, largest: float | None
-) -> tuple[Interval, float]:
+def difference_interval(change: Floats, confidence: float, largest: float | None) -> tuple[Interval, float]:
     """Interval for a mean of differences, one per image, and the p-value of mean 0.
 
     One half of an image is added at the largest difference seen, and one at its negative; where all

@@ -98,8 +98,9 @@ def compare_responses(
         For one bit per image the exact McNemar test, with the interval of Bonett and Price; for a mean of
         other numbers the mean of the differences, with images that have random weights, and half of one
         added at the largest difference and at its negative (covers where Student's falls short:
-        tests/metrics/test_coverage.py); for a median the paired bootstrap over images. Test and interval of one bit are different methods, and can
-        disagree when p is close to 1 − `confidence`. Not applicable where the metric is for either.
+        tests/metrics/test_coverage.py); for a median the paired bootstrap over images. Test and interval of
+        one bit are different methods, and can disagree when p is close to 1 − `confidence`. Not applicable
+        where the metric is for either.
         Equal responses differ by exactly 0.
 
     Raises:

@@ -208,9 +208,7 @@ def _interval(scores: Sequence[Scores], kind: Kind, bounds: Bounds, confidence: 
         return _over_images(scores[0].sample, scores[0].lowest, kind, bounds, confidence)
     rows = np.stack([s.influences for s in scores])
     lowest = min(s.lowest for s in scores)
-    return crossed_interval(
-        rows, _over_images(rows.mean(0), lowest, kind, bounds, confidence), confidence
-    )
+    return crossed_interval(rows, _over_images(rows.mean(0), lowest, kind, bounds, confidence), confidence)
 
 
 def _over_images(sample: Floats, lowest: float, kind: Kind, bounds: Bounds, confidence: float) -> Interval:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from shiftproof.metrics._bounded import NO_INTERVAL
 from shiftproof.metrics._quantiles import Interval, normal_quantile, student_quantile
 from shiftproof.metrics._selection import Floats

@@ -290,7 +290,7 @@ def not_measured(record: AuditRecord) -> list[str]:
         if record.config.get("stop_when_decided") and part.confidence is not None:
             lines.append(
                 f"Gates were judged after 250, 500, 1,000, … images, so intervals of {part.name} are of "
-                f"{100 * part.confidence:.4g} %: all of those looks together err as rarely as one was asked to."
+                f"{100 * part.confidence:.4g} %: those looks together err as rarely as one was asked to."
             )
         if part.method != "dense" and part.method_reason:
             lines.append(f"{part.name} was measured shift by shift: {part.method_reason.rstrip('.')}.")
