@@ -380,7 +380,7 @@ def gates() -> str:
         "10,000 images with 80 shifts each, correlation 0.5; "
         f"{record['gates'][0]['n_samples']:,} samples of each.",
         "",
-        f"The packaged cnn2 on MNIST under {first['protocol']}; its agreement is {percent(first['agreement'])}:",
+        f"The packaged cnn2 on MNIST under {first['protocol']}, agreement {percent(first['agreement'])}:",
         "",
         *table(["gate", "verdict", "of all images", "views", "of all images"], model, left=3),
     ]
