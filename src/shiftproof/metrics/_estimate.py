@@ -86,7 +86,7 @@ def estimate_share(
     Example:
         >>> estimate = estimate_share([1, 1, 1, 0])
         >>> round(estimate.value, 3), round(estimate.low, 3), round(estimate.high, 3)
-        (0.75, 0.263, 0.982)
+        (0.75, 0.236, 0.985)
     """
     shares = np.atleast_2d(np.asarray(per_image, dtype=np.float64))
     if shares.ndim != 2 or shares.size == 0:
