@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shiftproof._documents import read_json
+from shiftproof._files import write_atomically
 from shiftproof._text import counted, record_text
 from shiftproof.adapters import Classifier, Model
 from shiftproof.audits._gates import (
@@ -32,6 +33,7 @@ from shiftproof.engine import Run, check_unit_file, open_run
 from shiftproof.errors import DataError, GateError
 from shiftproof.metrics import Estimate, Gate, NotApplicable, metrics, parse_gate
 from shiftproof.probe import Response
+from shiftproof.report import in_frame, report_html, write_html
 from shiftproof.shifts import ShiftProtocol
 
 if TYPE_CHECKING:
@@ -95,6 +97,20 @@ class Audit:
             class_names=self.record["data"]["class_names"],
             confidence=self._confidence(name),
         )
+
+    def save_html(self, path: Path | str) -> Path:
+        """Write the record as one HTML file that needs no network and nothing beside it.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        file = Path(path)
+        write_atomically(file, report_html(self.record))
+        return file
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook, in a frame of its own."""
+        return in_frame(report_html(self.record))
 
     @property
     def outcome(self) -> str:
@@ -230,6 +246,7 @@ def run_audit(
     record["verdict"] = verdict(record)
     if run is not None:
         run.write_report(record)
+        write_html(run.folder, record)
     return Audit(record, responses)
 
 

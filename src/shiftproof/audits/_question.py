@@ -52,6 +52,7 @@ class AuditOptions:
         threads: Batches at a time on a CPU; all cores by default.
         allow_noise: Go on where answers change as much without a shift as under shifts.
         reading: What a source of images cannot say of itself: a root, columns, a window.
+        pictures: Whether the record has the worst images themselves, small, before and after the shift.
 
     Raises:
         OptionError: A value outside its range.
@@ -72,6 +73,7 @@ class AuditOptions:
     threads: int | None = None
     allow_noise: bool = False
     reading: Reading = AS_USUAL
+    pictures: bool = True
 
     def __post_init__(self) -> None:
         if not self.protocols:

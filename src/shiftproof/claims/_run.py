@@ -32,6 +32,7 @@ from shiftproof.claims._transfer_checks import transfer_checks
 from shiftproof.claims._verdict import CLAIMS, ClaimVerdict
 from shiftproof.engine import Channel, Run, StopSignal, execute
 from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.report import write_html
 from shiftproof.study import Materials, Silent, Study, Watcher, measure_study, pass_on, study_record
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def run_claims(
         "errors": errors,
     }
     run.write_report(record)
+    write_html(run.folder, record)
     return ClaimsResult(record, results)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from shiftproof._version import __version__
-from shiftproof.cli import _audit, _certify, _claims, _compare, _explain, _lists, _reproduce, _study
+from shiftproof.cli import _audit, _certify, _claims, _compare, _explain, _lists, _report, _reproduce, _study
 from shiftproof.cli._config import defaults
 from shiftproof.cli._output import Commands, guarded
 
@@ -26,6 +26,7 @@ app.command()(_study.study)
 app.command(help=_explain.HELP)(_explain.explain)
 app.command(help=_certify.HELP)(_certify.certify)
 app.command()(_claims.claims)
+app.command()(_report.report)
 app.add_typer(_lists.zoo, name="zoo")
 app.add_typer(_lists.data, name="data")
 app.add_typer(_lists.models, name="models")

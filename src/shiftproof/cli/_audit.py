@@ -53,6 +53,7 @@ def audit(
     inconclusive: o.Inconclusive = "undecided",
     out: o.Out = None,
     figures: o.Figures = False,
+    pictures: o.Pictures = True,
     fresh: o.Fresh = False,
     device: o.Device = "auto",
     batch_size: o.BatchSize = None,
@@ -85,6 +86,7 @@ def audit(
         threads=threads,
         allow_noise=allow_noise,
         reading=reading_request(files),
+        pictures=pictures,
     )
     question = ask(model, data, options, request=model_request(described))
     check_gates(gates, question)
@@ -157,6 +159,7 @@ def _show(done: Audit, folder: Path, as_json: bool) -> None:
         return
     print_audit(read_audit(done.record), results)
     results.print(f"Record: {folder / 'report.json'}", soft_wrap=True, markup=False)
+    results.print(f"To show: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
 
 def _show_plan(question: AuditQuestion, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import typer
 from shiftproof.cli import _options as o
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, print_json, results
+from shiftproof.cli._report import write_page
 from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def certify(
     files: o.ReadingOptions,
     seed: o.Seed = 0,
     described: o.ModelOptions,
+    html: o.Html = None,
     shown: o.Shown,
 ) -> None:
     """Prove for which shifts a network's answer cannot change, and check the proof by numbers."""
@@ -67,6 +69,8 @@ def certify(
     classifier = load_classifier(model, model_request(described))
     given = _images(classifier, data, limit, seed, reading_request(files))
     found = prove(classifier, images=given, n_images=images, n_moves=moves, numeric=numeric, seed=seed)
+    if html is not None:
+        write_page(found.to_dict(), html)
     if shown.as_json:
         print_json(found.to_json())
     else:

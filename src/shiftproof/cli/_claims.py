@@ -63,6 +63,7 @@ def claims(
     else:
         print_claims(checked, results)
         results.print(f"Every statement: {run.folder / 'report.md'}", soft_wrap=True)
+        results.print(f"To show: {run.folder / 'report.html'}", soft_wrap=True)
     if checked.status == "incomplete":
         raise typer.Exit(Exit.INCOMPLETE)
 

@@ -12,6 +12,7 @@ from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable, write_figures
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import print_json, results
+from shiftproof.cli._report import write_page
 
 
 @grouped
@@ -26,6 +27,7 @@ def compare(
         Path | None,
         typer.Option(help="Draw the differences and both curves as SVG files in this folder.", metavar="DIR"),
     ] = None,
+    html: o.Html = None,
     shown: o.Shown,
 ) -> None:
     """Compare two audits, paired by image: what the second model does better or worse than the first."""
@@ -39,6 +41,8 @@ def compare(
     if figures is not None:
         a, b = (read_audit(each.record) for each in audits)
         write_figures(comparison_figures(read_comparison(record), a, b), figures)
+    if html is not None:
+        write_page(record, html)
     if shown.as_json:
         print_json(record_text(record))
     else:

@@ -12,6 +12,7 @@ from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results
+from shiftproof.cli._report import write_page
 from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def explain(
     batch_size: o.BatchSize = None,
     maps: Maps = None,
     figure: Figure = None,
+    html: o.Html = None,
     shown: o.Shown,
 ) -> None:
     """Measure which layers of a network lose translation invariance, why, and how much."""
@@ -123,6 +125,8 @@ def explain(
         _draw(found.plot()[0], figure)
     if maps:
         record["sensitivity"] = [_sensitivity(question, each, max_shift_px, border, figure) for each in maps]
+    if html is not None:
+        write_page(record, html)
     _show(record, shown.as_json)
 
 

@@ -90,6 +90,13 @@ Figures = Annotated[
         RUN, "Draw maps and curves as SVG files, in the folder figures of the run directory.", "--figures"
     ),
 ]
+Pictures = Annotated[
+    bool,
+    option(
+        RUN, "Keep the worst images, small, in the record, for the report.", "--pictures/--no-pictures"
+    ),
+]
+Html = Annotated[Path | None, option(RUN, "Also write a report in HTML to this file.", metavar="FILE")]
 Fresh = Annotated[bool, option(RUN, "Recompute everything.", "--fresh")]
 Device = Annotated[str, option(RUN, "auto, cpu, cuda, cuda:N or mps.")]
 BatchSize = Annotated[int | None, option(RUN, "Batch size; halved when memory runs out.")]

@@ -61,3 +61,4 @@ def reproduce(
     else:
         print_reproduction(checked, results)
         results.print(f"Record: {run.folder / 'report.json'}", soft_wrap=True)
+        results.print(f"To show: {run.folder / 'report.html'}", soft_wrap=True)

@@ -120,6 +120,7 @@ def study(
     else:
         print_study(checked, results)
         results.print(f"Record: {run.folder / 'report.json'}", soft_wrap=True)
+        results.print(f"To show: {run.folder / 'report.html'}", soft_wrap=True)
         results.print(f"Trained networks, for `shiftproof audit`: {run.folder / 'networks'}", soft_wrap=True)
     if checked.status == "incomplete":
         raise typer.Exit(Exit.INCOMPLETE)

@@ -28,7 +28,7 @@ _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")
 # What a run keeps in its folder, and as what; anything else under these names is somebody else's.
 _FOLDERS = ("units", "networks", "figures")
-_FILES = (".lock", "run.json", "events.jsonl", "report.json", "report.md", "junit.xml")
+_FILES = (".lock", "run.json", "events.jsonl", "report.json", "report.html", "report.md", "junit.xml")
 
 
 class Header(BaseModel):
@@ -217,7 +217,7 @@ def _clear(folder: Path) -> None:
         ours = OUR_NAMES.fullmatch(path.name) or _UNFINISHED.fullmatch(path.name)
         if ours and not path.is_dir():
             path.unlink()
-    for name in ("report.json", "report.md", "junit.xml", "events.jsonl"):
+    for name in ("report.json", "report.html", "report.md", "junit.xml", "events.jsonl"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -8,3 +8,4 @@ from shiftproof.probe._method import check_method as check_method
 from shiftproof.probe._noise import REPEATS as REPEATS
 from shiftproof.probe._noise import measure_noise as measure_noise
 from shiftproof.probe._response import Response as Response
+from shiftproof.probe._views import Views as Views

@@ -17,9 +17,15 @@ from shiftproof.report._claims import read_claims as read_claims
 from shiftproof.report._comparison import comparison_markdown as comparison_markdown
 from shiftproof.report._comparison import print_comparison as print_comparison
 from shiftproof.report._comparison_figures import comparison_figures as comparison_figures
+from shiftproof.report._drawing import SCALE as SCALE
 from shiftproof.report._explanation import explanation_markdown as explanation_markdown
 from shiftproof.report._explanation import print_explanation as print_explanation
 from shiftproof.report._explanation import read_explanation as read_explanation
+from shiftproof.report._html import in_frame as in_frame
+from shiftproof.report._html import plane_module as plane_module
+from shiftproof.report._html_record import record_file as record_file
+from shiftproof.report._html_record import report_html as report_html
+from shiftproof.report._html_record import write_html as write_html
 from shiftproof.report._junit import audit_junit as audit_junit
 from shiftproof.report._markdown import escaped as escaped
 from shiftproof.report._markdown import table as table

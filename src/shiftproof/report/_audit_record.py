@@ -78,8 +78,17 @@ class ChanceRecord(StrictRecord):
     agreement: float | NotApplicableRecord
 
 
+# A picture inside of a record: of these kinds only, so that nothing else can come in by it.
+PictureAddress = Annotated[
+    str, Field(max_length=2**20, pattern=r"^(data:image/(png|jpeg);base64,[A-Za-z0-9+/]+={0,2})?$")
+]
+
+
 class WorstRecord(StrictRecord):
-    """An image whose answer changes often; a label of −1 is not known."""
+    """An image whose answer changes often; a label of −1 is not known.
+
+    `before` and `after` are pictures of it, unshifted and at `flip_offset_px`; empty where there are none.
+    """
 
     index: int
     name: Line
@@ -89,6 +98,23 @@ class WorstRecord(StrictRecord):
     smallest_flip_px: float
     flip_offset_px: Offset
     flips_to: int
+    before: PictureAddress = ""
+    after: PictureAddress = ""
+
+
+class ChangedRecord(StrictRecord):
+    """How many images change their answer at an offset, and a few of them: index and answer there."""
+
+    at: Offset
+    n_images: int
+    examples: tuple[tuple[int, int], ...]
+
+
+class ChangedImageRecord(StrictRecord):
+    """An image among those examples."""
+
+    name: Line
+    unshifted: int
 
 
 class MeasuredProtocolRecord(StrictRecord):
@@ -118,6 +144,8 @@ class MeasuredProtocolRecord(StrictRecord):
     by_phase: Mapping[str, Maps]
     by_class: Curves
     worst: tuple[WorstRecord, ...]
+    changed: tuple[ChangedRecord, ...] = ()
+    changed_images: Mapping[str, ChangedImageRecord] = {}
 
 
 class NoiseRecord(StrictRecord):

@@ -154,15 +154,15 @@ def print_certificate(record: CertificateRecord, console: Console) -> None:
         console: Where to.
     """
     console.print(Text(record.headline, style=STYLES.get(record.verdict, "bold yellow")))
-    console.print(Text(_about(record), style="dim"))
-    for line in _laws(record):
+    console.print(Text(certificate_about(record), style="dim"))
+    for line in certificate_laws(record):
         console.print(Text(line))
     if record.holds is False:
         console.print(Text(DISAGREES, style="bold red"))
     if record.stages:
         print_heading("Step by step", console)
         drawn = new_table(COLUMNS, left=2)
-        for cells in _rows(record):
+        for cells in certificate_rows(record):
             drawn.add_row(*map(Text, cells))
         console.print(drawn)
     console.print()
@@ -184,24 +184,27 @@ DISAGREES = "What was computed disagrees with what is proved: a defect, or a cho
 
 def _lines(record: CertificateRecord) -> Iterable[str]:
     yield f"**{escaped(record.headline)}**"
-    yield from ("", escaped(_about(record)), "")
-    yield from (f"- {escaped(line)}" for line in _laws(record))
+    yield from ("", escaped(certificate_about(record)), "")
+    yield from (f"- {escaped(line)}" for line in certificate_laws(record))
     if record.holds is False:
         yield f"- **{DISAGREES}**"
     if record.stages:
         yield from ("", "### Step by step", "")
-        yield from table(COLUMNS, [[escaped(cell) for cell in row] for row in _rows(record)], left=6)
+        yield from table(
+            COLUMNS, [[escaped(cell) for cell in row] for row in certificate_rows(record)], left=6
+        )
     yield ""
     yield from (f"- {escaped(note)}" for note in record.notes)
 
 
-def _about(record: CertificateRecord) -> str:
+def certificate_about(record: CertificateRecord) -> str:
+    """Of which network, and for images of which size."""
     channels, height, width = record.image_shape
     digest = f", digest {record.model.digest[:12]}" if record.model.digest else ""
     return f"{record.model.name}{digest}; images of {channels} × {height} × {width}"
 
 
-def _laws(record: CertificateRecord) -> list[str]:
+def certificate_laws(record: CertificateRecord) -> list[str]:
     """Both laws, the strongest first, what limits the first one, and the checks."""
     laws = [record.circular.text, record.interior.text]
     if record.verdict == "interior":
@@ -212,7 +215,8 @@ def _laws(record: CertificateRecord) -> list[str]:
     return lines + [check.text for check in record.checks]
 
 
-def _rows(record: CertificateRecord) -> Sequence[Sequence[str]]:
+def certificate_rows(record: CertificateRecord) -> Sequence[Sequence[str]]:
+    """The cells of each step of the network, of which many are shortened."""
     shown = [_row(stage) for stage in record.stages[:MAX_STAGES]]
     left_out = len(record.stages) - len(shown)
     return [*shown, [f"… {left_out} more", "", "", "", "", ""]] if left_out else shown

@@ -23,6 +23,7 @@ from shiftproof.report._record import NotApplicableRecord
 
 NOT_SHOWN = "no difference shown"
 SMALLEST_P = 0.001
+COMPARED_COLUMNS = ("metric", "first", "second", "second − first", "p", "better")
 
 
 def print_comparison(record: ComparisonRecord, console: Console) -> None:
@@ -32,20 +33,20 @@ def print_comparison(record: ComparisonRecord, console: Console) -> None:
         record: From `read_comparison`.
         console: Where to.
     """
-    headline, *about = _about(record)
+    headline, *about = compared_about(record)
     console.print(Text(headline, style="bold"))
     for line in about:
         console.print(Text(line))
     for part in record.protocols:
         print_heading(f"Under {part.name}", console)
         drawn = _new_table(console.width)
-        for name, first, second, difference, p_value, better in _rows(part):
+        for name, first, second, difference, p_value, better in compared_rows(part):
             cells = (name, first, second, "\n".join(difference), p_value)
             style = "" if better == NOT_SHOWN else "bold"
             drawn.add_row(*map(Text, cells), Text(better.replace("difference ", "difference\n"), style=style))
         console.print(drawn)
     console.print()
-    for note in _notes(record):
+    for note in compared_notes(record):
         console.print(Text(note, style="dim"))
 
 
@@ -59,7 +60,7 @@ def comparison_markdown(record: ComparisonRecord) -> str:
 
 
 def _lines(record: ComparisonRecord) -> Iterable[str]:
-    headline, *about = _about(record)
+    headline, *about = compared_about(record)
     yield f"**{escaped(headline)}**"
     for line in about:
         yield from ("", escaped(line))
@@ -72,15 +73,15 @@ def _lines(record: ComparisonRecord) -> Iterable[str]:
                 escaped(p_value),
                 better,
             ]
-            for name, first, second, difference, p_value, better in _rows(part)
+            for name, first, second, difference, p_value, better in compared_rows(part)
         ]
-        yield from table(_columns(), rows)
+        yield from table(COMPARED_COLUMNS, rows)
     yield ""
-    yield from (f"- {escaped(note)}" for note in _notes(record))
+    yield from (f"- {escaped(note)}" for note in compared_notes(record))
 
 
 def _new_table(width: int) -> Table:
-    drawn = new_table(_columns())
+    drawn = new_table(COMPARED_COLUMNS)
     metric, first, second, difference, p_value, better = drawn.columns
     better.justify = "left"
     if width >= WIDTH:
@@ -91,11 +92,8 @@ def _new_table(width: int) -> Table:
     return drawn
 
 
-def _columns() -> list[str]:
-    return ["metric", "first", "second", "second − first", "p", "better"]
-
-
-def _about(record: ComparisonRecord) -> list[str]:
+def compared_about(record: ComparisonRecord) -> list[str]:
+    """What was found, in a sentence, and of which models and images."""
     first, second = record.models
     better = [_better(row) for part in record.protocols for row in part.rows]
     shown = [better.count(side) for side in ("first", "second")]
@@ -120,7 +118,8 @@ def _digest(digest: str) -> str:
     return f" (digest {digest[:12]})" if digest else ""
 
 
-def _rows(part: ComparedProtocolRecord) -> Iterable[tuple[str, str, str, Sequence[str], str, str]]:
+def compared_rows(part: ComparedProtocolRecord) -> Iterable[tuple[str, str, str, Sequence[str], str, str]]:
+    """For each metric its cells; the fourth is the difference and its interval, as two lines."""
     for row in part.rows:
         found = row.difference
         units = [e.unit for e in (row.first, row.second) if not isinstance(e, NotApplicableRecord)]
@@ -149,7 +148,7 @@ def _better(row: ComparedMetricRecord) -> str:
     return "second" if (found.low > 0) == row.higher_is_better else "first"
 
 
-def _notes(record: ComparisonRecord) -> list[str]:
+def compared_notes(record: ComparisonRecord) -> list[str]:
     """Why some have no difference, how the others were computed, and how to read many of them."""
     reasons: dict[str, list[str]] = {}
     methods: set[str] = set()

@@ -165,6 +165,11 @@ def _about(record: ExplanationRecord) -> list[str]:
     ]
 
 
+def explanation_headline(record: ExplanationRecord) -> str:
+    """How much the answer changes, in a sentence."""
+    return _about(record)[0]
+
+
 def _lie(found: LieRecord | None) -> list[str]:
     if found is None:
         return []

@@ -179,6 +179,12 @@ def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str)
         first, *others = error.errors(include_url=False)
         place = said(".".join(map(str, first["loc"]))) or "the whole"
         more = f" (and {len(others)} more)" if others else ""
-        raise DataError(f"{name} to be {what}", f"{place}: {first['msg']}{more}") from error
+        other_version = place == "schema_version"
+        raise DataError(
+            f"{name} to be {what}",
+            f"{place}: {first['msg']}{more}",
+            cause="It was written by another version of shiftproof." if other_version else "",
+            fix="Make it again with this one." if other_version else "",
+        ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{name} to be {what}", getattr(error, "strerror", None) or error) from error

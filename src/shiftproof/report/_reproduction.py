@@ -82,7 +82,7 @@ def read_reproduction(source: Path | Mapping[str, Any]) -> ReproductionRecord:
 def print_reproduction(record: ReproductionRecord, console: Console) -> None:
     """Print the article's table, the trainings of today, and what was trained when."""
     print_study(record.table, console)
-    for title, heads, rows in _tables(record):
+    for title, heads, rows in reproduction_tables(record):
         console.print()
         shown = Table(title=Text(title, style="bold"), title_justify="left")
         for number, head in enumerate(heads):
@@ -95,7 +95,7 @@ def print_reproduction(record: ReproductionRecord, console: Console) -> None:
 def reproduction_markdown(record: ReproductionRecord) -> str:
     """The same in Markdown."""
     lines = [to_markdown(record.table)]
-    for title, heads, rows in _tables(record):
+    for title, heads, rows in reproduction_tables(record):
         cells = [list(map(escaped, row)) for row in rows]
         lines += [f"**{escaped(title)}**", "", *table(list(map(escaped, heads)), cells), ""]
     return "\n".join(lines)
@@ -125,7 +125,8 @@ def follows(record: ReproductionRecord) -> str:
     )
 
 
-def _tables(record: ReproductionRecord) -> list[tuple[str, list[str], Rows]]:
+def reproduction_tables(record: ReproductionRecord) -> list[tuple[str, list[str], Rows]]:
+    """What was trained when, then and today: title, columns and rows of each table."""
     when = [
         [
             network.name,

@@ -20,6 +20,7 @@ from shiftproof._digest import Json
 from shiftproof._threads import worker_pool
 from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
 from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.report import write_html
 from shiftproof.study._materials import Materials
 from shiftproof.study._record import Responses, study_record
 from shiftproof.study._run import Silent, Watcher, pass_on, this_process_or_another
@@ -99,6 +100,7 @@ def reproduce(
         "follows_points": FOLLOWS_POINTS,
     }
     run.write_report(record)
+    write_html(run.folder, record)
     return record
 
 

@@ -16,6 +16,7 @@ from shiftproof._files import make_folder
 from shiftproof._threads import worker_pool
 from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
 from shiftproof.errors import DataError, ShiftproofError, Stopped
+from shiftproof.report import write_html
 from shiftproof.study._costs import Costs, measure_costs
 from shiftproof.study._materials import Materials
 from shiftproof.study._record import Curves, Responses, study_record
@@ -91,6 +92,7 @@ def run_study(
     costs = _all_costs(materials, run, stop) if materials.study.costs else None
     record = study_record(materials, results, costs, _curves(materials, run))
     run.write_report(record)
+    write_html(run.folder, record)
     return record
 
 

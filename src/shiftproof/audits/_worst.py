@@ -1,0 +1,92 @@
+"""The images whose answer changes most often, with pictures, and a few of those that change at each shift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from shiftproof._digest import Json
+from shiftproof.audits._measure import Measured
+from shiftproof.audits._pictures import pictures
+from shiftproof.audits._question import AuditQuestion
+from shiftproof.data import Images
+from shiftproof.metrics import NotApplicable, Selection, agrees, metrics, select, smallest_flip_px
+
+N_WORST = 10
+# At each shift so many of the images that change there are named.
+N_EXAMPLES = 6
+# Of more shifts a record would name more images than anybody looks at.
+MOST_SHIFTS = 2500
+
+
+def worst(question: AuditQuestion, part: Measured) -> dict[str, Json]:
+    """The parts of a record that name images: `worst`, `changed` and `changed_images`."""
+    answers = select(part.response)
+    order = _most_often_first(answers)
+    found = [_worst_image(answers, part.images, index) for index in order[:N_WORST]]
+    if question.options.pictures:
+        size_px = question.shown_px(part.images, part.protocol)
+        for each in found:
+            dy, dx = each["flip_offset_px"]
+            each["before"], each["after"] = pictures(
+                part.images, each["index"], part.protocol, (dy, dx), size_px
+            )
+    return {"worst": list(found), **_changed(answers, part.images, order)}
+
+
+def _most_often_first(answers: Selection) -> list[int]:
+    """The images whose answer changes at all; of those that change as often the ones that need less first."""
+    flips = metrics.get("flip-rate").scores(answers)
+    if isinstance(flips, NotApplicable):
+        return []
+    order = np.lexsort((np.arange(answers.n_images), smallest_flip_px(answers), -flips.values))
+    return [index for index in order.tolist() if flips.values[index] > 0]
+
+
+def _worst_image(answers: Selection, images: Images, index: int) -> dict[str, Json]:
+    image = answers.with_images(np.arange(answers.n_images) == index)
+    flips = image.moved & ~agrees(image)
+    radius_px = np.where(flips, image.radius_px, np.inf)
+    shift = int(radius_px.argmin())
+    return {
+        "index": index,
+        "name": images.name_of(index),
+        "label": int(image.labels[0]),
+        "unshifted": int(image.unshifted_predicted[0]),
+        "share_of_shifts_that_change_it": float(flips.sum() / image.moved.sum()),
+        "smallest_flip_px": float(radius_px.min()),
+        "flip_offset_px": image.offsets_px.reshape(-1, 2)[shift].tolist(),
+        "flips_to": int(image.predicted[0, shift]),
+    }
+
+
+def _changed(answers: Selection, images: Images, order: Sequence[int]) -> dict[str, Json]:
+    """At each shift that all images share how many change, and the first few of them in this order."""
+    if not answers.shares_offsets or answers.predicted.shape[1] > MOST_SHIFTS:
+        return {}
+    flips: npt.NDArray[np.bool_] = answers.moved & ~agrees(answers)
+    ordered = np.asarray(order, dtype=np.int64)
+    rows: list[Json] = []
+    named: set[int] = set()
+    for shift, offset in enumerate(answers.offsets_px.tolist()):
+        examples = ordered[flips[ordered, shift]][:N_EXAMPLES].tolist() if len(order) else []
+        if not examples:
+            continue
+        named.update(examples)
+        rows.append(
+            {
+                "at": offset,
+                "n_images": int(flips[:, shift].sum()),
+                "examples": [[index, int(answers.predicted[index, shift])] for index in examples],
+            }
+        )
+    about = {
+        str(index): {
+            "name": images.name_of(index),
+            "unshifted": int(answers.unshifted_predicted[index]),
+        }
+        for index in sorted(named)
+    }
+    return {"changed": rows, "changed_images": about}

@@ -1,0 +1,60 @@
+"""`shiftproof report`: the record of any run as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shiftproof.cli._output import messages, results
+
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Run directory, or a file with a record, as --json prints it.")
+]
+More = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[MORE]…", help="Further runs or records, which become sections of the same page."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file to write; by default report.html in RUN, or the record's name with .html.",
+        metavar="FILE",
+    ),
+]
+Open = Annotated[bool, typer.Option("--open", help="Show it in the browser.")]
+
+
+def report(run: Run, more: More = None, out: Out = None, open_it: Open = False) -> None:
+    """Write the record of any run as one HTML file: no network, no scripts needed, nothing beside it.
+
+    Audits, comparisons, explanations, certificates, studies, claims and reproductions.
+    """
+    from shiftproof._files import write_atomically
+    from shiftproof.report import record_file, report_html
+
+    path = out or record_file(run).with_suffix(".html")
+    write_atomically(path, report_html(run, *(more or ())))
+    results.print(f"Report: {path}", soft_wrap=True, markup=False)
+    if open_it:
+        _show(path)
+
+
+def write_page(record: Mapping[str, Any], path: Path) -> None:
+    """Write the page of a record where a command was asked to."""
+    from shiftproof._files import write_atomically
+    from shiftproof.report import report_html
+
+    write_atomically(path, report_html(record))
+    messages.print(f"Report: {path}", soft_wrap=True, markup=False)
+
+
+def _show(path: Path) -> None:
+    import webbrowser
+
+    if not webbrowser.open(path.resolve().as_uri()):
+        messages.print("There is no browser here; open the file yourself.")

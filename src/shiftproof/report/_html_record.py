@@ -1,0 +1,129 @@
+"""Any record as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from shiftproof._documents import read_json
+from shiftproof._files import write_atomically
+from shiftproof._text import said
+from shiftproof.errors import DataError
+from shiftproof.report._audit_record import read_audit, read_comparison
+from shiftproof.report._certificate import read_certificate
+from shiftproof.report._claims import read_claims
+from shiftproof.report._explanation import ExplanationRecord, explanation_headline, read_explanation
+from shiftproof.report._html import page_html
+from shiftproof.report._html_any import record_page
+from shiftproof.report._html_audit import audit_page
+from shiftproof.report._html_certificate import certificate_page
+from shiftproof.report._html_comparison import comparison_page
+from shiftproof.report._html_study import claims_page, reproduction_page, study_page
+from shiftproof.report._page import Block, Facts, Page, Section, Table
+from shiftproof.report._record import read_study
+from shiftproof.report._reproduction import read_reproduction
+
+Source = Path | Mapping[str, Any]
+REPORT = "report.html"
+
+
+def report_html(source: Source, *more: Source) -> str:
+    """Any record as one HTML file that needs no network, no scripts and nothing beside it.
+
+    Args:
+        source: A run directory, a file with a record, or the record itself: of an audit, a comparison, an
+            explanation, a certificate, a study, the claims or a reproduction.
+        more: Further records, which become sections of the same page.
+
+    Returns:
+        HTML; equal records give equal bytes.
+
+    Raises:
+        DataError: Not a record, of no known kind, of another schema version, or with a part missing.
+    """
+    page = _page(source)
+    return page_html(_with(page, [_page(each) for each in more]))
+
+
+def write_html(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Write `report.html` beside the `report.json` of a run.
+
+    Args:
+        folder: The run directory.
+        record: What `report.json` holds.
+
+    Raises:
+        DataError: As `report_html`.
+        OutputError: The folder cannot be written.
+    """
+    path = folder / REPORT
+    write_atomically(path, report_html(record))
+    return path
+
+
+def record_file(source: Path) -> Path:
+    """The file with the record: `report.json` of a run directory, or the file itself."""
+    return source / "report.json" if source.is_dir() else source
+
+
+def _page(source: Source) -> Page:
+    if isinstance(source, Path):
+        source = record_file(source)
+    record, name = (_read(source), source.name) if isinstance(source, Path) else (source, "the record")
+    kind = record.get("kind") if isinstance(record, Mapping) else None
+    if not isinstance(kind, str) or kind not in PAGES:
+        raise DataError(
+            f"{name} to be a record of shiftproof",
+            f"one of the kind {said(kind)!r}" if isinstance(kind, str) else "something else",
+            cause=f"Known are {', '.join(sorted(PAGES))}.",
+        )
+    return PAGES[kind](source)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{str(path)!r} to be the record of a run",
+            getattr(error, "strerror", None) or error,
+            fix="Give the directory of a finished run, or the file with its record.",
+        ) from error
+
+
+def _explanation_page(record: Source) -> Page:
+    found: ExplanationRecord = read_explanation(record)
+    return record_page(found, kind="explanation", headline=explanation_headline(found))
+
+
+PAGES: Mapping[str, Callable[[Source], Page]] = {
+    "audit": lambda record: audit_page(read_audit(record)),
+    "comparison": lambda record: comparison_page(read_comparison(record)),
+    "explanation": _explanation_page,
+    "certificate": lambda record: certificate_page(read_certificate(record)),
+    "study": lambda record: study_page(read_study(record)),
+    "claims": lambda record: claims_page(read_claims(record)),
+    "reproduction": lambda record: reproduction_page(read_reproduction(record)),
+}
+
+
+def _with(page: Page, others: Sequence[Page]) -> Page:
+    """A page with others as sections before its method."""
+    added = [section for other in others for section in _as_sections(other)]
+    titles = [section.title for section in page.sections]
+    place = next(
+        (titles.index(title) for title in ("Not measured", "Method") if title in titles), len(titles)
+    )
+    sections = [*page.sections[:place], *added, *page.sections[place:]]
+    return Page(page.kind, page.headline, page.outcome, page.about, page.cards, sections)
+
+
+def _as_sections(page: Page) -> list[Section]:
+    kind = page.kind.capitalize()
+    cards: list[Block] = []
+    if page.cards:
+        rows = [[card.name, card.value, card.detail, card.note] for card in page.cards]
+        cards = [Table(["number", "value", "interval", "what it is"], rows, left=4)]
+    first = Section(kind, [Facts([(page.outcome, page.headline), *page.about]), *cards])
+    return [first, *(Section(f"{kind}: {each.title}", each.blocks) for each in page.sections)]
