@@ -182,11 +182,20 @@ def plane_data(
     return {
         "dy": rows,
         "dx": columns,
+        "start": list(_weakest_near(planes[0])),
         "colours": list(SCALE),
         "bright": BRIGHT,
         "metrics": [_metric_data(plane, rows, columns, unit_confidence) for plane in planes],
         **({"images": dict(images)} if images else {}),
     }
+
+
+def _weakest_near(plane: Plane) -> Offset:
+    """Where to look first: the worst of the shifts that are nearest to 0."""
+    sign = 1 if plane.quantity.higher_is_better else -1
+    moved = [at for at in plane.points if _radius(at)] or list(plane.points)
+    dy, dx = min(moved, key=lambda at: (_radius(at), sign * plane.points[at].value, at))
+    return dy + 0.0, dx + 0.0
 
 
 def _metric_data(

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from shiftproof._text import said
-from shiftproof.report._page import Page
+from shiftproof.report._page import Interactive, Page
 
 PAGE = Path(__file__).parent / "page"
 # The widget, and what puts it in place; one module, so that one hash allows it.
@@ -27,7 +27,8 @@ def page_html(page: Page) -> str:
     Args:
         page: What to show. Its text may hold anything and is shown as text; its drawings are trusted.
     """
-    style, script = _asset(STYLE), "\n".join(map(_asset, SCRIPTS))
+    moving = any(isinstance(block, Interactive) for section in page.sections for block in section.blocks)
+    style, script = _asset(STYLE), "\n".join(map(_asset, SCRIPTS)) if moving else ""
     html = _template().render(
         page=page,
         sections=[section for section in page.sections if section.blocks],
@@ -40,8 +41,9 @@ def page_html(page: Page) -> str:
 
 def content_policy(style: str, script: str) -> str:
     """What a browser may load and run: this style, this script, pictures inside the file, nothing else."""
+    scripts = f"'{_hash(script)}'" if script else "'none'"
     return (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src {scripts}; "
         "base-uri 'none'; form-action 'none'"
     )
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
 from pydantic import BaseModel
 
-from shiftproof.report._numbers import in_full
-from shiftproof.report._page import Block, Bullets, Facts, Page, Section, Table
+from shiftproof._charts import Quantity
+from shiftproof._text import counted
+from shiftproof.report._drawn_charts import Dot, dots
+from shiftproof.report._numbers import amount, in_full, interval
+from shiftproof.report._page import Block, Bullets, Charts, Facts, Lines, Page, Section, Table
 from shiftproof.report._record import EstimateRecord, NotApplicableRecord
 
 # What every kind has, in words of its own.
 LEFT_OUT = ("kind", "schema_version")
-MOST_CELLS = 12
+# A chart of more rows is longer than a page.
+MOST_DOTS = 40
+LONGEST_CELL = 48
 
 
 def record_page(record: BaseModel, *, kind: str, headline: str) -> Page:
@@ -48,49 +54,78 @@ def _line(value: Any) -> str:
         return in_full(value)
     if value is None:
         return "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
 def _blocks(value: Any) -> list[Block]:
     if isinstance(value, BaseModel):
         value = dict(value)
     if isinstance(value, Mapping):
-        return [Facts([(_words(str(name)), text) for name, text in _flat(value)])] if value else []
+        pairs = [(_words(name), _full(inner)) for name, inner in _leaves(value)]
+        return [Facts(pairs)] if pairs else []
     if isinstance(value, Sequence):
         if value and all(isinstance(each, BaseModel) for each in value):
-            return [_table([dict(each) for each in value])]
-        return [Bullets([_short(each) for each in value])] if value else []
+            return _rows(value)
+        if value and not any(isinstance(each, (str, Mapping)) for each in value):
+            return [Lines(["; ".join(map(_cell, value))])]
+        return [Bullets(list(map(_full, value)))] if value else []
     return [Bullets([_line(value)])]
 
 
-def _flat(value: Mapping[Any, Any], above: str = "") -> list[tuple[str, str]]:
-    """Every line in a mapping, by its names with dots."""
-    found: list[tuple[str, str]] = []
+def _full(value: Any) -> str:
+    """A leaf, or what several are together."""
+    if isinstance(value, Mapping) or (isinstance(value, BaseModel) and not _is_line(value)):
+        return "; ".join(f"{name} {_full(inner)}" for name, inner in _leaves(dict(value)))
+    return _line(value) if _is_line(value) else ", ".join(map(_full, value))
+
+
+def _rows(records: Sequence[BaseModel]) -> list[Block]:
+    """Alike things as a table, and a chart for each of their numbers that has an interval."""
+    rows = [dict(_leaves(dict(record))) for record in records]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    used = [name for name in names if any(row.get(name) not in (None, "", ()) for row in rows)]
+    # Sentences stand last, where they are in nobody's way.
+    used.sort(key=lambda name: max(len(_cell(row.get(name))) for row in rows) > LONGEST_CELL)
+    table = Table(
+        list(map(_words, used)), [[_cell(row.get(name)) for name in used] for row in rows], left=len(used)
+    )
+    charts = _charts(rows, used)
+    caption = f"With intervals, {counted(min(len(rows), MOST_DOTS), 'row')} of {len(rows):,}, in their order."
+    return [*([Charts(charts, caption)] if charts else []), table]
+
+
+def _charts(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Markup]:
+    charts = []
+    for name in names:
+        found = [
+            (_cell(row.get(names[0])), each)
+            for row in rows[:MOST_DOTS]
+            if isinstance(each := row.get(name), EstimateRecord)
+        ]
+        if len(found) > 1:
+            marks = [Dot(label, each.value, each.low, each.high) for label, each in found]
+            quantity = Quantity(_words(name), found[0][1].unit)
+            charts.append(dots(marks, quantity, label=f"{quantity.title} of each row", reference=0.0))
+    return charts
+
+
+def _leaves(value: Mapping[Any, Any], above: str = "") -> list[tuple[str, Any]]:
+    """Whatever stands in one cell, by its names with dots."""
+    found: list[tuple[str, Any]] = []
     for name, inner in value.items():
         deeper = dict(inner) if isinstance(inner, BaseModel) and not _is_line(inner) else inner
-        if isinstance(deeper, Mapping):
-            found += _flat(deeper, f"{above}{name}.")
-        else:
-            found.append((f"{above}{name}", _short(deeper)))
+        found += (
+            _leaves(deeper, f"{above}{name}.") if isinstance(deeper, Mapping) else [(f"{above}{name}", inner)]
+        )
     return found
 
 
-def _short(value: Any) -> str:
+def _cell(value: Any) -> str:
+    """A leaf in brief: what all cells of a column share is said elsewhere."""
+    if value is None:
+        return ""
+    if isinstance(value, EstimateRecord):
+        return f"{amount(value.value, value.unit)} ({interval(value)})".replace("-", "−")
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(_short(each) for each in value)
-    if isinstance(value, BaseModel) and not _is_line(value):
-        value = dict(value)
-    return (
-        "; ".join(f"{name} {text}" for name, text in _flat(value))
-        if isinstance(value, Mapping)
-        else _line(value)
-    )
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[_short(row[name]) if name in row else "" for name in names] for row in rows]
-    used = [place for place in range(len(names)) if any(row[place] not in ("", "none") for row in cells)]
-    used = used[:MOST_CELLS]
-    titles = [_words(names[place]) for place in used]
-    return Table(titles, [[row[place] for place in used] for row in cells], left=len(titles))
+        return ", ".join(map(_cell, value))
+    return _line(value)

@@ -27,18 +27,22 @@ from shiftproof.report._reproduction import ReproductionRecord, follows, reprodu
 from shiftproof.report._study_table import columns, footnotes, headline, row_cells
 
 INCOMPLETE = "This run is incomplete: some parts failed, or it was stopped before they were done."
+# A longer one is no headline: it stands below the title.
+LONGEST_HEADLINE = 120
 CLAIM_COLUMNS = ["#", "claim", "verdict", "what was found", "shown by"]
 STATEMENT_COLUMNS = ["statement", "holds", "found", "shown by"]
 
 
 def study_page(record: StudyRecord) -> Page:
     """A page of everything that the record of a study has."""
+    found = headline(record)
+    is_short = len(found) <= LONGEST_HEADLINE
     return Page(
         kind="study",
-        headline=headline(record),
+        headline=found if is_short else record.title,
         outcome="inconclusive" if record.status == "incomplete" else "none",
         about=[
-            ("study", record.title),
+            ("study", record.title) if is_short else ("found", found),
             ("source", record.source),
             ("preset", f"{record.preset}: {record.preset_summary}"),
             *(

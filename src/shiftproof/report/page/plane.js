@@ -3,6 +3,7 @@
 // mountPlane(host, data, { onSelect }) fills an element and returns { select, set, selected, unmount }.
 //
 // data.dy, data.dx      offsets of the rows and columns in px, ascending, with 0
+// data.start            optional, the offset that is selected first; the unshifted image by default
 // data.colours          the scale of colours, "#rrggbb", from low to high
 // data.bright           the part of the scale, 0 to 1, from which on ink on it is dark
 // data.metrics[]        what can be shown; every list has a place for each cell, row by row:
@@ -66,7 +67,8 @@ export function mountPlane(host, data, { onSelect = () => {} } = {}) {
   const columns = data.dx.length;
   const centre = [data.dy.indexOf(0), data.dx.indexOf(0)];
   let metric = data.metrics[0];
-  let at = centre; // row and column of the selected cell
+  // Row and column of the selected cell.
+  let at = data.start ? [data.dy.indexOf(data.start[0]), data.dx.indexOf(data.start[1])] : centre;
   let over = null; // of the cell under the pointer
   let cell = 0; // its side, in px of the screen
 
@@ -259,7 +261,7 @@ export function mountPlane(host, data, { onSelect = () => {} } = {}) {
       list.append(item);
     }
     const [n, shown] = [changed.toLocaleString("en"), images.examples[index].length];
-    const which = shown < changed ? `; the ${shown} that change most often elsewhere too` : "";
+    const which = shown < changed ? `; ${shown} of those that change most often` : "";
     detail.append(element("p", {}, `${n} ${changed === 1 ? "image changes its" : "images change their"} answer here${which}:`), list);
   }
 
