@@ -39,9 +39,9 @@ class Dot:
     high: float
 
 
-def dots_of(points: Mapping[str, HasInterval]) -> list[Dot]:
-    """The same as dots, in their order."""
-    return [Dot(name, found.value, found.low, found.high) for name, found in points.items()]
+def dot(name: str, found: HasInterval) -> Dot:
+    """A number with its name."""
+    return Dot(name, found.value, found.low, found.high)
 
 
 def curves(
@@ -57,7 +57,7 @@ def curves(
     """
     drawn = {name: _drawn(points, quantity) for name, points in series.items()}
     places = [at for points in series.values() for at in points]
-    ends = [end for dots in drawn.values() for dot in dots.values() for end in (dot.low, dot.high)]
+    ends = [end for dots in drawn.values() for each in dots.values() for end in (each.low, each.high)]
     x = Axis(min(places) - 0.4, max(places) + 0.4, LEFT, WIDTH - RIGHT)
     y = axis_for(ends, HEIGHT - BOTTOM, TOP, within=_within(quantity))
     inside = [*_grid_up(y), *_below(x, x_title), _beside(quantity.title)]

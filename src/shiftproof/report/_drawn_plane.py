@@ -10,7 +10,6 @@ from typing import Any
 from markupsafe import Markup
 
 from shiftproof._charts import Quantity
-from shiftproof._text import counted
 from shiftproof.report._audit_record import Offset, PointRecord
 from shiftproof.report._drawing import BRIGHT, SCALE, colour, drawing, number, tag, words
 from shiftproof.report._numbers import amount, in_full, narrow
@@ -238,9 +237,7 @@ def offset_rows(planes: Sequence[Plane], most: int) -> tuple[list[str], list[lis
         [number(at[0]), number(at[1]), *(cell for p in planes for cell in _cells_of(p, at))] for at in shown
     ]
     left_out = len(offsets) - len(shown)
-    remark = (
-        f"The {most:,} offsets nearest to 0; {counted(left_out, 'more')} in report.json." if left_out else ""
-    )
+    remark = f"The {most:,} offsets nearest to 0; {left_out:,} more in report.json." if left_out else ""
     return titles, rows, remark
 
 

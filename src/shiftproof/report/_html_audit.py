@@ -28,8 +28,8 @@ from shiftproof.report._audit_text import (
     phase_line,
     worst_rows,
 )
-from shiftproof.report._drawn_charts import curves, dots, dots_of
-from shiftproof.report._html_planes import plane_blocks
+from shiftproof.report._drawn_charts import curves, dot, dots
+from shiftproof.report._html_planes import by_importance, plane_blocks
 from shiftproof.report._numbers import NO_NUMBER, amount, interval, title
 from shiftproof.report._page import (
     Block,
@@ -140,7 +140,7 @@ def _radius_and_phase(record: AuditRecord, part: MeasuredProtocolRecord) -> list
 def _by_radius(record: AuditRecord, part: MeasuredProtocolRecord) -> list[Block]:
     known = quantities(record)
     views = {
-        name: points(view) for name, view in sorted(part.by_radius.items()) if view.points and name in known
+        name: points(view) for name, view in by_importance(part.by_radius) if view.points and name in known
     }
     if not views:
         return []
@@ -183,7 +183,8 @@ def _by_phase(record: AuditRecord, part: MeasuredProtocolRecord) -> list[Block]:
         reference = found[0, 0].value if (0, 0) in found else None
         label = f"agreement by the offset modulo {stride} px, under {part.name}"
         axis = f"agreement (%) at (dy, dx) modulo {stride} px"
-        charts.append(dots(dots_of(named), quantity, label=label, title=axis, reference=reference))
+        drawn = [dot(at, point) for at, point in named.items()]
+        charts.append(dots(drawn, quantity, label=label, title=axis, reference=reference))
         rows += [[f"{stride} px", at, *_point_cells(point, quantity)] for at, point in named.items()]
     if charts:
         caption = "Agreement by phase, over radii on which every phase lies; the dashed line is phase 0, 0."
@@ -197,7 +198,7 @@ def _by_phase(record: AuditRecord, part: MeasuredProtocolRecord) -> list[Block]:
 def _classes(record: AuditRecord, part: MeasuredProtocolRecord) -> list[Block]:
     known = quantities(record)
     views = {
-        name: points(view) for name, view in sorted(part.by_class.items()) if view.points and name in known
+        name: points(view) for name, view in by_importance(part.by_class) if view.points and name in known
     }
     if not views:
         return []
@@ -207,8 +208,8 @@ def _classes(record: AuditRecord, part: MeasuredProtocolRecord) -> list[Block]:
         worst_first = sorted(
             view, key=lambda at: (view[at].value * (1 if quantity.higher_is_better else -1), at)
         )
-        named = {record.data.class_name(at): view[at] for at in worst_first[:MOST_CLASSES]}
-        charts.append(dots(dots_of(named), quantity, label=f"{name} of each class, under {part.name}"))
+        drawn = [dot(record.data.class_name(at), view[at]) for at in worst_first[:MOST_CLASSES]]
+        charts.append(dots(drawn, quantity, label=f"{name} of each class, under {part.name}"))
     columns = ["class", *(cell for name in views for cell in (known[name].title, "interval", "n"))]
     rows = [
         [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from shiftproof._text import counted
 from shiftproof.report._audit_figures import points, quantities
@@ -11,6 +12,7 @@ from shiftproof.report._drawn_plane import Plane, island, offset_rows, plane_dat
 from shiftproof.report._page import Block, Interactive, Table
 from shiftproof.report._record import EstimateRecord
 
+View = TypeVar("View")
 # In this order where the record has them; the first one is shown first.
 FIRST = ("agreement", "accuracy", "drift")
 MOST_ROWS = 2500
@@ -38,12 +40,17 @@ def plane_blocks(record: AuditRecord, part: MeasuredProtocolRecord) -> list[Bloc
 
 def _planes(record: AuditRecord, part: MeasuredProtocolRecord) -> list[Plane]:
     known = quantities(record)
-    names = [*FIRST, *sorted(set(part.by_shift) - set(FIRST))]
     return [
-        Plane(known[name], points(part.by_shift[name]))
-        for name in names
-        if name in known and name in part.by_shift and part.by_shift[name].points
+        Plane(known[name], points(view))
+        for name, view in by_importance(part.by_shift)
+        if name in known and view.points
     ]
+
+
+def by_importance(views: Mapping[str, View]) -> list[tuple[str, View]]:
+    """What most readers look for first, then the others by name; a file has sorted keys."""
+    first = {name: views[name] for name in FIRST if name in views}
+    return list((first | dict(sorted(views.items()))).items())
 
 
 def _confidence(part: MeasuredProtocolRecord) -> float:
