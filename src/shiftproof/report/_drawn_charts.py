@@ -21,7 +21,7 @@ from shiftproof.report._drawing import (
     words,
 )
 
-WIDTH, HEIGHT = 560.0, 300.0
+WIDTH, HEIGHT = 460.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 16.0, 14.0, 48.0
 ROW = 24.0
 # A series is told apart by its marker, its dashes and its class, which is a colour.
