@@ -124,8 +124,7 @@ def in_cell(value: float, quantity: Quantity) -> str:
     """
     if quantity.is_share:
         return str(round(100 * value) if value in (0, 1) else min(max(round(100 * value), 1), 99))
-    text = f"{value:.2g}"
-    return text.removeprefix("0") if text.startswith("0.") else text
+    return f"{value:.2f}".removeprefix("0") if 0 <= value < 1 else f"{value:.3g}"
 
 
 def _axes(rows: Sequence[float], columns: Sequence[float]) -> list[Markup]:

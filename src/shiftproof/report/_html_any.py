@@ -58,6 +58,8 @@ def _line(value: Any) -> str:
 
 
 def _blocks(value: Any) -> list[Block]:
+    if isinstance(value, Mapping):
+        value = dict(sorted(value.items()))
     if isinstance(value, BaseModel):
         value = dict(value)
     if isinstance(value, Mapping):
@@ -113,10 +115,13 @@ def _leaves(value: Mapping[Any, Any], above: str = "") -> list[tuple[str, Any]]:
     """Whatever stands in one cell, by its names with dots."""
     found: list[tuple[str, Any]] = []
     for name, inner in value.items():
-        deeper = dict(inner) if isinstance(inner, BaseModel) and not _is_line(inner) else inner
-        found += (
-            _leaves(deeper, f"{above}{name}.") if isinstance(deeper, Mapping) else [(f"{above}{name}", inner)]
-        )
+        if isinstance(inner, Mapping):
+            # A file has sorted keys, a record that was just made has not.
+            found += _leaves(dict(sorted(inner.items())), f"{above}{name}.")
+        elif isinstance(inner, BaseModel) and not _is_line(inner):
+            found += _leaves(dict(inner), f"{above}{name}.")
+        else:
+            found.append((f"{above}{name}", inner))
     return found
 
 

@@ -177,15 +177,24 @@ class Page:
 
 
 def facts(values: Mapping[str, Any]) -> Facts:
-    """A mapping as facts, by name; what is inside of it, with dots."""
-    found: list[tuple[str, str]] = []
-    for name, value in sorted(values.items()):
-        if isinstance(value, Mapping):
-            found += [(f"{name}.{inner}", text) for inner, text in facts(value).pairs]
-        else:
-            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-            found.append((name, text))
-    return Facts(found)
+    """A mapping as facts, by name; what is inside of it, with dots.
+
+    Example:
+        >>> facts({"b": [{"y": 1}, {"y": 2}], "a": [3, 4]}).pairs
+        [('a', '3, 4'), ('b.1.y', '1'), ('b.2.y', '2')]
+    """
+    return Facts([pair for name in sorted(values) for pair in _pairs(name, values[name])])
+
+
+def _pairs(name: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, (list, tuple)):
+        if not any(isinstance(each, (Mapping, list, tuple)) for each in value):
+            return [(name, ", ".join(map(str, value)))]
+        value = {str(number): each for number, each in enumerate(value, start=1)}
+        return [pair for number in value for pair in _pairs(f"{name}.{number}", value[number])]
+    if isinstance(value, Mapping):
+        return [(f"{name}.{inner}", text) for inner, text in facts(value).pairs]
+    return [(name, str(value))]
 
 
 def joined(lines: Sequence[str]) -> str:
