@@ -316,6 +316,21 @@ def _where_time_goes(row: Mapping[str, Any]) -> str:
     return "\n".join(table(columns, rows)) + "\n"
 
 
+def pages() -> str:
+    """What the page of a large audit costs, beside its aims."""
+    record = _read("pages")
+    write_s, paint_ms = (statistics.median(record[key]) for key in ("write_s", "paint_ms"))
+    what = f"{record['images']:,} images × {record['shifts']} shifts"
+    rows = [
+        [f"write the page, {what}", f"{write_s:.2f} s", "2 s"],
+        ["the same from `report.json`, checked, once", f"{record['from_file_s']:.2f} s", ""],
+        ["until it is seen in Chromium, from disk", f"{paint_ms / 1000:.2f} s", "1 s"],
+        ["size", f"{record['bytes'] / 1e6:.2f} MB", "3 MB"],
+    ]
+    how = f"medians of {record['repeats']}, measured {record['measured']} by `python -m benchmarks.pages`."
+    return _with_footer(table(["what", "measured", "aim"], rows), record, how)
+
+
 def _read(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 

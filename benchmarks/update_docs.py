@@ -42,6 +42,7 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/speed.md", "layers"): tables.layers,
         ("docs/results/speed.md", "networks"): tables.networks,
         ("docs/results/speed.md", "training"): tables.training,
+        ("docs/results/speed.md", "pages"): tables.pages,
     }
 )
 

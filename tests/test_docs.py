@@ -236,7 +236,7 @@ def test_prose_quotes_no_measured_number(document: str) -> None:
     assert MEASURED.findall(prose(TEXTS[document])) == []
 
 
-@pytest.mark.parametrize("name", ["probing", "layers", "networks", "training"])
+@pytest.mark.parametrize("name", ["probing", "layers", "networks", "training", "pages"])
 def test_times_were_measured_on_a_cpu(name: str) -> None:
     """As docs/results/speed.md says; the name of an accelerator would stand before that of the processor."""
     machine = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["machine"]

@@ -73,7 +73,12 @@ def test_it_is_opened_where_there_is_a_browser(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda address: bool(opened.append(address)))
+
+    def no_browser(address: str) -> bool:
+        opened.append(address)
+        return False
+
+    monkeypatch.setattr(webbrowser, "open", no_browser)
     assert main(["report", "r", "--open"]) == 0
     assert opened == [(Path.cwd() / "r" / "report.html").as_uri()]
     assert "There is no browser here" in capsys.readouterr().err

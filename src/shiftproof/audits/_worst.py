@@ -26,14 +26,9 @@ def worst(question: AuditQuestion, part: Measured) -> dict[str, Json]:
     answers = select(part.response)
     order = _most_often_first(answers)
     found = [_worst_image(answers, part.images, index) for index in order[:N_WORST]]
-    if question.options.pictures:
-        size_px = question.shown_px(part.images, part.protocol)
-        for each in found:
-            dy, dx = each["flip_offset_px"]
-            each["before"], each["after"] = pictures(
-                part.images, each["index"], part.protocol, (dy, dx), size_px
-            )
-    return {"worst": list(found), **_changed(answers, part.images, order)}
+    shown = [_shown(question, part, answers, index) for index in order[:N_WORST]]
+    rows: list[Json] = [image | looks for image, looks in zip(found, shown, strict=True)]
+    return {"worst": rows, **_changed(answers, part.images, order)}
 
 
 def _most_often_first(answers: Selection) -> list[int]:
@@ -45,18 +40,34 @@ def _most_often_first(answers: Selection) -> list[int]:
     return [index for index in order.tolist() if flips.values[index] > 0]
 
 
-def _worst_image(answers: Selection, images: Images, index: int) -> dict[str, Json]:
+def _shown(question: AuditQuestion, part: Measured, answers: Selection, index: int) -> dict[str, Json]:
+    """Pictures of an image, unshifted and at the smallest shift that changes its answer, where wanted."""
+    if not question.options.pictures:
+        return {}
+    image, shift = _nearest_flip(answers, index)
+    dy, dx = image.offsets_px.reshape(-1, 2)[shift].tolist()
+    size_px = question.shown_px(part.images, part.protocol)
+    before, after = pictures(part.images, index, part.protocol, (dy, dx), size_px)
+    return {"before": before, "after": after}
+
+
+def _nearest_flip(answers: Selection, index: int) -> tuple[Selection, int]:
+    """One image, and the number of the smallest shift that changes its answer."""
     image = answers.with_images(np.arange(answers.n_images) == index)
     flips = image.moved & ~agrees(image)
-    radius_px = np.where(flips, image.radius_px, np.inf)
-    shift = int(radius_px.argmin())
+    return image, int(np.where(flips, image.radius_px, np.inf).argmin())
+
+
+def _worst_image(answers: Selection, images: Images, index: int) -> dict[str, Json]:
+    image, shift = _nearest_flip(answers, index)
+    flips = image.moved & ~agrees(image)
     return {
         "index": index,
         "name": images.name_of(index),
         "label": int(image.labels[0]),
         "unshifted": int(image.unshifted_predicted[0]),
         "share_of_shifts_that_change_it": float(flips.sum() / image.moved.sum()),
-        "smallest_flip_px": float(radius_px.min()),
+        "smallest_flip_px": float(smallest_flip_px(image)[0]),
         "flip_offset_px": image.offsets_px.reshape(-1, 2)[shift].tolist(),
         "flips_to": int(image.predicted[0, shift]),
     }
@@ -82,7 +93,7 @@ def _changed(answers: Selection, images: Images, order: Sequence[int]) -> dict[s
                 "examples": [[index, int(answers.predicted[index, shift])] for index in examples],
             }
         )
-    about = {
+    about: dict[str, Json] = {
         str(index): {
             "name": images.name_of(index),
             "unshifted": int(answers.unshifted_predicted[index]),

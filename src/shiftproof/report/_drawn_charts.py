@@ -136,7 +136,7 @@ def _beside(title: str) -> Markup:
 def _curve(dots: Mapping[int, Dot], x: Axis, y: Axis, place: int) -> list[Markup]:
     kind = f"s{place % len(MARKERS)}"
     above = [(x.at(at), y.at(dot.high)) for at, dot in dots.items()]
-    below = [(x.at(at), y.at(dot.low)) for at, dot in reversed(dots.items())]
+    below = [(x.at(at), y.at(dot.low)) for at, dot in reversed(list(dots.items()))]
     middle = [(x.at(at), y.at(dot.value)) for at, dot in dots.items()]
     found = [
         tag("polygon", class_=f"band {kind}", points=_points([*above, *below])),

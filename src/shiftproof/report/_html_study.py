@@ -143,7 +143,7 @@ def reproduction_page(record: ReproductionRecord) -> Page:
 
 def claims_page(record: ClaimsRecord) -> Page:
     """A page of every claim, with its verdict and its statements."""
-    words = [claim.verdict for claim in record.claims]
+    words: list[str] = [claim.verdict for claim in record.claims]
     rows = [[str(c.number), c.claim, c.verdict, c.sentence, c.shown_by] for c in record.claims]
     return Page(
         kind="claims",
