@@ -250,7 +250,7 @@ def test_what_is_missing_is_said(audit_json: Json, make: SimpleNamespace) -> Non
     assert "The record has no pictures" in text
     assert "No gates were set" in text
     part["worst"] = []
-    assert "No shift measured changes the answer to any image." in text_of(report_html(audit_json))
+    assert "No measured shift changes the prediction for any image." in text_of(report_html(audit_json))
 
 
 def test_the_verdicts_of_gates_are_words_not_colours_alone(with_gates: Json) -> None:

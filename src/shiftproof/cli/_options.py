@@ -92,9 +92,7 @@ Figures = Annotated[
 ]
 Pictures = Annotated[
     bool,
-    option(
-        RUN, "Keep the worst images, small, in the record, for the report.", "--pictures/--no-pictures"
-    ),
+    option(RUN, "Keep the worst images, small, in the record, for the report.", "--pictures/--no-pictures"),
 ]
 Html = Annotated[Path | None, option(RUN, "Also write a report in HTML to this file.", metavar="FILE")]
 Fresh = Annotated[bool, option(RUN, "Recompute everything.", "--fresh")]

@@ -91,7 +91,7 @@ def audit_page(record: AuditRecord) -> Page:
 
 
 NOT_HERE = (
-    "Layers: an audit does not say which layer loses the answer; `shiftproof explain MODEL DATA` does.",
+    "Layers: an audit does not say which layer changes the prediction; `shiftproof explain MODEL DATA` does.",
     "Proof: an audit measures the images it was given; `shiftproof certify MODEL` proves for all of them.",
     "Comparison: `shiftproof compare RUN_A RUN_B` sets two audits of the same images side by side.",
 )

@@ -59,7 +59,7 @@ def _confidence(part: MeasuredProtocolRecord) -> float:
 
 
 def _images(record: AuditRecord, part: MeasuredProtocolRecord, planes: list[Plane]) -> dict[str, Any] | None:
-    """Which images change their answer at which shift, as far as the record has it."""
+    """Which images change their prediction at which shift, as far as the record has it."""
     if not part.changed:
         return None
     by_offset = {(each.at[0] + 0.0, each.at[1] + 0.0): each for each in part.changed}

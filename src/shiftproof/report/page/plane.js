@@ -249,7 +249,7 @@ export function mountPlane(host, data, { onSelect = () => {} } = {}) {
     const changed = images.counts[index];
     if (!changed) {
       const unmoved = at[0] === centre[0] && at[1] === centre[1];
-      detail.append(element("p", {}, unmoved ? "Choose a shift to see which images change their answer there." : "No image changes its answer here."));
+      detail.append(element("p", {}, unmoved ? "Choose a shift to see which images change their prediction there." : "No image changes its prediction here."));
       return;
     }
     const list = element("ul", {});
@@ -262,7 +262,7 @@ export function mountPlane(host, data, { onSelect = () => {} } = {}) {
     }
     const [n, shown] = [changed.toLocaleString("en"), images.examples[index].length];
     const which = shown < changed ? `; ${shown} of those that change most often` : "";
-    detail.append(element("p", {}, `${n} ${changed === 1 ? "image changes its" : "images change their"} answer here${which}:`), list);
+    detail.append(element("p", {}, `${n} ${changed === 1 ? "image changes its" : "images change their"} prediction here${which}:`), list);
   }
 
   function select(where) {
