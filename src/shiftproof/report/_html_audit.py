@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from shiftproof._charts import Quantity
 from shiftproof._text import counted, percent
 from shiftproof.report._audit_figures import points, quantities
@@ -250,8 +252,9 @@ def _pictures(
     return [
         Picture(
             name=worst.name,
-            before=worst.before,
-            after=worst.after,
+            # Of letters and digits alone, as the record has checked; and never cut, as long names are.
+            before=Markup(worst.before),
+            after=Markup(worst.after),
             answers=(answer, to),
             about=[
                 f"label {label}; moved by {where}",

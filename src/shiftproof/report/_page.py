@@ -104,15 +104,15 @@ class Picture:
 
     Args:
         name: Of the image.
-        before, after: As `data:` addresses; empty where the record has none.
+        before, after: As `data:` addresses, checked by the record; empty where it has none.
         answers: What the model said before and after.
         about: More about it.
         pixelated: Whether its pixels are shown as they are.
     """
 
     name: str
-    before: str
-    after: str
+    before: Markup
+    after: Markup
     answers: tuple[str, str]
     about: Sequence[str]
     pixelated: bool
