@@ -229,6 +229,13 @@ def test_a_page_without_a_plane_has_no_script(comparison_json: Json) -> None:
     assert "script-src &#39;none&#39;" in page
 
 
+def test_a_picture_is_whole_however_long_it_is(whole: Json) -> None:
+    photo = "data:image/jpeg;base64," + "A" * 50_000
+    whole["protocols"][0]["worst"][0]["after"] = photo
+    addresses = [attributes["src"] for tag, attributes in read(report_html(whole)).elements if tag == "img"]
+    assert addresses == [PIXEL, photo]
+
+
 @pytest.mark.parametrize(
     "address", ["javascript:alert(1)", "data:image/svg+xml;base64,AAAA", "https://a.b/c.png"]
 )
