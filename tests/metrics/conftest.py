@@ -29,7 +29,7 @@ def build_response(
         drift=np.zeros((n, s), np.float32) if drift is None else np.array(drift, np.float32),
         offsets_px=np.array([(i, i) for i in range(1, s + 1)] if offsets_px is None else offsets_px, float),
         labels=np.array(labels, np.int64),
-        unshifted_logits=np.eye(5, dtype=np.float32)[np.array(unshifted, int)]
+        unshifted_output=np.eye(5, dtype=np.float32)[np.array(unshifted, int)]
         if logits is None
         else np.array(logits, np.float32),
         provenance={},
@@ -67,7 +67,7 @@ def simulate_response(
         drift=(change / np.linalg.norm(unshifted, axis=1)[:, None]).astype(np.float32),
         offsets_px=offsets,
         labels=labels,
-        unshifted_logits=unshifted,
+        unshifted_output=unshifted,
         provenance={"data": "simulated", "seed": seed},
     )
 

@@ -215,7 +215,7 @@ def permuted(response: Response, images: np.ndarray, shifts: np.ndarray) -> Resp
         true_prob=response.true_prob[images][:, shifts],
         drift=response.drift[images][:, shifts],
         labels=response.labels[images],
-        unshifted_logits=response.unshifted_logits[images],
+        unshifted_output=response.unshifted_output[images],
         offsets_px=response.offsets_px[shifts] if shared else response.offsets_px[images][:, shifts],
     )
 

@@ -142,7 +142,7 @@ def test_unknown_labels_are_recorded_as_such(test_digits: LabelledImages) -> Non
     response = measure_response(Remembers(), unknown, GRID)
     assert (response.labels == -1).all()
     assert response.unshifted_true_prob == pytest.approx(
-        torch.tensor(response.unshifted_logits).softmax(1).amax(1).numpy(), abs=1e-6
+        torch.tensor(response.unshifted_output).softmax(1).amax(1).numpy(), abs=1e-6
     ), "the probability of the class that is answered"
 
 

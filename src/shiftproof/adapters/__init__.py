@@ -18,4 +18,14 @@ from shiftproof.adapters._preprocess import Resampling as Resampling
 from shiftproof.adapters._sources import ModelRequest as ModelRequest
 from shiftproof.adapters._sources import ModelSource as ModelSource
 from shiftproof.adapters._sources import model_sources as model_sources
+from shiftproof.adapters._task import Outputs as Outputs
+from shiftproof.adapters._task import Task as Task
+from shiftproof.adapters._task import TaskName as TaskName
+from shiftproof.adapters._task import check_outputs as check_outputs
+from shiftproof.adapters._task import check_task as check_task
+from shiftproof.adapters._task import number_of_set as number_of_set
+from shiftproof.adapters._tell import N_ASKED as N_ASKED
+from shiftproof.adapters._tell import known_task as known_task
+from shiftproof.adapters._tell import tell_task as tell_task
+from shiftproof.adapters._tell import with_task as with_task
 from shiftproof.adapters._wrappers import inside as inside

@@ -12,14 +12,14 @@ from shiftproof._digest import Json
 from shiftproof.adapters import describe
 from shiftproof.audits._measure import Measured
 from shiftproof.audits._question import AuditQuestion
+from shiftproof.audits._task import SHOWN
+from shiftproof.audits._worst import worst_images
 from shiftproof.data import Images
 from shiftproof.metrics import (
     Estimate,
     MetricSpec,
     NotApplicable,
     PhaseCurve,
-    Selection,
-    agrees,
     by_class,
     by_phase,
     by_radius,
@@ -28,17 +28,11 @@ from shiftproof.metrics import (
     chance_agreement,
     metrics,
     select,
-    smallest_flip_px,
 )
 from shiftproof.probe import Response
 
-SCHEMA_VERSION = 1
-HEADLINE = ("clean-accuracy", "agreement", "worst-case-agreement", "kept-when-right")
-HEADLINE_WITHOUT_LABELS = ("agreement", "worst-case-agreement", "wobble", "drift")
-# Maps and curves are drawn for these; the others are numbers.
-DRAWN = ("agreement", "accuracy", "drift")
+SCHEMA_VERSION = 2
 STRIDES_PX = (2, 4)
-OF_CLASSES = ("clean-accuracy", "agreement", "worst-case-agreement")
 N_WORST = 10
 Parts = Mapping[Any, Estimate | NotApplicable] | NotApplicable
 
@@ -54,6 +48,7 @@ def audit_record(question: AuditQuestion, measured: Sequence[Measured]) -> dict[
         "schema_version": SCHEMA_VERSION,
         "kind": "audit",
         "model": describe(question.classifier),
+        "task": {**question.task.identity(), "why": question.task.why},
         "data": _data(images),
         "headline": list(headline(measured[0].response)),
         "metrics": {
@@ -63,6 +58,7 @@ def audit_record(question: AuditQuestion, measured: Sequence[Measured]) -> dict[
                 "bounds": list(spec.bounds),
                 "higher_is_better": spec.higher_is_better,
                 "source": spec.source,
+                "tasks": list(spec.tasks),
             }
             for spec in metrics
         },
@@ -74,7 +70,8 @@ def audit_record(question: AuditQuestion, measured: Sequence[Measured]) -> dict[
 
 def headline(response: Response) -> tuple[str, ...]:
     """The four metrics that say most, with or without labels."""
-    return HEADLINE if (response.labels >= 0).any() else HEADLINE_WITHOUT_LABELS
+    shown = SHOWN[response.task.name]
+    return shown.headline if (response.labels >= 0).any() else shown.headline_without_labels
 
 
 def _data(images: Images) -> dict[str, Json]:
@@ -94,7 +91,9 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
     response = part.response
     confidence = question.options.confidence
 
-    def view(look: Callable[..., Parts], names: Sequence[str] = DRAWN) -> dict[str, Json]:
+    shown = SHOWN[response.task.name]
+
+    def view(look: Callable[..., Parts], names: Sequence[str] = shown.drawn) -> dict[str, Json]:
         return {name: _points(look(metrics.get(name), response, confidence=confidence)) for name in names}
 
     return {
@@ -118,7 +117,7 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
         "by_shift": view(by_shift),
         "by_radius": view(by_radius),
         "by_phase": {str(stride): view(phases_at_equal_radius(stride)) for stride in STRIDES_PX},
-        "by_class": view(by_class, OF_CLASSES),
+        "by_class": view(by_class, shown.of_classes),
         "worst": worst_images(response, part.images),
     }
 
@@ -161,36 +160,3 @@ def _points(parts: Parts) -> dict[str, Json]:
     ]
     reasons = [part.reason for part in parts.values() if isinstance(part, NotApplicable)]
     return {"not_applicable": reasons[0] if reasons and not points else None, "points": points}
-
-
-def worst_images(response: Response, images: Images) -> list[Json]:
-    """The images whose answer changes most often, and at the smallest shift that changes it, to what."""
-    answers = select(response)
-    flips = metrics.get("flip-rate").scores(answers)
-    if isinstance(flips, NotApplicable):
-        return []
-    nearest_px = smallest_flip_px(answers)
-    order = np.lexsort((np.arange(answers.n_images), nearest_px, -flips.values))[:N_WORST]
-    return [
-        {
-            "index": index,
-            "name": images.name_of(index),
-            "label": int(answers.labels[index]),
-            "unshifted": int(answers.unshifted_predicted[index]),
-            "share_of_shifts_that_change_it": float(flips.values[index]),
-            "smallest_flip_px": float(nearest_px[index]),
-            **_nearest_flip(answers, index),
-        }
-        for index in order.tolist()
-        if flips.values[index] > 0
-    ]
-
-
-def _nearest_flip(answers: Selection, index: int) -> dict[str, Json]:
-    image = answers.with_images(np.arange(answers.n_images) == index)
-    flips = image.moved & ~agrees(image)
-    shift = int(np.where(flips, image.radius_px, np.inf).argmin())
-    return {
-        "flip_offset_px": image.offsets_px.reshape(-1, 2)[shift].tolist(),
-        "flips_to": int(image.predicted[0, shift]),
-    }

@@ -179,12 +179,17 @@ def _collect(
     return FramedImages(
         listing.name,
         tuple(files),
-        torch.tensor([one.label for one in checked]),
+        _labels(listing, checked),
         listing.class_names,
         frame,
         tuple(sorted(skipped)),
         listing.not_considered,
     )
+
+
+def _labels(listing: Listing, checked: Sequence[Checked]) -> Tensor:
+    labels = torch.tensor([one.label for one in checked])
+    return torch.tensor(listing.label_sets)[labels] if listing.label_sets else labels
 
 
 def _too_thin(size_px: tuple[int, int]) -> DataError:
@@ -197,7 +202,7 @@ def _named(
     """Names instead of the numbers 0, 1, …; a source with names of its own keeps them."""
     if images.class_names != tuple(str(number) for number in range(len(images.class_names))):
         return images
-    largest = int(images.labels.max())
+    largest = len(images.class_names) - 1 if images.labels.ndim == 2 else int(images.labels.max())
     if largest >= len(class_names):
         raise DataError(
             f"a class name for each label up to {largest}",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shiftproof.data._check import Entry
 from shiftproof.data._images import UNKNOWN
+from shiftproof.data._label_sets import may_be_several, number_label_sets
 from shiftproof.data._listing import Listing, as_text
 from shiftproof.errors import DataError
 
@@ -23,24 +24,28 @@ def list_manifest(file: Path) -> Listing:
     Args:
         file: UTF-8, with a header. Column `path`: relative to the folder of the file, and inside it.
             Column `label`, which may be absent: names, or numbers from 0 in all rows; empty where
-            unknown. Other columns are not read.
+            unknown. A column `labels`, or cells such as `cat|dog`: an image may have several of them, and an
+            empty cell is none of them. Other columns are not read.
 
     Raises:
         DataError: No such file or columns, a row of another length, or a path that leaves the folder.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            paths, labels = _columns(csv.reader(lines, strict=True), file.name)
+            paths, labels, several = _columns(csv.reader(lines, strict=True), file.name)
     except OSError as error:
         raise DataError(f"to be able to read {file.name!r}", error.strerror or error) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file.name!r} to be UTF-8 text", f"other bytes ({error.reason})") from error
     except csv.Error as error:
         raise DataError(f"{file.name!r} to be a CSV file", f"a line that is not ({error})") from error
-    numbers, class_names = number_labels(labels, file.name)
+    if several:
+        numbers, sets, class_names = number_label_sets(labels, file.name)
+    else:
+        (numbers, class_names), sets = number_labels(labels, file.name), ()
     root = file.parent.resolve()
     entries = (Entry(as_text(path), root / path, label) for path, label in zip(paths, numbers, strict=True))
-    return Listing(as_text(file.name), root, tuple(entries), class_names)
+    return Listing(as_text(file.name), root, tuple(entries), class_names, sets)
 
 
 def number_labels(labels: Sequence[str], source: str) -> tuple[list[int], tuple[str, ...]]:
@@ -81,16 +86,18 @@ def _is_integer(label: str) -> bool:
     return digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS
 
 
-def _columns(rows: Iterator[list[str]], source: str) -> tuple[list[str], list[str]]:
+def _columns(rows: Iterator[list[str]], source: str) -> tuple[list[str], list[str], bool]:
+    """Paths, labels, and whether an image may have several."""
     header = [name.strip() for name in next(rows, [])]
-    if header.count("path") != 1 or header.count("label") > 1:
+    if header.count("path") != 1 or max(header.count("label"), header.count("labels")) > 1:
         raise DataError(
             f"the columns `path` and, optionally, `label` in the first line of {source!r}",
             ", ".join(map(repr, header)) or "an empty file",
             fix="Write a header: path,label",
         )
     path_column = header.index("path")
-    label_column = header.index("label") if "label" in header else None
+    name = next((name for name in ("label", "labels") if name in header), "")
+    label_column = header.index(name) if name else None
     paths: list[str] = []
     labels: list[str] = []
     for number, row in enumerate(rows, start=2):
@@ -106,7 +113,7 @@ def _columns(rows: Iterator[list[str]], source: str) -> tuple[list[str], list[st
         labels.append("" if label_column is None else row[label_column])
     if not paths:
         raise DataError(f"at least one image in {source!r}", "only a header")
-    return paths, labels
+    return paths, labels, may_be_several(name, labels)
 
 
 def _inside(path: str, number: int, source: str) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from shiftproof.adapters import is_out_of_memory
 from shiftproof.data import Images
 from shiftproof.errors import ModelError
-from shiftproof.probe._direct import Answers
+from shiftproof.probe._reading import Answers
 from shiftproof.probe._views import BatchViews, Views
 
 # Numbers in a batch of images at which small networks stay in the cache of a core.
@@ -29,7 +29,7 @@ class Asker(Protocol):
     """A way to get a model's answers to all views of a batch."""
 
     def ask(self, views: BatchViews, labels: Tensor) -> Answers:
-        """The answers to n images; labels int64 (n,)."""
+        """The answers to n images; labels int64 (n,) or (n, K)."""
 
 
 def automatic_batch_size(image_shape: Sequence[int], n_images: int, device: torch.device) -> int:
