@@ -90,7 +90,7 @@ class Remembers(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         self.features = images.flatten(1)
         time.sleep(0.001)
-        return self.features[:, 300:310]
+        return self.features[:, 300:310] * 4  # beyond 1, as no probability is
 
 
 def test_threads_never_share_a_module(test_digits: LabelledImages) -> None:

@@ -10,6 +10,7 @@ from shiftproof.adapters._classifier import evaluating as evaluating
 from shiftproof.adapters._failures import explained as explained
 from shiftproof.adapters._failures import is_out_of_memory as is_out_of_memory
 from shiftproof.adapters._failures import of_others as of_others
+from shiftproof.adapters._failures import too_little_memory as too_little_memory
 from shiftproof.adapters._framed import load_framed as load_framed
 from shiftproof.adapters._load import load_classifier as load_classifier
 from shiftproof.adapters._preprocess import Framing as Framing

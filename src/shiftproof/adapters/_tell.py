@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shiftproof.adapters._classifier import Classifier
 from shiftproof.adapters._ending import Ending, ending_of
-from shiftproof.adapters._failures import of_others
+from shiftproof.adapters._failures import is_out_of_memory, of_others, too_little_memory
 from shiftproof.adapters._task import SLACK, THRESHOLD, Outputs, Task, TaskName, check_outputs, check_task
 from shiftproof.adapters._wrappers import inside
 from shiftproof.errors import ModelError, OptionError
@@ -73,8 +73,7 @@ def tell_task(classifier: Classifier, images: Tensor, labels: Tensor) -> tuple[T
         ModelError: It cannot be told, or what was said contradicts the answers.
         ShapeError: The answer is not (n, K).
     """
-    with torch.inference_mode():
-        answers = classifier(images)
+    answers = _one_by_one(classifier, images)
     known = known_task(classifier)
     name, why = (known.name, known.why) if known else _name(classifier, answers, images, labels)
     if name == "binary" and answers.shape[1] != 1:
@@ -96,6 +95,16 @@ def tell_task(classifier: Classifier, images: Tensor, labels: Tensor) -> tuple[T
     task = known or _task(classifier, name, "vector", why)
     check_outputs(task, answers, classifier.name)
     return task, answers.shape[1]
+
+
+@torch.inference_mode()
+def _one_by_one(classifier: Classifier, images: Tensor) -> Tensor:
+    try:
+        return torch.cat([classifier(image) for image in images.split(1)])
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise too_little_memory() from error
 
 
 def _task(classifier: Classifier, name: TaskName, outputs: Outputs, why: str) -> Task:

@@ -225,6 +225,8 @@ def _load(
 def images_from(images: Images | Tensor | np.ndarray[Any, Any] | tuple[Any, Any]) -> Images:
     """Images, an array of them, or an array with labels, as `Images`.
 
+    Labels are numbers (N,), −1 where unknown; or (N, K) of 0 and 1, where an image may have several.
+
     Raises:
         DataError: Not (N, C, H, W), or numbers outside [0, 1].
 
@@ -245,7 +247,9 @@ def images_from(images: Images | Tensor | np.ndarray[Any, Any] | tuple[Any, Any]
         unknown = torch.full((len(pixels),), UNKNOWN)
         return LabelledImages("images", pixels, unknown, (), conversions=conversions)
     known = torch.as_tensor(labels).long()
-    names = tuple(str(label) for label in range(int(known.max()) + 1)) if len(known) else ()
+    several = known.ndim == 2
+    n_names = 0 if not len(known) else known.shape[1] if several else int(known.max()) + 1
+    names = tuple(str(label) for label in range(n_names))
     return LabelledImages("images", pixels, known, names, conversions=conversions)
 
 

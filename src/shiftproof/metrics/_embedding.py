@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shiftproof.metrics._scores import MOVED, Scores, mean_over_shifts
+from shiftproof.metrics._scores import Scores, mean_over_shifts
 from shiftproof.metrics._selection import Floats, Selection, needed
 from shiftproof.metrics._spec import MetricSpec, metrics
 
@@ -13,7 +13,7 @@ CELLS = 20_000
 
 
 def _cosine(answers: Selection) -> Scores:
-    return mean_over_shifts(needed(answers.cosine), answers.moved, MOVED)
+    return mean_over_shifts(needed(answers.cosine), answers.moved)
 
 
 def _neighbour_overlap(answers: Selection) -> Scores:

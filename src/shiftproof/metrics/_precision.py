@@ -32,6 +32,9 @@ def average_precision(scores: Floats, right: Bools) -> tuple[float, Floats]:
         The sum without interpolation, as in scikit-learn's `average_precision_score`, of which ties are one
         step. The influence function is its derivative by the weights of the images.
 
+    The precision of few images lies a little above that of all images of their kind, so its interval falls
+    short: 91 to 95 % of nominal 95 % held it for 100 to 500 images (tests/metrics/test_tasks.py).
+
     Example:
         >>> average_precision(np.array([0.9, 0.8, 0.1]), np.array([True, False, True]))[0]
         0.8333333333333333

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shiftproof.adapters import is_out_of_memory
+from shiftproof.adapters import is_out_of_memory, too_little_memory
 from shiftproof.data import Images
-from shiftproof.errors import ModelError
 from shiftproof.probe._reading import Answers
 from shiftproof.probe._views import BatchViews, Views
 
@@ -117,11 +116,7 @@ class Batches:
             if not is_out_of_memory(error):
                 raise
             if n_images == 1:
-                raise ModelError(
-                    "memory for one image at a time",
-                    "too little",
-                    fix="Use a smaller model or image, or another device.",
-                ) from error
+                raise too_little_memory() from error
             self.batch_size = min(self.batch_size, n_images // 2)
         finally:
             self.free.put(asker)

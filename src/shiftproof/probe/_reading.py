@@ -83,7 +83,8 @@ class Reader:
         kept = {"drift": _drift(outputs, still.outputs[:, None])}
         if self.gallery is not None:
             neighbours = self.gallery.nearest(outputs, still.place)
-            cosine = torch.cosine_similarity(outputs, still.outputs[:, None], dim=-1)
+            # Rounding alone leads beyond 1.
+            cosine = torch.cosine_similarity(outputs, still.outputs[:, None], dim=-1).clamp(-1, 1)
             return kept | {"predicted": neighbours[..., 0], "neighbours": neighbours, "cosine": cosine}
         kept["predicted"] = self.task.decided(outputs)
         if self.task.name == "multi-label":

@@ -243,7 +243,7 @@ class Response:
             "offsets_px": np.isfinite(self.offsets_px),
         }
         if self.cosine is not None:
-            possible["cosine"] = np.abs(self.cosine) <= 1 + SLACK
+            possible["cosine"] = np.abs(self.cosine) <= 1
         if self.labels.ndim == 2:
             possible["labels"] = (self.labels == 0) | (self.labels == 1)
         for array, fine in possible.items():

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
     GATE_COLUMNS,
-    WORST_COLUMNS,
     about_rows,
     by_severity,
     chance_note,
@@ -21,6 +20,7 @@ from shiftproof.report._audit_text import (
     radius_columns,
     radius_remark,
     radius_rows,
+    worst_columns,
     worst_note,
     worst_rows,
     worst_title,
@@ -79,7 +79,7 @@ def _first_protocol(record: AuditRecord, part: MeasuredProtocolRecord) -> Iterab
         yield from ("", escaped(remark))
     if part.worst:
         title = worst_title(record)
-        yield from _section(title, WORST_COLUMNS, worst_rows(record, part), left=3)
+        yield from _section(title, worst_columns(record), worst_rows(record, part), left=3)
         yield from ("", escaped(worst_note(record)))
     else:
         yield from ("", escaped(no_worst(record, part)))

@@ -12,7 +12,6 @@ from rich.text import Text
 from shiftproof.report._audit_map import draw_bars, draw_map
 from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
-    WORST_COLUMNS,
     about_rows,
     by_severity,
     chance_note,
@@ -28,6 +27,7 @@ from shiftproof.report._audit_text import (
     radius_remark,
     radius_rows,
     shares_by_radius,
+    worst_columns,
     worst_note,
     worst_rows,
     worst_title,
@@ -127,7 +127,7 @@ def _print_worst(record: AuditRecord, part: MeasuredProtocolRecord, console: Con
         print_heading(no_worst(record, part), console)
         return
     print_heading(worst_title(record), console)
-    table = new_table(WORST_COLUMNS, left=3)
+    table = new_table(worst_columns(record), left=3)
     for name, label, answer, *rest, to in rows:
         table.add_row(
             Text(_short(name, 60)), *(Text(_short(cell, 30)) for cell in (label, answer, *rest, to))

@@ -221,7 +221,10 @@ def _offset(at: tuple[float, float]) -> str:
     return ", ".join(f"{end:g}" for end in at)
 
 
-WORST_COLUMNS = ["image", "label", "predicted", "changed", "first at", "to"]
+def worst_columns(record: AuditRecord) -> list[str]:
+    """Titles of the table of the worst images."""
+    answer = "nearest" if record.task.name == "embedding" else "predicted"
+    return ["image", "label", answer, "changed", "first at", "to"]
 
 
 def worst_title(record: AuditRecord) -> str:
