@@ -25,6 +25,7 @@ from shiftproof.adapters._task import TaskName as TaskName
 from shiftproof.adapters._task import check_outputs as check_outputs
 from shiftproof.adapters._task import check_task as check_task
 from shiftproof.adapters._task import number_of_set as number_of_set
+from shiftproof.adapters._task import other_outputs as other_outputs
 from shiftproof.adapters._tell import N_ASKED as N_ASKED
 from shiftproof.adapters._tell import known_task as known_task
 from shiftproof.adapters._tell import tell_task as tell_task

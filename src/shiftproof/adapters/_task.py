@@ -178,3 +178,10 @@ def check_outputs(task: Task, outputs: Tensor, name: str) -> None:
             cause="Its cosine to another vector is not defined.",
             fix="Leave out images without content, or check the model.",
         )
+
+
+def other_outputs(n_now: int, n_before: int) -> ModelError:
+    """The error for a model that does not answer everything with as many numbers."""
+    return ModelError(
+        f"a model that answers every image with {n_before} numbers", n_now, cause="It has answered both."
+    )

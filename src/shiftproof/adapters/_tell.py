@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from shiftproof.adapters._classifier import Classifier
 from shiftproof.adapters._ending import Ending, ending_of
 from shiftproof.adapters._failures import is_out_of_memory, of_others, too_little_memory
-from shiftproof.adapters._task import SLACK, THRESHOLD, Outputs, Task, TaskName, check_outputs, check_task
+from shiftproof.adapters._task import (
+    SLACK,
+    THRESHOLD,
+    Outputs,
+    Task,
+    TaskName,
+    check_outputs,
+    check_task,
+    other_outputs,
+)
 from shiftproof.adapters._wrappers import inside
 from shiftproof.errors import ModelError, OptionError
 
@@ -100,11 +109,15 @@ def tell_task(classifier: Classifier, images: Tensor, labels: Tensor) -> tuple[T
 @torch.inference_mode()
 def _one_by_one(classifier: Classifier, images: Tensor) -> Tensor:
     try:
-        return torch.cat([classifier(image) for image in images.split(1)])
+        rows = [classifier(image) for image in images.split(1)]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise too_little_memory() from error
+    for row in rows:
+        if row.shape[1] != rows[0].shape[1]:
+            raise other_outputs(row.shape[1], rows[0].shape[1])
+    return torch.cat(rows)
 
 
 def _task(classifier: Classifier, name: TaskName, outputs: Outputs, why: str) -> Task:

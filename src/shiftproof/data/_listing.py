@@ -21,17 +21,17 @@ class Listing:
         root: The folder that all files must be in, without links.
         entries: The files that claim to be images.
         class_names: One name per class; empty without labels.
+        not_considered: The other files.
         label_sets: Where an image may have several labels: the sets that occur, of 0 and 1 for each class; the
             label of an entry is the number of its set.
-        not_considered: The other files.
     """
 
     name: str
     root: Path
     entries: tuple[Entry, ...]
     class_names: tuple[str, ...] = ()
-    label_sets: tuple[tuple[int, ...], ...] = ()
     not_considered: tuple[str, ...] = ()
+    label_sets: tuple[tuple[int, ...], ...] = ()
 
 
 def claims_to_be_image(path: Path) -> bool:

@@ -45,7 +45,7 @@ def list_manifest(file: Path) -> Listing:
         (numbers, class_names), sets = number_labels(labels, file.name), ()
     root = file.parent.resolve()
     entries = (Entry(as_text(path), root / path, label) for path, label in zip(paths, numbers, strict=True))
-    return Listing(as_text(file.name), root, tuple(entries), class_names, sets)
+    return Listing(as_text(file.name), root, tuple(entries), class_names, label_sets=sets)
 
 
 def number_labels(labels: Sequence[str], source: str) -> tuple[list[int], tuple[str, ...]]:

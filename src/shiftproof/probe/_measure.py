@@ -13,13 +13,22 @@ from torch import Tensor
 
 from shiftproof._digest import Json
 from shiftproof._threads import available_cores, worker_pool
-from shiftproof.adapters import Classifier, Model, Task, as_classifier, check_outputs, evaluating, known_task
+from shiftproof.adapters import (
+    Classifier,
+    Model,
+    Task,
+    as_classifier,
+    check_outputs,
+    evaluating,
+    known_task,
+    other_outputs,
+)
 from shiftproof.data import Images
 from shiftproof.errors import DataError, ShapeError
 from shiftproof.probe._batches import Batches, automatic_batch_size
 from shiftproof.probe._method import Choice, Method, choose_method
 from shiftproof.probe._neighbours import Gallery, build_gallery, chosen_for_gallery
-from shiftproof.probe._reading import Answers, Reader, other_outputs
+from shiftproof.probe._reading import Answers, Reader
 from shiftproof.probe._response import Response
 from shiftproof.probe._task import told_task
 from shiftproof.probe._views import Views

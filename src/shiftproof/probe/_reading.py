@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from shiftproof.adapters import Task, check_outputs
-from shiftproof.errors import ModelError, ShapeError
+from shiftproof.adapters import Task, check_outputs, other_outputs
+from shiftproof.errors import ShapeError
 from shiftproof.probe._neighbours import Gallery
 
 
@@ -103,13 +103,6 @@ def shown_class(task: Task, unshifted: Tensor, labels: Tensor) -> Tensor:
             cause="One number for each image tells two classes apart." if task.name == "binary" else "",
         )
     return torch.where(labels >= 0, labels, task.decided(unshifted).long())
-
-
-def other_outputs(n_now: int, n_before: int) -> ModelError:
-    """The error for a model that does not answer everything with as many numbers."""
-    return ModelError(
-        f"a model that answers every image with {n_before} numbers", n_now, cause="It has answered both."
-    )
 
 
 def _drift(outputs: Tensor, unshifted: Tensor) -> Tensor:
