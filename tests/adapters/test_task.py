@@ -61,14 +61,19 @@ CASES: dict[str, tuple[nn.Module | Callable[[Tensor], Any], Tensor, dict[str, An
         nn.DataParallel(linear(1, nn.Sigmoid())), UNKNOWN, {}, ("binary", "probabilities", 0.5),
     ),
     "one convolution": (
-        nn.Sequential(nn.Conv2d(3, 1, 6), nn.Flatten()), UNKNOWN, {"threshold": 0.3}, ("binary", "logits", 0.3),
+        nn.Sequential(nn.Conv2d(3, 1, 6), nn.Flatten()), UNKNOWN, {"threshold": 0.3},
+        ("binary", "logits", 0.3),
     ),
     "a function that says what it answers": (
         lambda x: x.mean((1, 2, 3))[:, None], UNKNOWN, {"outputs": "probabilities"},
         ("binary", "probabilities", 0.5),
     ),
-    "logits of classes": (lambda x: x.flatten(1)[:, :4] - 0.5, ONE_EACH, {}, ("single-label", "logits", None)),
-    "softmax": (lambda x: x.flatten(1)[:, :4].softmax(1), UNKNOWN, {}, ("single-label", "probabilities", None)),
+    "logits of classes": (
+        lambda x: x.flatten(1)[:, :4] - 0.5, ONE_EACH, {}, ("single-label", "logits", None),
+    ),
+    "softmax": (
+        lambda x: x.flatten(1)[:, :4].softmax(1), UNKNOWN, {}, ("single-label", "probabilities", None),
+    ),
     "logarithms of a softmax": (
         nn.Sequential(nn.Flatten(), nn.LogSoftmax(1)), UNKNOWN, {}, ("single-label", "logits", None),
     ),
@@ -115,18 +120,30 @@ def test_told_by_what_there_is(name: str) -> None:
 @pytest.mark.parametrize(
     ("model", "said", "message"),
     [
-        (lambda x: x.mean((1, 2, 3))[:, None], {}, "logits or probabilities, got numbers from 0 to 1 that can"),
+        (
+            lambda x: x.mean((1, 2, 3))[:, None],
+            {},
+            "logits or probabilities, got numbers from 0 to 1 that can",
+        ),
         (lambda x: x.flatten(1)[:, :4], {}, "what the answers of <lambda> are, got 4 numbers for each image"),
         (lambda x: x.flatten(1)[:, :4], {"task": "multi-label"}, "Say --outputs logits or --outputs probab"),
         (lambda x: x.flatten(1)[:, :4], {"task": "binary"}, "one number for each image .* got 4"),
-        (lambda x: x.sum((1, 2, 3))[:, None], {"task": "single-label"}, "one number for each class .* binary"),
+        (
+            lambda x: x.sum((1, 2, 3))[:, None],
+            {"task": "single-label"},
+            "one number for each class .* binary",
+        ),
         (
             lambda x: x.flatten(1) * 9,
             {"task": "multi-label", "outputs": "probabilities"},
             "probabilities from 0 to 1 .* as given.*--outputs logits",
         ),
         (lambda x: x.flatten(1) * 0, {"task": "embedding"}, "embeddings with a direction .* zeros alone"),
-        (lambda x: x.flatten(1) * float("nan"), {"task": "embedding"}, "numbers as the answer of <lambda>, got N"),
+        (
+            lambda x: x.flatten(1) * float("nan"),
+            {"task": "embedding"},
+            "numbers as the answer of <lambda>, got N",
+        ),
     ],
 )
 def test_what_cannot_be_told_is_an_error(model: Any, said: dict[str, Any], message: str) -> None:
@@ -161,7 +178,7 @@ def test_what_is_said_must_fit_together(said: dict[str, Any], error: type[Except
 
 
 def test_a_threshold_of_what_has_none() -> None:
-    with pytest.raises(OptionError, match="no threshold for <lambda>.*Its task is single-label"):
+    with pytest.raises(OptionError, match=r"no threshold for <lambda>.*Its task is single-label"):
         told(lambda x: x.flatten(1)[:, :4] - 0.5, threshold=0.4)
 
 

@@ -57,7 +57,7 @@ QUESTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 N_OUTPUTS = {"single-label": 3, "binary": 1, "multi-label": 4, "embedding": 12}
 BY_TASK = pytest.mark.parametrize("task", QUESTIONS)
-PLAIN = {"protocols": ["grid:2"], "device": "cpu"}
+PLAIN: dict[str, Any] = {"protocols": ["grid:2"], "device": "cpu"}
 
 
 def audited(task: str, **options: Any) -> Audit:
@@ -121,7 +121,9 @@ def test_the_fixture_and_a_baseline(task: str, tmp_path: Path) -> None:
 
 
 def test_a_gate_on_another_task_is_refused_before_anything_is_measured() -> None:
-    with pytest.raises(ConfigError, match=r"a metric for binary in the gate 'cosine>=0\.9'.* is for embedding"):
+    with pytest.raises(
+        ConfigError, match=r"a metric for binary in the gate 'cosine>=0\.9'.* is for embedding"
+    ):
         audited("binary", gates=["cosine>=0.9"])
     with pytest.raises(ConfigError, match="a metric for embedding in the gate 'accuracy"):
         audited("embedding", gates=["accuracy>=0.9"])
@@ -138,11 +140,13 @@ def test_labels_that_do_not_fit() -> None:
     digits = (images(20), torch.arange(20) % 10)
     with pytest.raises(DataError, match=r"labels from 0 to 1 .* got 9. One number for each image tells two"):
         audit(network(1), digits, **PLAIN)
-    with pytest.raises(DataError, match=r"may have several labels.* got one class for each image.*path,labels"):
+    with pytest.raises(
+        DataError, match=r"may have several labels.* got one class for each image.*path,labels"
+    ):
         audit(network(4), (images(20), torch.arange(20) % 4), task="multi-label", **PLAIN)
-    with pytest.raises(DataError, match="one class for each image, or none, .* Its task is single-label"):
+    with pytest.raises(DataError, match=r"one class for each image, or none, .* Its task is single-label"):
         audit(network(4), (images(), SETS), task="single-label", **PLAIN)
-    with pytest.raises(DataError, match="one class for each image, or none, .* Its task is embedding"):
+    with pytest.raises(DataError, match=r"one class for each image, or none, .* Its task is embedding"):
         audit(network(4), (images(), SETS), task="embedding", **PLAIN)
     with pytest.raises(DataError, match="labels among the 3 of the model, got 4"):
         audit(network(3), (images(), SETS), **PLAIN)
@@ -181,7 +185,9 @@ def test_labels_of_a_table(tmp_path: Path) -> None:
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(
             tmp_path / f"{i}.png"
         )
-        rows.append(f"{i}.png,{'|'.join(name for name, n in (('cat', 2), ('dog', 3), ('owl', 5)) if i % n == 0)}")
+        rows.append(
+            f"{i}.png,{'|'.join(name for name, n in (('cat', 2), ('dog', 3), ('owl', 5)) if i % n == 0)}"
+        )
     table = tmp_path / "list.csv"
     table.write_text("\n".join(rows))
     loaded = load_images(str(table), image_shape=(3, 16, 16))

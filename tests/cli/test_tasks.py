@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
 from shiftproof.cli import main
-from tests.onnx_export import export_onnx
 
 QUIET = ["--protocol", "grid:2", "--quiet", "--device", "cpu"]
 
@@ -104,11 +104,12 @@ def test_a_threshold(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_ten_digits_and_one_logit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.py").write_text(
-        "from torch import nn\n\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 1)).eval()\n"
+        "from torch import nn\n\ndef build():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(784, 1)).eval()\n"
     )
     code, _, err = run(
-        capsys, "audit", "m.py:build", "demo:mnist", "--trust", "--limit", "50", "--channels", "1", "--size", "28",
-        *QUIET,
+        capsys, "audit", "m.py:build", "demo:mnist", "--trust", "--limit", "50", "--channels", "1",
+        "--size", "28", *QUIET,
     )  # fmt: skip
     assert code == 2
     assert "One number for each image tells two classes apart" in " ".join(err.split())
@@ -140,8 +141,8 @@ def test_explain_takes_every_task(rows: Path, tmp_path: Path, capsys: pytest.Cap
         "nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 1)).eval()\n"
     )
     code, out, err = run(
-        capsys, "explain", "m.py:build", rows, "--trust", "--size", "32", "--channels", "3", "--outputs", "logits",
-        "--quiet", "--json", "--remedies", "0",
+        capsys, "explain", "m.py:build", rows, "--trust", "--size", "32", "--channels", "3",
+        "--outputs", "logits", "--quiet", "--json", "--remedies", "0",
     )  # fmt: skip
     assert code == 0, err
     assert json.loads(out)["rows"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shiftproof.adapters import Task, TaskName
+from shiftproof._tasks import TaskName
+from shiftproof.adapters import Task
 from shiftproof.probe import Response
 
 
@@ -78,16 +80,18 @@ def simulate_response(
     )
 
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 
 def simulate_outputs(
     seed: int, truth: Floats, n_shifts: int, skill: float, tremor: float, per_image: bool
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Floats]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """Outputs that are `skill` × truth plus noise: unshifted (N, K), shifted (N, S, K), and offsets."""
     generator = np.random.default_rng([seed, 1])
     unshifted = (skill * truth + generator.normal(size=truth.shape)).astype("f")
-    offsets = generator.integers(-3, 4, (*truth.shape[:1], n_shifts, 2)[0 if per_image else 1 :]).astype(float)
+    offsets = generator.integers(-3, 4, (*truth.shape[:1], n_shifts, 2)[0 if per_image else 1 :]).astype(
+        float
+    )
     noise = tremor * generator.normal(size=(len(truth), n_shifts, truth.shape[1]))
     moves = (offsets != 0).any(-1)
     outputs = unshifted[:, None] + noise * (moves if per_image else moves[None])[..., None]
@@ -96,7 +100,8 @@ def simulate_outputs(
 
 def drift_of(unshifted: npt.NDArray[np.float32], outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     change = np.linalg.norm(outputs - unshifted[:, None], axis=-1)
-    return (change / np.linalg.norm(unshifted, axis=1)[:, None]).astype(np.float32)
+    drift: npt.NDArray[np.float32] = (change / np.linalg.norm(unshifted, axis=1)[:, None]).astype(np.float32)
+    return drift
 
 
 def simulate_binary(
@@ -133,6 +138,7 @@ def simulate_labels(
     return Response(
         predicted=((outputs > 0) * 2 ** np.arange(k)).sum(-1),
         label_prob=(1 / (1 + np.exp(-outputs))).astype(np.float32),
+        true_prob=np.empty((n, 0), np.float32),
         drift=drift_of(unshifted, outputs),
         offsets_px=offsets,
         labels=labels if labelled == 1 else np.full(n, -1),
@@ -148,9 +154,7 @@ def simulate_vectors(
     """Vectors of k + 4 numbers that belong to k classes; all images are the gallery."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, k, n)
-    unshifted, outputs, offsets = simulate_outputs(
-        seed, np.eye(k + 4)[labels], s, skill, tremor, per_image
-    )
+    unshifted, outputs, offsets = simulate_outputs(seed, np.eye(k + 4)[labels], s, skill, tremor, per_image)
     labels[generator.random(n) >= labelled] = -1
     length = np.linalg.norm(unshifted, axis=-1), np.linalg.norm(outputs, axis=-1)
     directions = unshifted / length[0][:, None]
@@ -161,11 +165,12 @@ def simulate_vectors(
     neighbours = (-near).argsort(-1, kind="stable")[..., :n_near].astype(np.int32)
     return Response(
         predicted=neighbours[..., 0],
-        cosine=np.clip(
-            (outputs * unshifted[:, None]).sum(-1) / length[0][:, None] / length[1], -1, 1
-        ).astype(np.float32),
+        cosine=np.clip((outputs * unshifted[:, None]).sum(-1) / length[0][:, None] / length[1], -1, 1).astype(
+            np.float32
+        ),
         neighbours=neighbours,
         unshifted_neighbours=(-still).argsort(-1, kind="stable")[:, :n_near].astype(np.int32),
+        true_prob=np.empty((n, 0), np.float32),
         drift=drift_of(unshifted, outputs),
         offsets_px=offsets,
         labels=labels,

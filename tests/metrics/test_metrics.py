@@ -214,7 +214,7 @@ def permuted(response: Response, images: np.ndarray, shifts: np.ndarray) -> Resp
     changed: dict[str, Any] = {}
     for name in ("predicted", "true_prob", "drift", "label_prob", "cosine", "neighbours"):
         if (array := getattr(response, name)) is not None:
-            changed[name] = array[images][:, shifts]
+            changed[name] = array[images][:, shifts] if array.shape[1] else array[images]
     for name in ("labels", "unshifted_output", "unshifted_neighbours"):
         if (array := getattr(response, name)) is not None:
             changed[name] = array[images]
@@ -234,15 +234,13 @@ def test_zero_shift_adds_nothing_to_agreement(metric: MetricSpec, simulate: Make
         "cosine": np.ones(60, np.float32),
         "neighbours": response.unshifted_neighbours,
     }
-    grown = dataclasses.replace(
-        response,
-        offsets_px=np.vstack([response.offsets_px, [-0.0, 0.0]]),
-        **{
-            name: np.concatenate([getattr(response, name), array[:, None]], 1)
-            for name, array in unmoved.items()
-            if array is not None and getattr(response, name) is not None
-        },
-    )
+    wider: dict[str, Any] = {
+        name: np.concatenate([getattr(response, name), array[:, None]], 1)
+        for name, array in unmoved.items()
+        if array is not None and len(array) and getattr(response, name) is not None
+    }
+    offsets = np.vstack([response.offsets_px, [-0.0, 0.0]])
+    grown = dataclasses.replace(response, offsets_px=offsets, **wider)
     same = metric.estimate(grown) == metric.estimate(response)
     assert same == (metric.name not in ("accuracy", "pairwise-consistency", "average-precision"))
 

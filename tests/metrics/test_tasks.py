@@ -1,4 +1,4 @@
-"""Metrics of answers that are no single class: by hand, against scikit-learn, and what they have no meaning for."""
+"""Metrics of answers that are no single class: by hand, against scikit-learn, and what they are for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from sklearn.metrics import (
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
 
-from shiftproof.adapters import Task, TaskName
+from shiftproof._tasks import TaskName
+from shiftproof.adapters import Task
 from shiftproof.metrics import (
     Estimate,
     MetricSpec,
@@ -84,6 +85,7 @@ def three_labels() -> Response:
     return Response(
         predicted=np.array([[1, 3, 2], [4, 4, 4]]),
         label_prob=np.array(seen, np.float32),
+        true_prob=np.empty((2, 0), np.float32),
         drift=np.zeros((2, 3), np.float32),
         offsets_px=np.array([(0.0, 1), (0, 0), (2, 0)]),
         labels=np.array([[1, 1, 0], [0, 1, 1]]),
@@ -185,8 +187,8 @@ def test_precision_of_labels_that_no_image_has(three_labels: Response) -> None:
 def test_intervals_of_average_precision_cover() -> None:
     """Images with none to three of three labels; the truth is that of 40,000 images. Nominal 95 %.
 
-    The spread is right to 3 %, but the precision of a sample lies above that of the population, by 0.008 here:
-    600 other samples of 100, 200 and 500 images were covered in 92.5, 95.0 and 93.7 %.
+    The spread is right to 3 %, but the precision of a sample lies above that of the population, by 0.008
+    here: 600 other samples of 100, 200 and 500 images were covered in 92.5, 95.0 and 93.7 %.
     """
 
     def draw(generator: np.random.Generator, n: int) -> Response:
@@ -196,6 +198,7 @@ def test_intervals_of_average_precision_cover() -> None:
         return Response(
             predicted=np.zeros((n, 4), np.int64),
             label_prob=1 / (1 + np.exp(-outputs)),
+            true_prob=np.empty((n, 0), np.float32),
             drift=np.zeros((n, 4), np.float32),
             offsets_px=np.array([(0.0, 1), (0, -1), (1, 0), (-1, 0)]),
             labels=labels,
@@ -214,12 +217,13 @@ def test_intervals_of_average_precision_cover() -> None:
 
 
 def test_neighbours_by_hand() -> None:
-    """The nearest stays, then leaves; of two neighbours one and none are shared. The zero shift is left out."""
+    """The nearest stays, then leaves; of two neighbours one and none are shared. The zero shift is none."""
     response = Response(
         predicted=np.array([[1, 1, 3]], np.int32),
         cosine=np.array([[0.5, 1.0, -0.5]], np.float32),
         neighbours=np.array([[[1, 4], [1, 2], [3, 4]]], np.int32),
         unshifted_neighbours=np.array([[1, 2]], np.int32),
+        true_prob=np.empty((1, 0), np.float32),
         drift=np.zeros((1, 3), np.float32),
         offsets_px=np.array([(0.0, 1), (0, 0), (2, 0)]),
         labels=np.array([-1]),
@@ -244,7 +248,7 @@ def test_oracle_embeddings(simulate: Make) -> None:
 
 @pytest.mark.parametrize("task", ["binary", "multi-label", "embedding"])
 def test_chance_is_that_of_independent_answers(task: TaskName, simulate: Make) -> None:
-    """Scott's pi is Cohen's kappa where both sides have the same shares: every answer beside itself, turned."""
+    """Scott's pi is Cohen's kappa where both sides have the same shares, as where every answer stays."""
     response = simulate(6, 400, 1, task=task, tremor=0)
     found = metrics.get("agreement-above-chance").estimate(response)
     assert isinstance(found, Estimate)

@@ -59,7 +59,7 @@ def test_binary(squashed: bool, threshold: float) -> None:
     assert response.predicted.tolist() == (positive > threshold).int().tolist()
     labels = data.labels[:, None]
     expected = torch.where(labels == 1, positive, 1 - positive)
-    np.testing.assert_allclose(response.true_prob, expected, atol=1e-5)  # type: ignore[arg-type]
+    np.testing.assert_allclose(response.true_prob, expected, atol=1e-5)
     np.testing.assert_allclose(response.unshifted_output, unshifted, atol=1e-5)
     assert 0 < response.predicted.mean() < 1, "both answers occur"
 
@@ -69,8 +69,6 @@ def test_a_softmax_inside_is_not_applied_twice() -> None:
     once = measure_response(network(3), data, SHIFTS)
     inside = measure_response(network(3, nn.Softmax(1)), data, SHIFTS)
     assert (once.task.outputs, inside.task.outputs) == ("logits", "probabilities")
-    assert once.true_prob is not None
-    assert inside.true_prob is not None
     np.testing.assert_allclose(inside.true_prob, once.true_prob, atol=1e-5)
     assert inside.predicted.tolist() == once.predicted.tolist()
     assert inside.unshifted_true_prob == pytest.approx(once.unshifted_true_prob, abs=1e-5)
@@ -130,7 +128,9 @@ def test_the_gallery_is_a_fixed_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(np.unique(whole.neighbours)) <= 12
     assert whole.neighbours.shape[-1] == 5
     assert (whole.neighbours != np.arange(40)[:, None, None]).all()
-    shards = [measure_response(classifier, data, SHIFTS, seed=3, rows=slice(*ends)) for ends in ((0, 25), (25, 40))]
+    shards = [
+        measure_response(classifier, data, SHIFTS, seed=3, rows=slice(*ends)) for ends in ((0, 25), (25, 40))
+    ]
     assert np.array_equal(Response.concatenate(shards).predicted, whole.predicted)
 
 
@@ -146,8 +146,7 @@ BY_TASK = pytest.mark.parametrize("task", MODELS)
 @BY_TASK
 def test_dense_and_direct_say_the_same(task: str) -> None:
     first, second = (
-        measure_response(MODELS[task], images(), SHIFTS, method=method)  # type: ignore[arg-type]
-        for method in ("dense", "direct")
+        measure_response(MODELS[task], images(), SHIFTS, method=method) for method in ("dense", "direct")
     )
     assert (first.provenance["method"], second.provenance["method"]) == ("dense", "direct")
     for field in dataclasses.fields(first):
@@ -193,12 +192,12 @@ def test_a_file_with_numbers_that_cannot_be(tmp_path: Path) -> None:
     labels = measure_response(MODELS["multi-label"], images(), SHIFTS)
     assert labels.label_prob is not None
     dataclasses.replace(labels, label_prob=labels.label_prob + 1).save(path)
-    with pytest.raises(DataError, match="`probabilities` in r.safetensors"):
+    with pytest.raises(DataError, match=r"`label_prob` in r\.safetensors"):
         Response.load(path)
     vectors = measure_response(MODELS["embedding"], images(), SHIFTS)
     assert vectors.cosine is not None
     dataclasses.replace(vectors, cosine=vectors.cosine * np.float32("nan")).save(path)
-    with pytest.raises(DataError, match="`cosine` in r.safetensors"):
+    with pytest.raises(DataError, match=r"`cosine` in r\.safetensors"):
         Response.load(path)
     with pytest.raises(ShapeError, match="`cosine` in a response of the task embedding, got none"):
         dataclasses.replace(vectors, cosine=None)
@@ -223,5 +222,5 @@ def test_an_embedding_that_vanishes_under_a_shift() -> None:
 
 
 def test_labels_beyond_one_logit() -> None:
-    with pytest.raises(ShapeError, match="at least 10 logits.*got 1. One number for each image tells two"):
+    with pytest.raises(ShapeError, match=r"at least 10 logits.*got 1\. One number for each image tells two"):
         measure_response(MODELS["binary"], images(20, torch.arange(20) % 10), SHIFTS)

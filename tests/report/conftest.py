@@ -113,7 +113,10 @@ def audit_json() -> Json:
             "notes": ["the weights are untrained"],
         },
         "task": {
-            "name": "single-label", "outputs": "logits", "threshold": None, "why": "one number for each class",
+            "name": "single-label",
+            "outputs": "logits",
+            "threshold": None,
+            "why": "one number for each class",
         },
         "data": {
             "name": "pets",
@@ -128,7 +131,11 @@ def audit_json() -> Json:
         "headline": ["clean-accuracy", "agreement", "worst-case-agreement", "kept-when-right"],
         "metrics": {
             name: {
-                "summary": "", "unit": unit, "bounds": [0, None], "higher_is_better": up, "source": "",
+                "summary": "",
+                "unit": unit,
+                "bounds": [0, None],
+                "higher_is_better": up,
+                "source": "",
                 "tasks": ["single-label", "binary"],
             }
             for name, (unit, up) in METRICS.items()

@@ -19,9 +19,7 @@ from shiftproof.adapters._preprocess import Resampling as Resampling
 from shiftproof.adapters._sources import ModelRequest as ModelRequest
 from shiftproof.adapters._sources import ModelSource as ModelSource
 from shiftproof.adapters._sources import model_sources as model_sources
-from shiftproof.adapters._task import Outputs as Outputs
 from shiftproof.adapters._task import Task as Task
-from shiftproof.adapters._task import TaskName as TaskName
 from shiftproof.adapters._task import check_outputs as check_outputs
 from shiftproof.adapters._task import check_task as check_task
 from shiftproof.adapters._task import number_of_set as number_of_set

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof._digest import Json, digest_of_bytes
+from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters._ending import Ending
 from shiftproof.adapters._failures import explained, is_out_of_memory
 from shiftproof.adapters._preprocess import Framing, Preprocess
-from shiftproof.adapters._task import Outputs, TaskName
 from shiftproof.adapters._wrappers import copy_beside_weights, inside
 from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import Network
@@ -30,8 +30,8 @@ class Classifier:
 
     Args:
         name: How it was referred to, for reports.
-        model: Preprocessed images to logits, or whatever else the task says. A module is called as it is: put it in evaluation mode with
-            `evaluating`.
+        model: Preprocessed images to logits, or whatever else the task says. A module is called as it is: put
+            it in evaluation mode with `evaluating`.
         preprocess: What happens to an image in [0, 1] before the model sees it, and after it was shifted.
         framing: Size of the images, and how files are brought to it, before they are shifted.
         logits: Where the logits are in an answer that is a tuple, a list or a mapping.

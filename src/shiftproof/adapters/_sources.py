@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shiftproof._registry import Registry
+from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters._classifier import Classifier
-from shiftproof.adapters._task import Outputs, TaskName, check_task
+from shiftproof.adapters._task import check_task
 from shiftproof.data import FitWay
 from shiftproof.errors import OptionError
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from shiftproof._digest import Json
 from shiftproof._registry import unknown_name
-from shiftproof._tasks import Outputs as Outputs
-from shiftproof._tasks import TaskName as TaskName
+from shiftproof._tasks import Outputs, TaskName
 from shiftproof.errors import ModelError, OptionError
 
 THRESHOLD = 0.5
@@ -113,7 +112,7 @@ def number_of_set(there: Tensor) -> Tensor:
         tensor([5, 0])
     """
     number = torch.zeros(there.shape[:-1], dtype=torch.int64, device=there.device)
-    for part in there.long().split(BITS, -1):
+    for part in torch.split(there.long(), BITS, -1):
         place = torch.arange(part.shape[-1], device=there.device)
         number = _mixed(number) ^ (part << place).sum(-1)
     return number

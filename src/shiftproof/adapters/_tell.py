@@ -7,15 +7,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters._classifier import Classifier
 from shiftproof.adapters._ending import Ending, ending_of
 from shiftproof.adapters._failures import is_out_of_memory, of_others, too_little_memory
 from shiftproof.adapters._task import (
     SLACK,
     THRESHOLD,
-    Outputs,
     Task,
-    TaskName,
     check_outputs,
     check_task,
     other_outputs,
@@ -109,7 +108,7 @@ def tell_task(classifier: Classifier, images: Tensor, labels: Tensor) -> tuple[T
 @torch.inference_mode()
 def _one_by_one(classifier: Classifier, images: Tensor) -> Tensor:
     try:
-        rows = [classifier(image) for image in images.split(1)]
+        rows = [classifier(image) for image in torch.split(images, 1)]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -149,7 +148,10 @@ def _name(classifier: Classifier, answers: Tensor, images: Tensor, labels: Tenso
         return "single-label", "one number for each class"
     if bool((labels >= 0).any()):
         return "single-label", "each image has one class"
-    if _ending(classifier, images) == "sigmoid":
+    ending = _ending(classifier, images)
+    if ending == "linear":
+        return "single-label", "one number for each class"
+    if ending == "sigmoid":
         return "multi-label", "a sigmoid for each number"
     raise ModelError(
         f"to be able to tell what the answers of {classifier.name} are",
@@ -159,9 +161,7 @@ def _name(classifier: Classifier, answers: Tensor, images: Tensor, labels: Tenso
     )
 
 
-def _outputs(
-    classifier: Classifier, name: TaskName, answers: Tensor, images: Tensor
-) -> tuple[Outputs, str]:
+def _outputs(classifier: Classifier, name: TaskName, answers: Tensor, images: Tensor) -> tuple[Outputs, str]:
     if classifier.outputs is not None:
         return classifier.outputs, f"{classifier.outputs} as given"
     if not _within(answers):

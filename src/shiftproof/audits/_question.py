@@ -13,14 +13,13 @@ from torch import Tensor
 
 from shiftproof._device import choose_device, describe_environment
 from shiftproof._digest import Json, derive_seed
+from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters import (
     N_ASKED,
     Classifier,
     Model,
     ModelRequest,
-    Outputs,
     Task,
-    TaskName,
     as_classifier,
     check_task,
     describe,

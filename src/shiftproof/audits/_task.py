@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shiftproof.adapters import Classifier, Task, TaskName
+from shiftproof._tasks import TaskName
+from shiftproof.adapters import Classifier, Task
 from shiftproof.data import Images, match_labels
 from shiftproof.errors import DataError
 

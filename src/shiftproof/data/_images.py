@@ -78,8 +78,8 @@ class LabelledImages:
     Args:
         name: Where they come from, for reports.
         images: uint8, shape (N, C, H, W), 0 to 255. Divide by 255 for the [0, 1] that models take.
-        labels: int64, shape (N,), in [0, number of classes), or `UNKNOWN` (−1); or (N, K) of 0 and 1, where an
-            image may have several.
+        labels: int64, shape (N,), in [0, number of classes), or `UNKNOWN` (−1); or (N, K) of 0 and 1, where
+            an image may have several.
         class_names: One name per class.
         skipped: What was left out of the set.
         conversions: What was done to its images: all of them, so that each count is N.

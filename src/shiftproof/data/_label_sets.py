@@ -79,5 +79,6 @@ def check_label_sets(labels: Tensor, n_images: int, class_names: Sequence[str]) 
         raise DataError(f"labels of shape {expected}, a column for each name", tuple(labels.shape))
     if len(labels) and not bool(((labels == 0) | (labels == 1)).all()):
         raise DataError(
-            "labels of 0 and 1, where an image may have several", f"{int(labels.min())} to {int(labels.max())}"
+            "labels of 0 and 1, where an image may have several",
+            f"{int(labels.min())} to {int(labels.max())}",
         )

@@ -42,8 +42,8 @@ for _spec in (
         _clean_accuracy,
         "how often the unshifted image is classified correctly",
         True,
-        "the usual top-1 accuracy, of the images that were also shifted; of several labels all have to be right, "
-        "which is subset accuracy",
+        "the usual top-1 accuracy, of the images that were also shifted; of several labels all have to be "
+        "right, which is subset accuracy",
         needs_labels=True,
         tasks=WITH_TRUTH,
         needs_moves=False,

@@ -49,8 +49,8 @@ for _spec in (
         _neighbour_overlap,
         "share of the nearest other images of the unshifted image that are also nearest to the shifted one",
         True,
-        "the overlap of the first k (Jaccard's numerator over k), for the 10 nearest by cosine, or as many as "
-        "half of the others, among up to 1,000 unshifted images; the zero shift left out",
+        "the overlap of the first k (Jaccard's numerator over k), for the 10 nearest by cosine, or as many "
+        "as half of the others, among up to 1,000 unshifted images; the zero shift left out",
         unit="share of neighbours",
         tasks=("embedding",),
     ),

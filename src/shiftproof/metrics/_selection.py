@@ -151,6 +151,7 @@ def select(answers: Response | Selection) -> Selection:
     if isinstance(answers, Selection):
         return answers
     predicted, unshifted_predicted, labels = answers.small_numbers
+    has_class = answers.task.name in ("single-label", "binary")
     return Selection(
         task=answers.task,
         predicted=predicted,
@@ -160,8 +161,8 @@ def select(answers: Response | Selection) -> Selection:
         unshifted_predicted=unshifted_predicted,
         unshifted_output=answers.unshifted_output,
         counts=np.broadcast_to(np.True_, answers.predicted.shape),
-        true_prob=answers.true_prob,
-        unshifted_true_prob=answers.unshifted_true_prob,
+        true_prob=answers.true_prob if has_class else None,
+        unshifted_true_prob=answers.unshifted_true_prob if has_class else None,
         label_prob=answers.label_prob,
         unshifted_label_prob=answers.unshifted_label_prob,
         label_sets=answers.labels if answers.labels.ndim == 2 else None,

@@ -81,5 +81,5 @@ def build_gallery(embed: Callable[[Tensor], Tensor], place: Tensor, batch_size: 
         place: int64 (G,), on the device where neighbours are looked for.
         batch_size: Images at a time.
     """
-    vectors = torch.cat([embed(part) for part in place.split(batch_size)])
+    vectors = torch.cat([embed(part) for part in torch.split(place, batch_size)])
     return Gallery(normalize(vectors, dim=-1), place.to(vectors.device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def measure_noise(
     )
 
 
-def _as_shifts(first: Response, repeated: Tensor, name: str) -> dict[str, np.ndarray]:
+def _as_shifts(first: Response, repeated: Tensor, name: str) -> dict[str, Any]:
     """What is kept of repeated answers (n, 2, K), as if each of them were a shift."""
     outputs = torch.from_numpy(first.unshifted_output)
     place = torch.arange(len(outputs))

@@ -72,7 +72,9 @@ class Reader:
         of_shifts = {name: torch.cat([cells[name] for cells in shifts], 1) for name in shifts[0]}
         of_images = {"unshifted_output": still.outputs}
         if self.gallery is not None:
-            of_images["unshifted_neighbours"] = self.gallery.nearest(still.outputs[:, None], still.place)[:, 0]
+            of_images["unshifted_neighbours"] = self.gallery.nearest(still.outputs[:, None], still.place)[
+                :, 0
+            ]
         return Answers(of_images, of_shifts)
 
     def cells(self, outputs: Tensor, still: Still) -> dict[str, Tensor]:
@@ -80,7 +82,8 @@ class Reader:
         if outputs.shape[-1] != still.outputs.shape[-1]:
             raise other_outputs(outputs.shape[-1], still.outputs.shape[-1])
         check_outputs(self.task, outputs, self.name)
-        kept = {"drift": _drift(outputs, still.outputs[:, None])}
+        no_class = outputs.new_empty((len(outputs), 0))
+        kept = {"drift": _drift(outputs, still.outputs[:, None]), "true_prob": no_class}
         if self.gallery is not None:
             neighbours = self.gallery.nearest(outputs, still.place)
             # Rounding alone leads beyond 1.

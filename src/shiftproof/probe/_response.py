@@ -19,12 +19,15 @@ from shiftproof._digest import Json, canonical_json
 from shiftproof._documents import parse_json
 from shiftproof._files import write_atomically
 from shiftproof._inputs import Most, check_file
-from shiftproof.adapters import Outputs, Task, TaskName, number_of_set
+from shiftproof._tasks import Outputs, TaskName
+from shiftproof.adapters import Task, number_of_set
 from shiftproof.errors import ComparisonError, DataError, ShapeError
 
 SCHEMA_VERSION = 3
 # Rounding, also of probabilities that were computed in half precision.
 SLACK = 2e-3
+SINGLE_LABEL = Task()
+CLASSES: tuple[TaskName, ...] = ("single-label", "binary")
 Ints = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float32]
 
@@ -59,13 +62,15 @@ class _Header(BaseModel):
 class Response:
     """What a model answered to N images under S shifts. Every number shown is a function of this.
 
-    Which arrays there are depends on the task; the others are None.
+    Which arrays there are depends on the task; the others are None, or have no columns.
 
     Args:
         predicted: int32 (N, S); the answer as a number. `single-label`: the class of the largest output, the
             lowest index on a tie. `binary`: 1 where the probability is above the threshold. `multi-label`:
             int64, the number of the set of labels, see `shiftproof.adapters.number_of_set`. `embedding`: the
             image whose unshifted embedding is nearest, by its place in the set.
+        true_prob: float32 (N, S); for `single-label` and `binary` the probability of the true class; where
+            the label is unknown, of the class that is answered to the unshifted image. Else (N, 0).
         drift: float32 (N, S); ‖y(shifted) − y(unshifted)‖₂ ÷ ‖y(unshifted)‖₂ of the outputs y; ≥ 0.
         offsets_px: float64 (S, 2) shared by all images, or (N, S, 2); (dy, dx) in pixels.
         labels: int64 (N,); the true classes, −1 where unknown. `multi-label`: (N, K) of 0 and 1 where known.
@@ -73,8 +78,6 @@ class Response:
             probabilities or a vector, as the task says.
         provenance: Model, data, protocol, versions, device and seed, as JSON.
         task: What an answer is.
-        true_prob: float32 (N, S); for `single-label` and `binary` the probability of the true class; where
-            the label is unknown, of the class that is answered to the unshifted image.
         label_prob: float32 (N, S, K); for `multi-label` the probability of each label.
         cosine: float32 (N, S); for `embedding` the cosine to the vector of the unshifted image.
         neighbours: int32 (N, S, k); for `embedding` the nearest images of a fixed sample of the set, as they
@@ -86,13 +89,13 @@ class Response:
     """
 
     predicted: Ints
+    true_prob: Floats
     drift: Floats
     offsets_px: npt.NDArray[np.float64]
     labels: Ints
     unshifted_output: Floats
     provenance: Mapping[str, Json]
-    task: Task = Task()
-    true_prob: Floats | None = None
+    task: Task = SINGLE_LABEL
     label_prob: Floats | None = None
     cosine: Floats | None = None
     neighbours: Ints | None = None
@@ -104,7 +107,7 @@ class Response:
         nearest = self.neighbours.shape[-1] if self.neighbours is not None else 0
         several = self.task.name == "multi-label"
         expected: dict[str, list[tuple[int, ...]]] = {
-            "true_prob": [(n, s)],
+            "true_prob": [(n, s) if self.task.name in CLASSES else (n, 0)],
             "drift": [(n, s)],
             "offsets_px": [(s, 2), (n, s, 2)],
             "labels": [(n,), (n, k)] if several else [(n,)],
@@ -144,10 +147,10 @@ class Response:
         return np.asarray(self.task.decided(torch.from_numpy(self.unshifted_output)).long())
 
     @cached_property
-    def unshifted_true_prob(self) -> Floats | None:
-        """float32 (N,); the same probability as in `true_prob`, of the image as it is."""
-        if self.true_prob is None:
-            return None
+    def unshifted_true_prob(self) -> Floats:
+        """float32 (N,); the same probability as in `true_prob`, of the image as it is; empty without it."""
+        if self.task.name not in CLASSES:
+            return np.empty(0, dtype=np.float32)
         shown = np.where(self.labels >= 0, self.labels, self.unshifted_predicted)
         outputs = torch.from_numpy(self.unshifted_output)
         return np.asarray(self.task.probability_of(outputs, torch.from_numpy(shown)))
@@ -174,9 +177,7 @@ class Response:
             return parts
         places = np.unique(np.concatenate([part.ravel() for part in parts]), return_inverse=True)[1]
         ends = np.cumsum([part.size for part in parts])[:-1]
-        found = [
-            place.reshape(part.shape) for place, part in zip(np.split(places, ends), parts, strict=True)
-        ]
+        found = [place.reshape(part.shape) for place, part in zip(np.split(places, ends), parts, strict=True)]
         return found[0], found[1], np.where(self.true_answers >= 0, found[2], -1)
 
     def to_bytes(self) -> bytes:
@@ -230,13 +231,14 @@ class Response:
     def _check_numbers(self, name: str) -> None:
         """`DataError` where a file holds numbers that no model can have answered."""
         k = self.n_classes
-        one_class = self.task.name in ("single-label", "binary")
-        probabilities = [each for each in (self.true_prob, self.label_prob) if each is not None]
+        one_class = self.task.name in CLASSES
+        label_prob = np.empty(0) if self.label_prob is None else self.label_prob
         neighbours = [each for each in (self.neighbours, self.unshifted_neighbours) if each is not None]
-        possible = {
+        possible: dict[str, Any] = {
             "predicted": (self.predicted >= 0) & ((self.predicted < k) | (not one_class)),
             "labels": (self.labels >= -1) & ((self.labels < k) | (self.task.name == "embedding")),
-            "probabilities": np.all([((p >= -SLACK) & (p <= 1 + SLACK)).all() for p in probabilities]),
+            "true_prob": (self.true_prob >= -SLACK) & (self.true_prob <= 1 + SLACK),
+            "label_prob": (label_prob >= -SLACK) & (label_prob <= 1 + SLACK),
             "neighbours": np.all([(each >= 0).all() and each.shape[-1] > 0 for each in neighbours]),
             "drift": self.drift >= 0,
             "unshifted_output": np.isfinite(self.unshifted_output),
@@ -323,10 +325,10 @@ _ARRAYS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "neighbours": (np.int32, (3,)),
     "unshifted_neighbours": (np.int32, (2,)),
 }
-_ALWAYS = ("predicted", "drift", "offsets_px", "labels", "unshifted_output")
+_ALWAYS = ("predicted", "true_prob", "drift", "offsets_px", "labels", "unshifted_output")
 _OF_TASK: dict[TaskName, tuple[str, ...]] = {
-    "single-label": ("true_prob",),
-    "binary": ("true_prob",),
+    "single-label": (),
+    "binary": (),
     "multi-label": ("label_prob",),
     "embedding": ("cosine", "neighbours", "unshifted_neighbours"),
 }

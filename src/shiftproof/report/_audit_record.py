@@ -82,7 +82,7 @@ class ChanceRecord(StrictRecord):
 class WorstRecord(StrictRecord):
     """An image whose answer changes often.
 
-    Label and answers are numbers of classes, −1 where not known; or sets of labels or names of images, in words.
+    Label and answers are numbers of classes, −1 where not known; or sets of labels, or names of images.
     """
 
     index: int

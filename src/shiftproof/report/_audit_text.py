@@ -78,12 +78,18 @@ def _noise_rows(record: AuditRecord) -> Rows:
         return []
     asked = f"for {counted(noise.n_images, 'image')} when asked again, also in other batches"
     if not noise.beyond_rounding:
-        change = f"outputs change by at most {noise.largest_drift:.1g}" if noise.largest_drift else "all equal"
+        change = (
+            f"outputs change by at most {noise.largest_drift:.1g}" if noise.largest_drift else "all equal"
+        )
         return [["noise", f"none: same {words(record).answers} {asked} ({change})"]]
     flips = noise.estimates.get("flip-rate")
     share = percent(flips.value) if isinstance(flips, EstimateRecord) else NO_NUMBER
     return [
-        ["noise", f"{share} other {words(record).answers} {asked}; the column “unmoved” is each metric without any shift"]
+        [
+            "noise",
+            f"{share} other {words(record).answers} {asked}; the column “unmoved” is each metric without any "
+            "shift",
+        ]
     ]
 
 
@@ -234,9 +240,10 @@ def worst_title(record: AuditRecord) -> str:
 
 def worst_note(record: AuditRecord) -> str:
     """What the columns of the worst images are."""
+    answer = words(record).answer
     return (
-        f"Changed: share of the shifts that change the {words(record).answer}. First at: the smallest of them, "
-        f"(dy, dx); to: the {words(record).answer} there."
+        f"Changed: share of the shifts that change the {answer}. First at: the smallest of them, (dy, dx); "
+        f"to: the {answer} there."
     )
 
 

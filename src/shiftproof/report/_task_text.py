@@ -22,7 +22,9 @@ def is_asked(record: AuditRecord, metric: str) -> bool:
 def task_line(record: AuditRecord) -> str:
     """What the answers of the model were read as, and why."""
     task = record.task
-    above = "" if task.threshold is None else f"above a probability of {task.threshold:g}, from {task.outputs}"
+    above = (
+        "" if task.threshold is None else f"above a probability of {task.threshold:g}, from {task.outputs}"
+    )
     said = {
         "single-label": f"the class with the largest of the {task.outputs}",
         "binary": f"{_positive(record)} {above}",
