@@ -20,7 +20,7 @@ test: .venv/dev
 	.venv/bin/python -m pytest -n auto -q -m 'not slow'
 
 test-slow: .venv/dev
-	.venv/bin/python -m pytest -n auto -q -m slow --ignore=tests/hostile
+	.venv/bin/python -m pytest -n auto -q -m slow
 
 test-hostile: .venv/dev
 	.venv/bin/python -m pytest -n auto -q tests/hostile

@@ -71,7 +71,12 @@ def train_ours(row: str, seed: int, epochs: int, n_images: int, test_sets: Path,
             images = torch.from_numpy(sets[name]).permute(0, 3, 1, 2).contiguous()
             answers = torch.cat([network(batch).argmax(1) for batch in torch.split(images, 500)])
             accuracy[name] = round(float((answers == labels).double().mean()), 6)
-    return {"accuracy": accuracy, "training_loss": [round(record.loss, 6) for record in history]}
+    return {
+        "accuracy": accuracy,
+        "training_loss": [round(record.loss, 6) for record in history],
+        "torch": torch.__version__,
+        "machine": describe_machine(torch.device("cpu")),
+    }
 
 
 def train_theirs(
@@ -85,6 +90,7 @@ def train_theirs(
         env=os.environ
         | {
             "KERAS_BACKEND": "tensorflow",
+            "CUDA_VISIBLE_DEVICES": "",
             "TF_NUM_INTRAOP_THREADS": str(threads),
             "TF_NUM_INTEROP_THREADS": str(threads),
         },

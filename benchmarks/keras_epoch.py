@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import keras
 import numpy as np

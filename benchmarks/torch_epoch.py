@@ -47,9 +47,12 @@ def shifted(images: Tensor) -> Tensor:
     return grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def main(row: str, n_images: int, how: str) -> None:
-    images = torch.from_numpy(read("train-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)[:n_images].copy())
-    labels = torch.from_numpy(read("train-labels-idx1-ubyte.gz", 8)[:n_images].copy()).long()
+def main(row: str, n_images: int, how: str, device: str) -> None:
+    torch.set_default_device(device)
+    images = torch.from_numpy(
+        read("train-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)[:n_images].copy()
+    ).to(device)
+    labels = torch.from_numpy(read("train-labels-idx1-ubyte.gz", 8)[:n_images].copy()).long().to(device)
     model = network(row.removesuffix("-augmented"))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, eps=1e-7, fused=True)
 
@@ -70,8 +73,13 @@ def main(row: str, n_images: int, how: str) -> None:
             torch.autograd.backward(loss(x, labels[batch]))
             optimizer.step()
 
-    take_turns(epoch)
+    def whole_epoch() -> None:
+        epoch()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    take_turns(whole_epoch)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4])

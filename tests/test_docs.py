@@ -93,6 +93,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(4):
         pixels = generator.integers(0, 256, (80, 80, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(place / "photos" / f"{i}.png")
+        (place / "scans").mkdir(exist_ok=True)
+        samples = generator.integers(0, 4096, (80, 80)).astype(np.uint16)
+        Image.fromarray(samples).save(place / "scans" / f"{i}.tif")
+    rows = [f"{place}/photos/{i}.png;{i % 2}" for i in range(4)]
+    (place / "findings.csv").write_text("\n".join(["scan;finding", *rows]), encoding="utf-8-sig")
     (place / "file.py").write_text("from tests.test_docs import Tiny as build_model")
     (place / "my-protocols.toml").write_text(blocks(TEXTS["docs/audit.md"], "toml")[0])
     trained = place / "runs" / "mine" / "networks" / "cnn2-seed0.safetensors"

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from shiftproof._device import PRECISION_SETTINGS
 from shiftproof.adapters import Classifier, Preprocess, as_classifier, digest_of_module, evaluating
 from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import build_network
@@ -176,3 +177,40 @@ def test_the_pipeline_is_the_classifier() -> None:
     assert both.pipeline is not None
     assert torch.equal(both.pipeline(IMAGES), both(IMAGES))
     assert Classifier("it", torch.relu).pipeline is None
+
+
+def test_answers_are_computed_in_full_precision() -> None:
+    """TF32, torch's default for convolutions on CUDA, would set two ways to the same answer apart by 1e-3."""
+    seen = []
+
+    class Asking(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append([setting.fp32_precision for setting in PRECISION_SETTINGS])
+            return images.flatten(1)[:, :2]
+
+    before = [setting.fp32_precision for setting in PRECISION_SETTINGS]
+    model = Asking()
+    with evaluating(model):
+        model(torch.rand(2, 1, 4, 4))
+    assert seen == [["ieee", "ieee"]]
+    assert before == [setting.fp32_precision for setting in PRECISION_SETTINGS]
+
+
+def test_the_pipeline_is_in_the_mode_of_its_model() -> None:
+    """It was in training mode whatever the model was in, so that nobody believed what it would answer."""
+    model = nn.Sequential(nn.Flatten(), nn.Dropout()).eval()
+    pipeline = Classifier("it", model, Preprocess(mean=(0.5,)), logits=0).pipeline
+    assert pipeline is not None
+    assert not any(layer.training for layer in pipeline.modules())
+    model.train()
+    assert [layer for layer in pipeline.modules() if layer.training] == list(model.modules())
+
+
+def test_the_pipeline_picks_the_logits() -> None:
+    class Parts(nn.Module):
+        def forward(self, images: Tensor) -> dict[str, Tensor]:
+            return {"features": images, "logits": images.mean((2, 3))}
+
+    picked = Classifier("it", Parts(), logits="logits").pipeline
+    assert picked is not None
+    assert torch.equal(picked(IMAGES), IMAGES.mean((2, 3)))

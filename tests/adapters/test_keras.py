@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -101,6 +103,72 @@ def test_a_fixed_batch_and_a_softmax(keras: Any, tmp_path: Path) -> None:
     assert (task.name, task.outputs) == ("single-label", "probabilities")
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
+def test_the_older_format_answers_as_the_newer_one(suffix: str, keras: Any, tmp_path: Path) -> None:
+    model, images = small(keras, activation="softmax"), torch.rand(4, 3, 12, 10)
+    newer = load_classifier(save(model, tmp_path / "m.keras"), TRUST)
+    path = Path(save(model, tmp_path / "m.h5"))
+    older = load_classifier(str(path.rename(path.with_suffix(suffix))), TRUST)
+    assert (older.framing, older.notes) == (newer.framing, newer.notes)
+    with torch.inference_mode():
+        torch.testing.assert_close(older(images), newer(images))
+
+
+def test_oracle_a_file_of_keras_2(keras: Any, tmp_path: Path) -> None:
+    """Written byte by byte as Keras 2.15 lays it out, and computed by torch's own convolution."""
+    generator = np.random.default_rng(0)
+    kernel, bias = generator.normal(size=(3, 3, 3, 4)), generator.normal(size=4)
+    config = {
+        "class_name": "Sequential",
+        "config": {
+            "name": "sequential",
+            "layers": [
+                {
+                    "class_name": "InputLayer",
+                    "config": {
+                        "batch_input_shape": [None, 12, 10, 3], "dtype": "float32", "sparse": False,
+                        "ragged": False, "name": "conv2d_input",
+                    },
+                },
+                {
+                    "class_name": "Conv2D",
+                    "config": {
+                        "name": "conv2d", "trainable": True, "dtype": "float32", "filters": 4,
+                        "kernel_size": [3, 3], "strides": [2, 2], "padding": "valid",
+                        "data_format": "channels_last", "dilation_rate": [1, 1], "groups": 1,
+                        "activation": "relu", "use_bias": True,
+                        "kernel_initializer": {"class_name": "GlorotUniform", "config": {"seed": None}},
+                        "bias_initializer": {"class_name": "Zeros", "config": {}},
+                    },
+                },
+                {
+                    "class_name": "GlobalAveragePooling2D",
+                    "config": {
+                        "name": "pool", "trainable": True, "dtype": "float32",
+                        "data_format": "channels_last", "keepdims": False,
+                    },
+                },
+            ],
+        },
+    }  # fmt: skip
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs.update(keras_version="2.15.0", backend="tensorflow", model_config=json.dumps(config))
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [b"conv2d", b"pool"]
+        group.create_group("pool").attrs["weight_names"] = np.array([], "S1")
+        layer = group.create_group("conv2d")
+        layer.attrs["weight_names"] = [b"conv2d/kernel:0", b"conv2d/bias:0"]
+        layer["conv2d/kernel:0"], layer["conv2d/bias:0"] = kernel.astype("f4"), bias.astype("f4")
+    classifier = load_classifier(str(tmp_path / "m.h5"), TRUST)
+    images = torch.rand(2, 3, 12, 10)
+    expected = torch.nn.functional.conv2d(
+        images.double(), torch.tensor(kernel).permute(3, 2, 0, 1), torch.tensor(bias), stride=2
+    )
+    with torch.inference_mode():
+        answers = classifier(images)
+    torch.testing.assert_close(answers, expected.relu().mean((2, 3)).float(), atol=1e-5, rtol=1e-5)
+
+
 def test_the_digest_is_of_the_file(keras: Any, tmp_path: Path) -> None:
     for name in ("a", "b"):
         save(small(keras), tmp_path / f"{name}.keras")
@@ -116,8 +184,13 @@ def test_files_that_cannot_be_loaded(keras: Any, tmp_path: Path) -> None:
     path.write_bytes(b"damaged")
     with pytest.raises(ModelError, match=r"m\.keras to be a model that Keras .* can load"):
         load_classifier(str(path), TRUST)
-    with pytest.raises(ModelError, match=r"HDF5 files of Keras run code.*save it as \.keras"):
-        load_classifier("m.h5", TRUST)
+    with pytest.raises(ModelError, match=r"trust in m\.h5.*safe mode does not stop here.*--trust"):
+        load_classifier("m.h5")
+    weights = tmp_path / "m.weights.h5"
+    with as_before_numpy_2():
+        small(keras).save_weights(weights)
+    with pytest.raises(ModelError, match=r"got ValueError: No model config found.* or holds weights alone"):
+        load_classifier(str(weights), TRUST)
     inputs = [keras.Input((4, 4, 1)), keras.Input((4, 4, 1))]
     save(keras.Model(inputs, keras.layers.Add()(inputs)), path)
     with pytest.raises(ModelError, match="to have one input, the images"):

@@ -31,7 +31,7 @@ def test_every_source_has_an_example_that_leads_to_it() -> None:
         assert source.summary
         assert source.name.strip(".") in source.example or source.name == "module", source.name
     assert [source.name for source in model_sources if source.runs_code] == [
-        ".keras", ".pt", ".pth", ".pt2", ".py", "module",
+        ".keras", ".h5", ".hdf5", ".pt", ".pth", ".pt2", ".py", "module",
     ]  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class Harmful:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pt2", ".keras"])
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pt2", ".keras", ".h5", ".hdf5"])
 def test_nothing_runs_without_trust(suffix: str, tmp_path: Path) -> None:
     path, trace = tmp_path / f"model{suffix}", tmp_path / "it ran"
     path.write_bytes(pickle.dumps(Harmful(trace)))
@@ -159,7 +159,7 @@ def test_a_request_replaces_what_the_source_says() -> None:
     assert classifier.framing == Framing((1, 28, 28), 30)
     assert classifier.class_names == tuple("0123456789")
     assert "framing as requested, instead of: centre 28 × 28, 1 channel" in classifier.notes
-    with pytest.raises(OptionError, match="a std of 1 number or of 1"):
+    with pytest.raises(OptionError, match="a std of 1 number, got"):
         load_classifier("zoo:cnn2", ModelRequest(std=(1, 1, 1)))
 
 
@@ -195,7 +195,7 @@ def test_three_means_say_three_channels(tmp_path: Path) -> None:
         assert load_classifier(f"{code}:model", request).framing.image_shape == (3, 8, 9)
     with pytest.raises(ModelError, match="got a size alone"):
         load_classifier(f"{code}:model", ModelRequest(trust=True, size_px=(8, 8), mean=(0.5,)))
-    with pytest.raises(OptionError, match="a mean of 1 number or of 1"):
+    with pytest.raises(OptionError, match="a mean of 1 number, got 3"):
         load_classifier(f"{code}:model", ModelRequest(trust=True, size_px=(8, 8), channels=1, mean=three))
 
 

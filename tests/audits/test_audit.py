@@ -14,7 +14,7 @@ from tests.audits.conftest import constant, top_row
 from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
-from shiftproof.adapters import N_ASKED, Classifier, Framing
+from shiftproof.adapters import N_ASKED, Classifier, Framing, Preprocess
 from shiftproof.audits import Audit, AuditOptions, ask, audit, load_audit, plan
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.errors import (
@@ -241,6 +241,19 @@ def test_a_plan_counts_and_computes_little() -> None:
 # --- gates -----------------------------------------------------------------------------------------
 
 
+def test_all_shifts_at_once_also_of_normalised_images(test_digits: LabelledImages) -> None:
+    """Preprocessing comes after the shift, so it is part of what is planned."""
+    digits = test_digits.head(60)
+    network = Classifier(
+        "n", build_network("cnn2").eval(), Preprocess(mean=(0.1307,), std=(0.3081,)), Framing((1, 28, 28))
+    )
+    dense, direct = (audit(network, digits, protocols=[GRID], method=method) for method in ("auto", "direct"))
+    assert dense.record["protocols"][0]["method"] == "dense"
+    a, b = (each.responses[GRID] for each in (dense, direct))
+    assert np.array_equal(a.predicted, b.predicted)
+    assert np.allclose(a.drift, b.drift, rtol=1e-4, atol=1e-5)
+
+
 def test_gates_are_judged_on_the_interval(test_digits: LabelledImages) -> None:
     network = build_network("cnn1").eval()
     low = audit(network, test_digits, protocols=["grid:1"]).estimate("agreement")
@@ -355,12 +368,12 @@ def nan(images: Tensor) -> Tensor:
         (constant, "demo:mnist", {"precision": 2}, OptionError, "a precision between 0 and 0.5"),
         (constant, "demo:mnist", {"confidence": 1}, OptionError, "a confidence"),
         (constant, "demo:mnist", {"limit": 0}, OptionError, "limit from 1 to"),
-        (constant, "demo:mnist", {"method": "dense"}, OptionError, "is not a module"),
+        (constant, "demo:mnist", {"method": "dense"}, OptionError, "what a function"),
         (constant, "demo:mnist", {"method": "fast"}, UnknownNameError, "name of a method, got 'fast'"),
         (constant, "demo:mnist", {"border": "wrap"}, UnknownNameError, "name of a border, got 'wrap'"),
         (constant, torch.zeros(0, 1, 8, 8), {}, DataError, "at least one image, got none"),
         (constant, torch.zeros(3, 8, 8), {}, DataError, r"\(N, C, H, W\)"),
-        (constant, torch.full((1, 1, 8, 8), 2.0), {}, DataError, r"images in \[0, 1\]"),
+        (constant, torch.full((1, 1, 8, 8), 2.0), {}, DataError, "from 0 to 1 .* got 2 to 2"),
         (constant, (torch.zeros(2, 1, 8, 8), [0, 99]), {}, DataError, "99"),
         (constant, "no-such-folder", {}, DataError, "no-such-folder"),
         ("zoo:cnn9", "demo:mnist", {}, UnknownNameError, "Did you mean"),

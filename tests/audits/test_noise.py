@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier, as_classifier
 from shiftproof.audits import Audit, audit
-from shiftproof.audits._question import images_from
+from shiftproof.data import load_images
 from shiftproof.errors import ModelError
 from shiftproof.probe import measure_noise
 from shiftproof.report import audit_markdown, print_audit, read_audit
@@ -128,7 +128,7 @@ def test_each_image_is_asked_beside_others_and_put_back_in_its_place() -> None:
 
     response = measure_noise(
         as_classifier(first_pixels),
-        images_from(IMAGES),
+        load_images(IMAGES, image_shape=None),
         find_protocol("grid:1"),
         n_shifts=9,
         batch_size=10,

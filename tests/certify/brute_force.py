@@ -35,14 +35,24 @@ def change_under_rolls(
     """
     still = network(images)
     height, width = images.shape[2:]
+    lines = (height // step_px[0] * rolls[0], width // step_px[1] * rolls[1])
     worst = 0.0
     for down, right in product(range(height // step_px[0]), range(width // step_px[1])):
-        expected = still
-        for steps, by, axis in zip((down, right), rolls, axes, strict=True):
-            expected = expected if axis is None else torch.roll(expected, steps * by, axis)
+        expected = rolled(still, (down * rolls[0], right * rolls[1]), axes, lines)
         moved = torch.roll(images, (down * step_px[0], right * step_px[1]), (2, 3))
         worst = max(worst, difference(network(moved), expected))
     return worst
+
+
+def rolled(answer: Tensor, by: Pair, axes: tuple[int | None, int | None], lines: Pair) -> Tensor:
+    """An answer whose rows and columns roll; on one axis they are `lines` that follow each other."""
+    if axes[0] is not None and axes[0] == axes[1] and 0 not in lines:
+        axis = axes[0]
+        square = answer.reshape(*answer.shape[:axis], *lines, *answer.shape[axis + 1 :])
+        return torch.roll(square, by, (axis, axis + 1)).flatten(axis, axis + 1)
+    for steps, axis_of_it in zip(by, axes, strict=True):
+        answer = answer if axis_of_it is None else torch.roll(answer, steps, axis_of_it)
+    return answer
 
 
 def broken_circular(network: nn.Module, images: Tensor, law: CircularLaw) -> float:

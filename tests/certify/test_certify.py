@@ -141,6 +141,10 @@ class There(nn.Module):
         return answer
 
 
+# Along columns of an image of 12 × 12.
+RAMP = nn.Parameter(torch.linspace(0, 1, 12), requires_grad=False)
+
+
 class Case(NamedTuple):
     """A network, and the finest steps of rolls for which its answer stays."""
 
@@ -217,9 +221,111 @@ CASES = (
     Case("means of columns", lambda: meaned(circular(), Fn(lambda x: x.mean(2, keepdim=True) * x)), (1, 1)),
     Case("halves", lambda: meaned(circular(), Fn(lambda x: torch.cat(x.chunk(2, 1)[::-1], 1).relu())),
          (1, 1)),
-    Case("attention", lambda: net(Fn(lambda x: x.flatten(2).transpose(1, 2)), Attention()), None, "1.look",
-         is_more=True),
+    Case("attention", lambda: net(Fn(lambda x: x.flatten(2).transpose(1, 2)), Attention()), (1, 1)),
+    Case("attention of patches", lambda: net(circular(4), Fn(lambda x: x.flatten(2).transpose(1, 2)),
+                                             encoder(2), Fn(lambda x: x.mean(1))), (4, 4)),
+    Case("tokens first", lambda: net(circular(), Fn(lambda x: x.flatten(2).permute(2, 0, 1)),
+                                     encoder(2, False), Fn(lambda x: x.amax(0))), (1, 1)),
+    Case("attention by hand", lambda: net(circular(2), Fn(by_hand), Fn(lambda x: x.mean(1))), (2, 2)),
+    Case("attention that is masked", lambda: net(Fn(lambda x: x.flatten(2).transpose(1, 2)), Fn(masked),
+                                                 Fn(lambda x: x.mean(1))), None, "1"),
+    Case("attention of columns", lambda: meaned(Fn(lambda x: x + F.scaled_dot_product_attention(
+        *[x.permute(0, 2, 3, 1)] * 3).permute(0, 3, 1, 2))), (1, 1)),
+    Case("who looked at whom", lambda: net(Fn(lambda x: x.flatten(2).transpose(1, 2)), Weights()), None, "1"),
+    Case("a learned query", lambda: net(circular(2), Fn(lambda x: x.flatten(2).transpose(1, 2)), Query()),
+         (2, 2)),
+    Case("strengths of frequencies", lambda: net(circular(), Fn(lambda x: torch.fft.rfft2(x.relu()).abs()),
+                                                 nn.Flatten(), nn.Linear(2 * 12 * 5, 3)), (1, 1),
+         "", (2, 12, 8)),
+    Case("strengths along rows", lambda: net(circular(2), Fn(lambda x: torch.fft.fft(x).abs().mean(2)),
+                                             nn.Flatten(), nn.Linear(12, 3)), (2, 2)),
+    Case("strengths along rows, in order", lambda: net(circular(), Fn(lambda x: torch.fft.fft(x).abs()),
+                                                       nn.Flatten(), nn.Linear(288, 3)), (12, 1)),
+    Case("phases", lambda: net(circular(), Fn(lambda x: torch.fft.rfft2(x).real), nn.Flatten()), None, "1"),
+    Case("frequencies of a part", lambda: net(Fn(lambda x: torch.fft.rfft2(x, s=(4, 4)).abs()), nn.Flatten()),
+         None, "0"),
+    Case("a gate that is expanded", lambda: meaned(circular(), Expanded(), nn.ReLU()), (1, 1)),
+    Case("rolled", lambda: meaned(circular(), Fn(lambda x: x * torch.roll(x, (1, -2), (2, 3)))), (1, 1)),
+    Case("where", lambda: meaned(circular(), Fn(lambda x: torch.where(x > 0, x, 0.1 * x).masked_fill(
+        x.gt(1), 1.0))), (1, 1)),
+    # Proofs that were false.
+    Case("rows and columns", lambda: net(Fn(lambda x: torch.square(x.mean(3) + x.mean(2)).mean(2))),
+         None, "0"),
+    Case("rows times columns turned", lambda: net(Fn(
+        lambda x: (x.amax(3, keepdim=True) * x.mean(2, keepdim=True).transpose(2, 3)).square().mean((2, 3)))),
+         None, "0"),
+    Case("rows with weights", lambda: net(Fn(
+        lambda x: (x.mean(3, keepdim=True) * RAMP + x).relu().mean((2, 3)))), None, "0"),
+    Case("another softmax", lambda: net(Fn(lambda x: torch.special.softmax(x, 3).square().mean((2, 3)))),
+         None, "0", is_more=True),
+    Case("cropped and repeated", lambda: meaned(Fn(lambda x: F.pad(x, (1, -1, 0, 0), mode="circular"))),
+         None, "0"),
+    Case("always random", lambda: meaned(circular(), Fn(lambda x: x + 1e-4 * torch.randn_like(x))), None,
+         "Sequential"),
+    Case("random after the mean", lambda: net(circular(), Fn(
+        lambda x: F.dropout(x.mean((2, 3)), 0.01, training=True))), None, "Sequential"),
+    Case("other images", lambda: meaned(circular(), Fn(lambda x: x - x.mean((0, 2, 3), keepdim=True))),
+         None, "Sequential", is_more=True),
+    Case("squeezed", lambda: net(circular(), Fn(lambda x: x.squeeze().mean(-1).mean(-1))),
+         None, "Sequential", is_more=True),
 )  # fmt: skip
+
+
+def encoder(size: int, batch_first: bool = True) -> nn.Module:
+    return nn.TransformerEncoderLayer(size, 1, 4, batch_first=batch_first).eval()
+
+
+def by_hand(maps: Tensor) -> Tensor:
+    """As timm has it: three tensors of heads on one axis, and images on another one than the first."""
+    tokens = maps.flatten(2).transpose(1, 2)
+    n, length, channels = tokens.shape
+    packed = torch.cat([tokens, tokens.sin(), tokens * 2], 2).reshape(n, length, 3, 1, channels)
+    query, key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
+    looked = F.scaled_dot_product_attention(query, key, value)
+    answer: Tensor = looked.transpose(1, 2).reshape(n, length, channels)
+    return answer
+
+
+def masked(tokens: Tensor) -> Tensor:
+    looked: Tensor = F.scaled_dot_product_attention(tokens, tokens, tokens, is_causal=True)
+    return looked
+
+
+class Weights(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = nn.MultiheadAttention(2, 1, batch_first=True)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        weights: Tensor = self.look(tokens, tokens, tokens)[1]
+        return weights.square().mean(1)
+
+
+class Query(nn.Module):
+    """Attention pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(1, 1, 2))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        query = self.query.expand(tokens.shape[0], -1, -1)
+        looked: Tensor = F.scaled_dot_product_attention(query, tokens, tokens.tanh())
+        return looked.flatten(1)
+
+
+class Expanded(nn.Module):
+    """Squeeze and excite, as its authors wrote it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(2, 2)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        n, channels = maps.shape[:2]
+        gate = self.squeeze(F.adaptive_avg_pool2d(maps, 1).view(n, channels)).sigmoid()
+        answer: Tensor = maps * gate.view(n, channels, 1, 1).expand_as(maps)
+        return answer
 
 
 class Attention(nn.Module):
@@ -543,3 +649,35 @@ def test_larger_images_are_where_the_interior_law_begins() -> None:
     found = certify(network, (1, 32, 32), n_moves=20)
     assert (found.verdict, found.holds) == ("interior", True)
     assert certify(network, (1, 28, 28), numeric=False).interior.is_empty
+
+
+BOUND = {
+    "absolute bounds": Fn(lambda x: x[:, :, 1:9, 1:9]),
+    "LayerNorm over maps": nn.LayerNorm([2, 10, 10]),
+    "a view that takes the images in": Fn(lambda x: x.reshape(-1, 2, 10, 10)),
+}
+
+
+@pytest.mark.parametrize("name", BOUND)
+def test_no_other_size_is_named_where_a_network_is_bound_to_one(name: str) -> None:
+    network = net(BOUND[name], nn.Conv2d(2, 4, 7, padding=3), nn.ReLU(), GlobalMeanPool())
+    law = certify(network, (2, 10, 10), numeric=False).interior
+    assert (law.answer, law.is_empty, law.smallest_px) == ("invariant", True, None)
+
+
+def test_the_background_is_known_where_the_object_may_cover_the_corner() -> None:
+    """A margin of 0: pixel (0, 0) may belong to the object."""
+    network = net(nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = certify(network, (3, 32, 32), n_moves=30)
+    assert found.interior.proved
+    assert (found.interior.before_px, found.holds) == ((0, 0), True)
+
+
+def test_nothing_is_proved_of_what_answers_at_random() -> None:
+    """Dropout that is always on: seldom enough that two answers may agree."""
+    network = meaned(circular(), Fn(lambda x: x * 1), Fn(lambda x: F.dropout(x, 1e-4, training=True)))
+    state = torch.get_rng_state()
+    found = certify(network, (2, 8, 8), numeric=False)
+    assert found.verdict == "nothing"
+    assert "draws at random" in str(found.circular)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -14,6 +14,7 @@ import pytest
 from shiftproof.audits import AuditOptions, audit, load_audit
 from shiftproof.cli import main
 from shiftproof.cli._audit import audit as command
+from shiftproof.data import Reading
 
 MODEL = ["zoo:cnn1", "demo:mnist", "--untrained"]
 SMALL = ["--limit", "40", "--protocol", "grid:1", "--quiet"]
@@ -172,7 +173,8 @@ def test_a_step_summary_is_written_where_github_asks(
 def test_the_defaults_are_those_of_the_library() -> None:
     """Written once more where options are declared, since torch is not imported to parse them."""
     here = {name: option.default for name, option in inspect.signature(command).parameters.items()}
-    options = {field.name: field.default for field in fields(AuditOptions) if field.name != "protocols"}
+    declared = [*fields(AuditOptions), *fields(Reading)]
+    options = {each.name: each.default for each in declared if each.name not in ("protocols", "reading")}
     margin = inspect.signature(audit).parameters["margin"].default
     assert {**options, "margin": margin}.items() <= here.items()
 

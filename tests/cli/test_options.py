@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from shiftproof.cli._app import app
-from shiftproof.cli._options import ModelOptions, Shown
+from shiftproof.cli._options import ModelOptions, ReadingOptions, Shown
 
 
 def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -38,6 +38,6 @@ def test_every_command_prints_json_and_can_be_quiet(name: str) -> None:
 def test_what_loads_a_model_knows_all_that_can_be_said_of_it() -> None:
     loading = [name for name, command in COMMANDS.items() if any(p.name == "model" for p in command.params)]
     assert {"audit", "explain", "certify"} <= set(loading)
-    for field in fields(ModelOptions):
+    for field in (*fields(ModelOptions), *fields(ReadingOptions)):
         found = {spellings(COMMANDS[name], field.name) for name in loading}
         assert len(found) == 1, f"{field.name} differs between {loading}"

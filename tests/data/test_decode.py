@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shiftproof.data import load_images
-from shiftproof.data._decode import FORMATS, MAX_PIXELS, Decoded, UnusableImage, decode
+from shiftproof.data._decode import FORMATS, MAX_PIXELS, Decoded, decode
+from shiftproof.data._samples import UnusableImage
 from shiftproof.data._side_by_side import side_by_side
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -209,10 +210,9 @@ def test_metadata_are_dropped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"Not an image.", "not a PNG, JPEG, WEBP or BMP image"),
-        (encoded(Image.new("L", (9, 9)), "GIF"), "not a PNG, JPEG, WEBP or BMP image"),
-        (encoded(Image.new("L", (9, 9)), "TIFF"), "not a PNG, JPEG, WEBP or BMP image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a PNG, JPEG, WEBP or BMP image"),
+        (b"Not an image.", "not a PNG, JPEG, WEBP, BMP or TIFF image"),
+        (encoded(Image.new("L", (9, 9)), "GIF"), "not a PNG, JPEG, WEBP, BMP or TIFF image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a PNG, JPEG, WEBP, BMP or TIFF image"),
         (encoded(Image.fromarray(noise(64, 64, 3)), "JPEG")[:-900], "damaged .*truncated"),
         (encoded(Image.fromarray(noise(64, 64, 3)))[:-900], "damaged .*truncated"),
         (encoded(Image.fromarray(noise(64, 64, 3)), "BMP")[:-900], "damaged .*truncated"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from shiftproof.data import UNKNOWN, Images, LabelledImages, data_sources, load_data, load_images
+from shiftproof.data import UNKNOWN, Images, LabelledImages, Reading, data_sources, load_data, load_images
 from shiftproof.data._framed import FramedImages
 from shiftproof.errors import DataError, OptionError
 
@@ -151,9 +151,9 @@ def test_bad_files_are_skipped_with_their_reason(classes: Path) -> None:
     assert "cannot be read" in reasons.pop("circle.png")
     assert reasons == {
         "empty.png": "an empty file",
-        "text.png": "not a PNG, JPEG, WEBP or BMP image",
+        "text.png": "not a PNG, JPEG, WEBP, BMP or TIFF image",
         "folder.png": "a folder, not a file",
-        "scan.tif": "not a PNG, JPEG, WEBP or BMP image",
+        "scan.tif": "damaged (unpack requires a buffer of 4 bytes)",
         "pipe.png": "not an ordinary file",
         "link.png": "a link that leaves the folder",
         "nowhere.png": "cannot be read (No such file or directory)",
@@ -161,10 +161,127 @@ def test_bad_files_are_skipped_with_their_reason(classes: Path) -> None:
     }
 
 
-def test_a_class_folder_must_not_be_a_link(classes: Path) -> None:
+def test_links_are_followed_where_they_stay_inside(classes: Path) -> None:
     (classes / "dog").symlink_to(classes / "cat")
-    with pytest.raises(DataError, match="class folders in 'set', got 'dog', which is a link"):
+    (classes / "ant" / "more").symlink_to(classes / "bee")
+    images = load(classes)
+    assert images.class_names == ("ant", "bee", "cat", "dog")
+    assert [int((images.labels == label).sum()) for label in range(4)] == [8, 4, 4, 4]
+    assert "ant/more/01.png" in names(images)
+    assert "dog/02.png" in names(images)
+
+
+def test_links_out_are_followed_where_it_is_said(classes: Path, tmp_path: Path) -> None:
+    """As in sets that are made of links into a store."""
+    store = tmp_path / "a store"
+    for row in range(3):
+        write(store / "dogs" / f"{row}.JPEG", 10, 8, 3, seed=row)
+    write(store / "one.PNG", 10, 8, 3)
+    (classes / "dog").symlink_to(store / "dogs")
+    (classes / "ant" / "x.png").symlink_to(store / "one.PNG")
+    message = rf"'dog', which is a link that leaves it.*--root '{store}'\."
+    with pytest.raises(DataError, match=message):
         load(classes)
+    images = load(classes, reading=Reading(root=store))
+    assert (len(images), images.skipped) == (16, ())
+    assert images.class_names[-1] == "dog"
+    assert {"ant/x.png", "dog/2.JPEG"} < set(names(images))
+    assert len(images.pixels(slice(None))) == 16
+    with pytest.raises(DataError, match=r"a folder for --root, got '.*nowhere'"):
+        load(classes, reading=Reading(root=tmp_path / "nowhere"))
+
+
+def test_links_in_a_circle_end(classes: Path) -> None:
+    (classes / "ant" / "round").symlink_to(classes / "ant")
+    (classes / "bee" / "up").symlink_to(classes)
+    (classes / "ant" / "deep").mkdir()
+    (classes / "ant" / "deep" / "back").symlink_to(classes / "ant" / "deep")
+    images = load(classes, max_bad=0.5)
+    skipped = dict(images.skipped)
+    assert skipped["ant/round"] == skipped["ant/deep/back"] == "a folder, not a file"
+    # The link up shows every class once more, until it meets a folder that it is in.
+    assert "bee/up/cat/02.png" in names(images)
+    assert "bee/up/bee" in skipped
+
+
+def test_a_thousand_folders_deep(tmp_path: Path) -> None:
+    here = tmp_path / "ant"
+    here.mkdir()
+    folder = os.open(here, os.O_RDONLY)
+    for _ in range(900):
+        os.mkdir("d", dir_fd=folder)  # paths this long cannot be named at once
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    write(here / "x.png", 10, 8)
+    assert len(load(tmp_path)) == 1
+
+
+def test_what_systems_leave_is_no_class(classes: Path) -> None:
+    """Of macOS' archives, of a store's thumbnails, of Windows; with images in some of them."""
+    for name in ("__MACOSX/ant/._00.png", "@eaDir/00.png/THUMB.jpg", "bee/@eaDir/01.png/THUMB.jpg"):
+        (classes / name).parent.mkdir(parents=True, exist_ok=True)
+        (classes / name).write_bytes((classes / "ant" / "00.png").read_bytes())
+    for name in ("ant/Thumbs.db", "desktop.ini", ".DS_Store", "cat/._02.png"):
+        (classes / name).write_bytes(b"\0" * 10)
+    images = load(classes)
+    assert (len(images), images.class_names, images.skipped) == (12, ("ant", "bee", "cat"), ())
+    assert set(images.not_considered) == {
+        "__MACOSX/", "@eaDir/", "bee/@eaDir/", "ant/Thumbs.db", "desktop.ini", ".DS_Store", "cat/._02.png",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".JPG", ".JPEG", ".Jpg", ".TIF", ".TIFF", ".WEBP", ".BMP"])
+def test_endings_in_capitals(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / "ant" / f"a{suffix}", 10, 8)
+    assert names(load(tmp_path)) == [f"ant/a{suffix}"]
+
+
+def test_parts_of_a_set_are_no_classes(tmp_path: Path) -> None:
+    for name in ("train/ant/a.png", "train/bee/a.png", "val/ant/a.png", "val/bee/a.png"):
+        write(tmp_path / name, 10, 8)
+    with pytest.raises(DataError, match=r"got 'train', 'val'\. These are parts of a set.*example .*val\."):
+        load(tmp_path)
+    assert load(tmp_path / "val").class_names == ("ant", "bee")
+    write(tmp_path / "other" / "a.png", 10, 8)
+    assert load(tmp_path).class_names == ("other", "train", "val")
+
+
+def test_a_window_goes_into_the_digest_and_is_counted(tmp_path: Path) -> None:
+    for row in range(2):
+        samples = np.random.default_rng(row).integers(0, 4096, (10, 8)).astype(np.uint16)
+        Image.fromarray(samples).save(tmp_path / f"{row}.tif")
+    write(tmp_path / "plain.png", 10, 8)
+    plain, low, high = (
+        load(tmp_path, reading=Reading(window=window)) for window in (None, (0, 4095), (0, 5000))
+    )
+    assert plain.conversions == {"16 bits to 8": 2, "grey repeated to RGB": 3}
+    assert low.conversions == {"window 0 to 4095": 2, "grey repeated to RGB": 3}
+    assert len({plain.digest, low.digest, high.digest}) == 3
+    assert high.pixels(slice(None)).float().mean() < low.pixels(slice(None)).float().mean()
+
+
+def test_options_without_an_effect_are_refused(classes: Path) -> None:
+    np.savez(classes.parent / "x.npz", images=np.zeros((2, 10, 8), np.uint8))
+    cases: list[tuple[str, dict[str, object], str]] = [
+        (
+            str(classes),
+            {"window": (0, 9)},
+            "a window only for images of more than 8 bits .* 0,9 for 'set'",
+        ),
+        (str(classes), {"path_column": "x"}, "no --path-column for a folder of images, got 'x'"),
+        ("mnist", {"root": "x"}, "no --root for mnist"),
+        ("mnist", {"window": (0, 9)}, "no --window for mnist"),
+        (str(classes.parent / "x.npz"), {"label_column": "y"}, "no --label-column for an .npz file"),
+        (str(classes / "ant" / "00.png"), {"root": "x"}, "no --root for one image"),
+    ]
+    for source, options, match in cases:
+        with pytest.raises(OptionError, match=match):
+            load_images(source, image_shape=None, reading=Reading(**options))  # type: ignore[arg-type]
+    for window in ((1, 1), (2, 1), (0, float("nan")), (0,)):
+        with pytest.raises(OptionError, match="a window of two finite values, the lower one first"):
+            Reading(window=window)  # type: ignore[arg-type]
 
 
 def test_too_many_bad_files(classes: Path) -> None:

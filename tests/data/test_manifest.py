@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shiftproof.data import Images, load_images
+from shiftproof.data import Images, Reading, load_images
 from shiftproof.errors import DataError
 
 
@@ -59,9 +59,13 @@ def test_a_row_may_come_twice(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", "the columns `path` .* of 'list.csv', got an empty file"),
-        ("file,label\na.png,0\n", "the columns `path` .* got 'file', 'label'"),
-        ("path,path\na.png,a.png\n", "the columns `path`"),
+        (
+            "path,label,label\na.png,1,2\n",
+            "the column `label`, once, in .* of 'list.csv', got 'path', 'label'",
+        ),
+        ("", "the column `path`, once, in .* of 'list.csv', got an empty file"),
+        ("file,label\na.png,0\n", "the column `path`.* got 'file', 'label'.*--path-column NAME"),
+        ("path,path\na.png,a.png\n", "the column `path`"),
         ("path,label\n", "at least one image in 'list.csv', got only a header"),
         ("path,label\na.png,0\n../outside.png,1\n", "in row 3, got '../outside.png'"),
         ("path,label\nsub/../../outside.png,1\n", "inside the folder"),
@@ -92,6 +96,63 @@ def test_links_out_of_the_folder_and_missing_files_are_skipped(folder: Path) -> 
     assert "No such file" in reasons["nowhere.png"]
     assert "null byte" in reasons["nul\0.png"]
     assert reasons["sub"] == "a folder, not a file"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_separators_and_marks_of_other_programs(folder: Path, delimiter: str, encoding: str) -> None:
+    """As Excel saves it in different countries; with the columns of Keras' data frames."""
+    (folder / "d;e,f.png").write_bytes((folder / "a.png").read_bytes())
+    rows = [["filename", "class"], ["b.png", "Käfer, groß"], ["d;e,f.png", "a;b"], ["a.png", 'the "x"']]
+    text = "\r\n".join(
+        delimiter.join(f'"{cell.replace(chr(34), 2 * chr(34))}"' for cell in row) for row in rows
+    )
+    images = load(folder, text.encode(encoding))
+    assert [images.name_of(row) for row in range(3)] == ["b.png", "d;e,f.png", "a.png"]
+    assert [images.class_names[label] for label in images.labels] == ["Käfer, groß", "a;b", 'the "x"']
+
+
+def test_blanks_around_cells_and_capitals_in_the_header(folder: Path) -> None:
+    images = load(folder, 'Path , Label\na.png, "one, two"\nb.png, three\n')
+    assert images.class_names == ("one, two", "three")
+    assert images.labels.tolist() == [0, 1]
+
+
+def test_columns_of_any_name(folder: Path) -> None:
+    text = "id;photo;path;species\n1;a.png;nowhere.png;cat\n2;b.png;nowhere.png;ant\n"
+    images = load(folder, text, reading=Reading(path_column="photo", label_column="species"))
+    assert [images.name_of(row) for row in range(2)] == ["a.png", "b.png"]
+    assert images.class_names == ("ant", "cat")
+    assert load(folder, text, max_bad=1, reading=Reading(path_column="photo")).labels.tolist() == [-1, -1]
+    for wrong in ("Photo", "pho"):
+        with pytest.raises(DataError, match=f"the column `{wrong}`, once.* got 'id', 'photo', 'path'"):
+            load(folder, text, reading=Reading(path_column=wrong))
+    with pytest.raises(DataError, match="the column `kind`"):
+        load(folder, text, reading=Reading(path_column="photo", label_column="kind"))
+
+
+def test_absolute_paths_under_a_root(folder: Path) -> None:
+    inside = f"path,label\n{folder}/a.png,0\n{folder}/sub/../b.png,1\n"
+    images = load(folder, inside)
+    assert [images.name_of(row) for row in range(2)] == ["a.png", "b.png"]
+    elsewhere = folder.parent / "tables"
+    elsewhere.mkdir()
+    with pytest.raises(DataError, match="--root FOLDER"):
+        load(elsewhere, inside)
+    for root in (folder, folder.parent, str(folder)):
+        assert len(load(elsewhere, inside, reading=Reading(root=root))) == 2
+    relative = load(elsewhere, "path,label\na.png,0\nb.png,1\n", reading=Reading(root=folder))
+    assert relative.digest == images.digest, "a root is no part of what an image is"
+    with pytest.raises(DataError, match="in row 2, got '/etc/hostname'"):
+        load(elsewhere, "path\n/etc/hostname\n", reading=Reading(root=folder))
+
+
+def test_absolute_paths_through_a_link(folder: Path) -> None:
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    for named, root in ((link, link), (folder, link)):
+        images = load(folder.parent, f"path\n{named}/a.png\n", reading=Reading(root=root))
+        assert images.name_of(0) == "a.png"
 
 
 def test_a_path_that_stays_inside_is_fine(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -10,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from shiftproof.dense._rolls import RollPlan, plan_rolls
-from shiftproof.dense._trace import NotPlanned
+from shiftproof.dense import NotPlanned, RollPlan, plan_rolls
 from shiftproof.errors import OptionError, ShapeError
+from shiftproof.layers import AdaptivePolyphase2d, AliasFreeActivation, LowPassPool2d, MaxBlurPool2d
 from shiftproof.zoo import ImageShape, build_network
 
 SHAPE = (2, 12, 8)
@@ -68,8 +71,21 @@ class Block(nn.Module):
         return answer
 
 
+class Forward(nn.Module):
+    """Layers, and a function of them and of the images."""
+
+    def __init__(self, run: Callable[[Any, Tensor], Tensor], **layers: nn.Module) -> None:
+        super().__init__()
+        self.run = run
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.run(self, images)
+
+
 class Wrapped(nn.Module):
-    """Pads by hand, which is left to the head."""
+    """Pads by hand, and reads the maps of both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +129,7 @@ EXACT: dict[str, tuple[nn.Module, tuple[int, int], bool]] = {
     "zero padding late": (
         nn.Sequential(BODY, nn.Conv2d(4, 4, 3, padding=1), *TO_ROWS, nn.Linear(4, 3)), (4, 4), True,
     ),
-    "border by hand": (Wrapped(), (1, 1), True),
+    "border by hand": (Wrapped(), (1, 1), False),
     "tokens": (Tokens(), (2, 2), True),
     "one axis only": (
         nn.Sequential(
@@ -131,6 +147,40 @@ EXACT: dict[str, tuple[nn.Module, tuple[int, int], bool]] = {
     ),
     "unknown on what stays": (
         nn.Sequential(BODY, *TO_ROWS, nn.GroupNorm(2, 4), nn.Linear(4, 2)), (4, 4), False,
+    ),
+    "statistics of all positions": (
+        nn.Sequential(nn.GroupNorm(1, 2), circular(2, 4), nn.InstanceNorm2d(4), BODY[1:], *TO_ROWS),
+        (4, 4), False,
+    ),
+    "half positions": (
+        nn.Sequential(circular(2, 4), LowPassPool2d(2), nn.Conv2d(4, 3, 1), *TO_ROWS), (1, 1), False,
+    ),
+    "half positions, flat": (
+        nn.Sequential(circular(2, 4), LowPassPool2d(2), nn.Flatten(), nn.Linear(96, 3)), (2, 2), True,
+    ),
+    "ideal": (nn.Sequential(circular(2, 4), AliasFreeActivation(nn.ReLU()), *TO_ROWS), (1, 1), False),
+    "blur": (
+        nn.Sequential(circular(2, 4), MaxBlurPool2d(4, border="circular"), *TO_ROWS, nn.Linear(4, 2)),
+        (2, 2), False,
+    ),
+    "adaptive": (
+        nn.Sequential(circular(2, 4), AdaptivePolyphase2d(), nn.Conv2d(4, 2, 1), *TO_ROWS), (1, 1), True,
+    ),
+    "parts": (
+        Forward(lambda net, x: net.mix(torch.cat(net.conv(x).chunk(2, 1)[::-1], 1)).flatten(1),
+                conv=circular(2, 4), mix=nn.Conv2d(4, 2, 3)), (1, 1), True,
+    ),
+    "parts, read outside": (
+        Forward(lambda net, x: torch.cat(net.conv(x).chunk(2, 1), 3).flatten(1), conv=circular(2, 4)),
+        (1, 1), True,
+    ),
+    "a border that is read outside": (
+        Forward(lambda net, x: F.pad(net.conv(x), (1, 1, 1, 1), mode="circular").flatten(1),
+                conv=circular(2, 4)), (1, 1), True,
+    ),
+    "rows that roll": (Forward(lambda net, x: net.conv(x).mean((1, 3)), conv=circular(2, 4)), (1, 1), False),
+    "positions that roll": (
+        Forward(lambda net, x: net.conv(x).mean(1).flatten(1), conv=circular(2, 4)), (1, 1), False,
     ),
     "attention in the head": (
         nn.Sequential(
@@ -196,19 +246,18 @@ def test_property_random_chains_are_exact(
 def test_layers_in_the_way_are_named() -> None:
     zeros = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), *TO_ROWS)
     assert refusal(zeros) == NotPlanned(
-        "0", "Its padding of 1 is not circular, so that positions near the border differ."
+        "0", "Its padding is not circular: near the border it sees what is no part of the image."
     )
     assert "without circular padding" in refusal(nn.Sequential(nn.Conv2d(2, 3, 3), *TO_ROWS)).reason
     odd = nn.Sequential(nn.Tanh(), nn.MaxPool2d(3), nn.Flatten())
-    assert refusal(odd) == NotPlanned("1", "Its stride of 3 does not divide 8 positions.")
+    stride = "Its stride of 3 does not divide 8 positions, so that the grid does not close."
+    assert refusal(odd, (2, 8, 8)) == NotPlanned("1", stride)
     narrow = nn.Sequential(nn.Conv2d(2, 3, 5, padding=1, padding_mode="circular"), *TO_ROWS)
-    assert refusal(narrow).reason == "It turns 12 positions into 10 rather than 12."
+    assert refusal(narrow).reason.startswith("It turns 8 positions into 6: without circular padding")
     assert refusal(build_network("dense-nn", image_shape=SHAPE)).layer == "body.flatten"
     assert refusal(build_network("cnn2", image_shape=(1, 28, 28)), (1, 28, 28)).layer == "body.conv1"
-    unknown = nn.Sequential(nn.GroupNorm(1, 2), circular(2, 3), *TO_ROWS)
+    unknown = nn.Sequential(nn.ConvTranspose2d(2, 2, 3), circular(2, 3), *TO_ROWS)
     assert refusal(unknown).layer == "0"
-    once = nn.Sequential(circular(2, 3, 1, 4), *TO_ROWS)
-    assert refusal(once, (2, 4, 4)).reason == "It looks at 4 positions only once."
     assert "training mode" in str(plan_rolls(nn.Sequential(nn.Dropout(), *TO_ROWS), SHAPE))
 
 

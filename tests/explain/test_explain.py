@@ -246,6 +246,7 @@ def test_equal_questions_have_equal_bytes() -> None:
     record = json.loads(first)
     assert record["data"] == {
         "name": "few", "n_images": 5, "image_shape": [2, 16, 16], "digest": images.digest,
+        "conversions": {},
     }  # fmt: skip
     assert record["kind"] == "explanation"
 

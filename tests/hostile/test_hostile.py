@@ -92,7 +92,7 @@ def in_little_memory() -> Iterator[None]:
 
 def check_printed(text: str) -> None:
     assert "Traceback" not in text
-    assert "defect of shiftproof" not in text
+    assert "bug in shiftproof" not in text
     assert len(text) < MAX_CHARACTERS
     odd = {character for character in text if not (character.isprintable() or character == "\n")}
     assert not odd, f"{odd!r} reached the terminal"

@@ -219,7 +219,7 @@ def test_bad_input_says_what_to_change() -> None:
         DetailPreservingPool2d(0)
     with pytest.raises(OptionError, match=r"`stride` of at least 1 px, got \(2, 0\)"):
         DetailPreservingPool2d(3, stride=(2, 0))
-    with pytest.raises(ShapeError, match=r"shape \(N, 3, H, W\), got \(1, 4, 8, 8\)"):
+    with pytest.raises(ShapeError, match=r"feature maps with 3 channels, got \(1, 4, 8, 8\)"):
         DetailPreservingPool2d(3)(torch.zeros(1, 4, 8, 8))
     with pytest.raises(ShapeError, match=r"at least \(2, 2\) px, got \(1, 8\)"):
         DetailPreservingPool2d(3)(torch.zeros(1, 3, 1, 8))

@@ -13,6 +13,8 @@ from shiftproof.adapters._failures import of_others as of_others
 from shiftproof.adapters._failures import too_little_memory as too_little_memory
 from shiftproof.adapters._framed import load_framed as load_framed
 from shiftproof.adapters._load import load_classifier as load_classifier
+from shiftproof.adapters._pipeline import MODEL as MODEL
+from shiftproof.adapters._pipeline import Pipeline as Pipeline
 from shiftproof.adapters._preprocess import Framing as Framing
 from shiftproof.adapters._preprocess import Preprocess as Preprocess
 from shiftproof.adapters._preprocess import Resampling as Resampling

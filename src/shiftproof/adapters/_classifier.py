@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shiftproof._device import full_precision
 from shiftproof._digest import Json, digest_of_bytes
 from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters._ending import Ending
 from shiftproof.adapters._failures import explained, is_out_of_memory
+from shiftproof.adapters._pipeline import Pipeline
 from shiftproof.adapters._preprocess import Framing, Preprocess
 from shiftproof.adapters._wrappers import copy_beside_weights, inside
 from shiftproof.errors import ModelError, ShapeError
@@ -106,14 +108,21 @@ class Classifier:
 
     @cached_property
     def pipeline(self) -> nn.Module | None:
-        """Preprocessing and model as one module, if the model is one that answers with logits alone.
+        """Preprocessing, model and choice of the logits as one module; None if the model is none.
 
-        It is the module inside, where the model is wrapped, compiled or scripted: compare the answers.
+        It is the model itself where there is nothing else. Of a wrapped, compiled or scripted model it holds
+        the module inside: compare the answers.
         """
-        if not isinstance(self.model, nn.Module) or self.logits is not None:
+        if self.inner is None:
             return None
-        model = inside(self.model)
-        return model if self.preprocess.is_identity else nn.Sequential(self.preprocess, model)
+        if self.preprocess.is_identity and self.logits is None:
+            return self.inner
+        return Pipeline(self.preprocess, self.inner, self.logits)
+
+    @cached_property
+    def inner(self) -> nn.Module | None:
+        """The module that the model computes with, as `inside` finds it; None if it is none."""
+        return inside(self.model) if isinstance(self.model, nn.Module) else None
 
     def to(self, device: torch.device) -> Classifier:
         """The same on a device; a model that is no module stays where it is."""
@@ -243,7 +252,7 @@ def digest_of_module(module: nn.Module) -> str:
 
 @contextmanager
 def evaluating(model: object) -> Iterator[None]:
-    """Have a module answer as in use, and put each of its parts back as it was.
+    """Have a module answer as in use, in full precision, and put each of its parts back as it was.
 
     Warns if dropout or batch normalisation was in training mode: it would have answered at random.
 
@@ -265,7 +274,8 @@ def evaluating(model: object) -> Iterator[None]:
     for module in training:
         module.training = False
     try:
-        yield
+        with full_precision():
+            yield
     finally:
         for module in training:
             module.training = True

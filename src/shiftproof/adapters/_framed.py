@@ -1,4 +1,4 @@
-"""Images from a reference, brought to the size that a model takes."""
+"""Images from anywhere, brought to the size that a model takes."""
 
 from __future__ import annotations
 
@@ -8,33 +8,37 @@ from pathlib import Path
 
 from shiftproof._inputs import Most, check_archive, check_file
 from shiftproof.adapters._preprocess import Framing
-from shiftproof.data import MAX_BAD, Images, load_images
+from shiftproof.data import AS_USUAL, MAX_BAD, Images, ImagesLike, Reading, load_images
 from shiftproof.errors import DataError
 
 
 def load_framed(
-    reference: str,
+    source: ImagesLike,
     framing: Framing,
     *,
     limit: int | None = None,
     seed: int = 0,
     margin_px: tuple[int, int] = (0, 0),
     max_bad: float = MAX_BAD,
+    reading: Reading = AS_USUAL,
 ) -> Images:
     """`shiftproof.data.load_images`, framed as a classifier wants it.
 
     Args:
-        reference: A folder or another reference.
+        source: A folder or another reference, or what Python has: arrays, lists, datasets, loaders.
         framing: Of the classifier.
         limit: Use so many images, drawn at random; None for all.
         seed: Of the draw.
         margin_px: What to keep around the frame, for shifts that show what is there.
         max_bad: Largest share of files that may be skipped.
+        reading: What the source cannot say of itself.
     """
-    with _readable(reference):
-        _check_size(Path(reference).expanduser() if reference.startswith("~/") else Path(reference))
+    with _readable(source):
+        if isinstance(source, str | Path):
+            text = str(source)
+            _check_size(Path(text).expanduser() if text.startswith("~/") else Path(text))
         return load_images(
-            reference,
+            source,
             image_shape=framing.image_shape,
             resize_px=framing.resize_px,
             resampling=framing.resampling,
@@ -43,21 +47,23 @@ def load_framed(
             limit=limit,
             seed=seed,
             max_bad=max_bad,
+            reading=reading,
         )
 
 
 @contextmanager
-def _readable(reference: str) -> Iterator[None]:
+def _readable(source: ImagesLike) -> Iterator[None]:
     """Whatever is wrong with a place where files are said to lie is said in one sentence."""
+    shown = repr(str(source)) if isinstance(source, str | Path) else f"of a {type(source).__name__}"
     try:
         yield
     except (OSError, RecursionError, UnicodeError) as error:
         raise DataError(
-            f"to be able to read the images {reference!r}", getattr(error, "strerror", None) or error
+            f"to be able to read the images {shown}", getattr(error, "strerror", None) or error
         ) from error
     except MemoryError as error:
         raise DataError(
-            f"memory for the images {reference!r}", "too little", fix="Use fewer of them: --limit."
+            f"memory for the images {shown}", "too little", fix="Use fewer of them: --limit."
         ) from error
 
 

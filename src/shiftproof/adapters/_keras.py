@@ -1,4 +1,4 @@
-"""`model.keras` through Keras 3 on the torch backend."""
+"""`model.keras` and `model.h5` through Keras 3 on the torch backend."""
 
 from __future__ import annotations
 
@@ -49,7 +49,11 @@ def _load(file: str, request: ModelRequest) -> Classifier:
         check_archive(path, Most.WEIGHTS)
         digest = digest_of_bytes(file_parts(path, Most.WEIGHTS))
     keras = _keras_on_torch(path.name)
-    with explained(f"{path.name} to be a model that Keras {keras.__version__} can load"):
+    with explained(
+        f"{path.name} to be a model that Keras {keras.__version__} can load",
+        cause="It is damaged, of another version, or holds weights alone (`save_weights`).",
+        fix="Save the model itself: model.save('model.keras').",
+    ):
         model = keras.saving.load_model(path, compile=False, safe_mode=False)
         shape = model.input_shape
     if not isinstance(shape, tuple) or not all(size is None or isinstance(size, int) for size in shape):
@@ -102,15 +106,6 @@ def _ending(model: Any) -> Ending | None:
     return known.get(activation)
 
 
-def _refuse(file: str, request: ModelRequest) -> Classifier:
-    raise ModelError(
-        "a model in Keras' own format",
-        Path(file).name,
-        cause="HDF5 files of Keras run code even in its safe mode.",
-        fix="Load it where you trust it, and save it as .keras or export it to ONNX.",
-    )
-
-
 KERAS = ModelSource(
     ".keras",
     _load,
@@ -119,4 +114,14 @@ KERAS = ModelSource(
     runs_code="the layers that the file describes",
     extra="keras",
 )
-H5 = ModelSource(".h5", _refuse, "refused: save it as .keras", "model.h5")
+H5, HDF5 = (
+    ModelSource(
+        suffix,
+        _load,
+        "a model of Keras in the older format, on the torch backend of Keras 3",
+        f"model{suffix}",
+        runs_code="the layers that the file describes, which Keras' safe mode does not stop here",
+        extra="keras",
+    )
+    for suffix in (".h5", ".hdf5")
+)

@@ -15,7 +15,7 @@ from shiftproof.adapters._code import PYTHON_FILE, PYTHON_MODULE
 from shiftproof.adapters._exported import EXPORTED
 from shiftproof.adapters._failures import explained
 from shiftproof.adapters._huggingface import HUGGINGFACE
-from shiftproof.adapters._keras import H5, KERAS
+from shiftproof.adapters._keras import H5, HDF5, KERAS
 from shiftproof.adapters._onnx import ONNX
 from shiftproof.adapters._overrides import overridden
 from shiftproof.adapters._pickled import PT, PTH
@@ -26,7 +26,7 @@ from shiftproof.adapters._zoo import CHECKPOINT, ZOO
 from shiftproof.errors import ModelError, UnknownNameError
 
 for _source in (
-    ZOO, TORCHVISION, TIMM, HUGGINGFACE, CHECKPOINT, ONNX, KERAS, H5, PT, PTH, EXPORTED, PYTHON_FILE,
+    ZOO, TORCHVISION, TIMM, HUGGINGFACE, CHECKPOINT, ONNX, KERAS, H5, HDF5, PT, PTH, EXPORTED, PYTHON_FILE,
     PYTHON_MODULE,
 ):  # fmt: skip
     model_sources.register(_source.name, _source)
@@ -106,7 +106,7 @@ def _unknown(reference: str, said: str) -> UnknownNameError:
     near = difflib.get_close_matches(said, model_sources.names(), n=2)
     if said == PYTHON_FILE.name:
         near = [PYTHON_FILE.example]
-    examples = ", ".join(source.example for source in model_sources if source is not H5)
+    examples = ", ".join(source.example for source in model_sources if source is not HDF5)
     return UnknownNameError(
         "a model",
         repr(reference),

@@ -166,9 +166,11 @@ class Preprocess(nn.Module):
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values.numel() not in (1, n_channels):
+                each = f" or of {n_channels}, one per channel" if n_channels > 1 else ""
                 raise OptionError(
-                    f"a {name} of 1 number or of {n_channels}, one per channel",
+                    f"a {name} of 1 number{each}",
                     f"{values.numel()} numbers",
+                    cause=f"The images have {counted(n_channels, 'channel')}.",
                     fix="Give --mean and --std for these channels.",
                 )
 

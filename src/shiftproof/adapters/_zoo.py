@@ -23,6 +23,7 @@ from shiftproof.zoo import (
 
 # What the packaged networks answer.
 DIGITS = tuple("0123456789")
+RUNS_HAVE_NETWORKS = "Runs of `shiftproof study` have trained networks."
 _N_SHOWN = 12
 
 
@@ -55,7 +56,7 @@ def _from_place(name: str, place: Path, request: ModelRequest) -> Classifier:
         raise CheckpointError(
             f"a checkpoint or the directory of a run at {place}",
             "nothing of that name",
-            fix=_there_are(place.parent if place.parent.is_dir() else Path()),
+            fix=_there_are(place.parent if place.parent.is_dir() else Path(), RUNS_HAVE_NETWORKS),
         )
     network = load_network(file)
     if name not in (network.name, _row(file)):
@@ -83,7 +84,7 @@ def _trained_in(run: Path, name: str) -> Path:
         raise CheckpointError(
             f"a network {name!r} in {run}",
             "a folder without it",
-            fix=_there_are(folder, "Runs of `shiftproof study` have trained networks."),
+            fix=_there_are(folder, RUNS_HAVE_NETWORKS),
         )
     return min(found, key=lambda path: (len(path.stem), path.stem))
 
@@ -93,7 +94,7 @@ def _row(file: Path) -> str:
     return re.sub(r"-seed\d+$", "", file.stem)
 
 
-def _there_are(folder: Path, otherwise: str = "") -> str:
+def _there_are(folder: Path, otherwise: str) -> str:
     names = sorted(path.name for path in folder.glob("*.safetensors"))
     more = f" and {len(names) - _N_SHOWN} more" if len(names) > _N_SHOWN else ""
     return f"There are: {', '.join(names[:_N_SHOWN])}{more}." if names else otherwise

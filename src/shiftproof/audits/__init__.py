@@ -11,5 +11,5 @@ from shiftproof.audits._plan import plan as plan
 from shiftproof.audits._question import DEFAULT_PROTOCOL as DEFAULT_PROTOCOL
 from shiftproof.audits._question import AuditOptions as AuditOptions
 from shiftproof.audits._question import AuditQuestion as AuditQuestion
-from shiftproof.audits._question import ImagesLike as ImagesLike
 from shiftproof.audits._question import ask as ask
+from shiftproof.data import ImagesLike as ImagesLike

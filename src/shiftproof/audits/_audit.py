@@ -16,9 +16,10 @@ from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_wor
 from shiftproof.audits._measure import AuditProgress, measure
 from shiftproof.audits._noise import ask_again, check_noise, noise_record
 from shiftproof.audits._plot import plot_response
-from shiftproof.audits._question import DEFAULT_PROTOCOL, AuditOptions, AuditQuestion, ImagesLike, ask
+from shiftproof.audits._question import DEFAULT_PROTOCOL, AuditOptions, AuditQuestion, ask
 from shiftproof.audits._record import audit_record
 from shiftproof.audits._verdict import verdict
+from shiftproof.data import ImagesLike
 from shiftproof.engine import Run, check_unit_file, open_run
 from shiftproof.errors import DataError, GateError
 from shiftproof.metrics import Estimate, Gate, NotApplicable, metrics, parse_gate
@@ -132,14 +133,16 @@ def audit(
     Args:
         model: A module or function of images (N, C, H, W) in [0, 1] to logits (N, K); a reference such as
             `timm:resnet18` or `model.onnx`; or a `Classifier`.
-        images: A folder or another reference; bytes or numbers in [0, 1] of shape (N, C, H, W), alone or in a
-            tuple with labels; or `LabelledImages`.
+        images: A folder or another reference; a loader or a dataset, of torch, torchvision or Hugging Face;
+            an array (N, C, H, W) or (N, H, W, C), a list of images of Pillow or of paths, each alone or in a
+            tuple with labels; or `LabelledImages`. Arrays are bytes, or numbers in [0, 1] that are not
+            normalised: that belongs to the model.
         protocols: Which shifts; the first one is that of the headline.
         gates: Demands such as `agreement@4>=0.98`, judged on the interval.
         baseline: Run directory that this one must not be worse than.
         margin: By how much it may be worse.
         out: Run directory, so that an interrupted audit goes on; by default nothing is written.
-        options: The fields of `AuditOptions`: seed, method, precision, limit, device, …
+        options: The fields of `AuditOptions`: seed, method, precision, limit, device, reading, …
 
     Returns:
         The record, and the responses behind it.

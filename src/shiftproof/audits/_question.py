@@ -5,9 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,8 +28,8 @@ from shiftproof.adapters import (
     with_task,
 )
 from shiftproof.audits._task import fitted
-from shiftproof.data import UNKNOWN, Images, LabelledImages
-from shiftproof.errors import DataError, OptionError, ShapeError
+from shiftproof.data import AS_USUAL, Images, ImagesLike, Reading
+from shiftproof.errors import OptionError, ShapeError
 from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
 
@@ -39,7 +37,6 @@ DEFAULT_PROTOCOL = "grid:4"
 MAX_IMAGES = 10**9
 # No machine has more cores, and each would be a thread that waits.
 MAX_THREADS = 1024
-ImagesLike = str | Images | Tensor | np.ndarray[Any, Any] | tuple[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +60,7 @@ class AuditOptions:
             answers say.
         outputs: What its numbers are: `logits`, `probabilities`, or `vector` for an embedding.
         threshold: Above which probability an answer is positive, or a label there; 0.5 by default.
+        reading: What a source of images cannot say of itself: a root, columns, a window.
 
     Raises:
         OptionError: A value outside its range.
@@ -84,6 +82,7 @@ class AuditOptions:
     task: TaskName | None = None
     outputs: Outputs | None = None
     threshold: float | None = None
+    reading: Reading = AS_USUAL
 
     def __post_init__(self) -> None:
         if not self.protocols:
@@ -160,8 +159,9 @@ def ask(
 
     Args:
         model: A reference such as `timm:resnet18`, a module, a function of images, or a classifier.
-        images: A reference such as a folder, images, an array (N, C, H, W) of bytes or of numbers in
-            [0, 1], or such an array with labels.
+        images: A reference such as a folder; images; or what Python has: an array (N, C, H, W) or
+            (N, H, W, C) of bytes or of numbers in [0, 1], a list of images of Pillow or of paths, each alone
+            or in a tuple with labels; a dataset; a loader.
         options: Settings.
         request: What a reference to a model cannot say.
 
@@ -187,7 +187,15 @@ def ask(
         shape = classifier.framing.image_shape
         margin = protocol.margin_px(shape[1:]) if shape else (0, 0)
         if margin not in loaded:
-            raw = _load(images, classifier, margin, options)
+            raw = load_framed(
+                images,
+                classifier.framing,
+                margin_px=margin,
+                limit=options.limit,
+                seed=options.seed,
+                max_bad=options.max_bad,
+                reading=options.reading,
+            )
             task, n_classes = _told(classifier, raw, margin, device)
             loaded[margin] = _in_random_order(fitted(raw, classifier, task, n_classes), options)
         parts.append((protocol, loaded[margin]))
@@ -201,67 +209,6 @@ def _protocol(reference: str | ShiftProtocol, border: ProtocolBorder | None) -> 
     if border is None or border == reference.border:
         return reference
     return replace(reference, name=f"{reference.name}+{border}", border=border)
-
-
-def _load(
-    images: ImagesLike, classifier: Classifier, margin_px: tuple[int, int], options: AuditOptions
-) -> Images:
-    if isinstance(images, str):
-        return load_framed(
-            images,
-            classifier.framing,
-            margin_px=margin_px,
-            limit=options.limit,
-            seed=options.seed,
-            max_bad=options.max_bad,
-        )
-    given = images_from(images)
-    if not len(given):
-        raise DataError("at least one image", "none")
-    return given.take(_shuffled(len(given), options.seed)[: options.limit]) if options.limit else given
-
-
-def images_from(images: Images | Tensor | np.ndarray[Any, Any] | tuple[Any, Any]) -> Images:
-    """Images, an array of them, or an array with labels, as `Images`.
-
-    Labels are numbers (N,), −1 where unknown; or (N, K) of 0 and 1, where an image may have several.
-
-    Raises:
-        DataError: Not (N, C, H, W), or numbers outside [0, 1].
-
-    Example:
-        >>> images_from(torch.ones(2, 1, 4, 4)).image_shape
-        (1, 4, 4)
-    """
-    if not isinstance(images, Tensor | np.ndarray | tuple):
-        return images
-    array, labels = images if isinstance(images, tuple) else (images, None)
-    pixels = torch.as_tensor(array)
-    if pixels.ndim != 4:
-        raise DataError("images of shape (N, C, H, W)", tuple(pixels.shape))
-    conversions = {}
-    if pixels.dtype != torch.uint8:
-        pixels, conversions = _as_bytes(pixels), {"rounded to 256 levels": len(pixels)}
-    if labels is None:
-        unknown = torch.full((len(pixels),), UNKNOWN)
-        return LabelledImages("images", pixels, unknown, (), conversions=conversions)
-    known = torch.as_tensor(labels).long()
-    several = known.ndim == 2
-    n_names = 0 if not len(known) else known.shape[1] if several else int(known.max()) + 1
-    names = tuple(str(label) for label in range(n_names))
-    return LabelledImages("images", pixels, known, names, conversions=conversions)
-
-
-def _as_bytes(pixels: Tensor) -> Tensor:
-    low, high = (float(pixels.min()), float(pixels.max())) if pixels.numel() else (0.0, 0.0)
-    if not (low >= 0 and high <= 1):
-        raise DataError(
-            "images in [0, 1]",
-            f"numbers from {low:g} to {high:g}",
-            cause="Normalisation belongs to the model, after the shift.",
-            fix="Pass images before it, and the normalisation as part of the model.",
-        )
-    return pixels.mul(255).round().to(torch.uint8)
 
 
 def _in_random_order(images: Images, options: AuditOptions) -> Images:

@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 from shiftproof._digest import Json
 from shiftproof._text import counted
-from shiftproof.certify._law import Reason
+from shiftproof.anatomy import Pair, Reason
 from shiftproof.certify._numeric import Check, Deviation
-from shiftproof.certify._operations import Pair
 from shiftproof.zoo import ImageShape
 
 SCHEMA_VERSION = 1
@@ -67,7 +66,7 @@ class InteriorLaw:
             where that is known.
         after_px: Least distance from the bottom, and from the right.
         is_empty: Whether the images are too small for any content to move.
-        smallest_px: Size of images from which on it could; None where it can, or where that is not known.
+        smallest_px: A size of larger images in which it could; None where it can, or where none is known.
         ended_by: Why the law ends before the answer.
     """
 
@@ -102,7 +101,7 @@ class InteriorLaw:
             text = f"Interior: proved that the answer {does} for {moves}."
         if not self.is_empty:
             return text
-        larger = f" from {_by(self.smallest_px)} px on there is room" if self.smallest_px else ""
+        larger = f" in those of {_by(self.smallest_px)} px there is" if self.smallest_px else ""
         return (
             f"{text} In images of {_by(self.image_px)} px there is no room for that{larger and ';' + larger}."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -14,34 +14,38 @@ from shiftproof._device import describe_environment
 from shiftproof.adapters import (
     Classifier,
     Model,
+    Pipeline,
     as_classifier,
     describe,
     evaluating,
     explained,
-    inside,
     load_classifier,
     of_others,
 )
+from shiftproof.anatomy import (
+    Adaptive,
+    Chance,
+    Choose,
+    CircularFinding,
+    Grid,
+    Pair,
+    Reason,
+    Rolls,
+    Steps,
+    find_circular,
+    read_network,
+)
 from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
-from shiftproof.certify._circular import CircularFinding, find_circular
-from shiftproof.certify._circular_facts import Rolls
 from shiftproof.certify._interior import InteriorPass, Local, find_interior, where_it_begins
-from shiftproof.certify._law import Reason
 from shiftproof.certify._moves import boxes, random_images, rolls
 from shiftproof.certify._numeric import Check, Precisions, check
-from shiftproof.certify._operations import Adaptive, Choose, Grid, Pair
-from shiftproof.certify._reading import Steps, read_network
 from shiftproof.certify._stages import stages_of
-from shiftproof.dense import NotPlanned
 from shiftproof.errors import ModelError, OptionError, ShapeError
 from shiftproof.zoo import ImageShape
 
 N_IMAGES = 4
 # As many moves as make so many pixels, by default: all of 4 images of 28 × 28 px, 12 of 224 × 224.
 BUDGET_PX = 2_500_000
-
-# Name of the model beside its preprocessing.
-MODEL = "model"
 
 REAL_ARITHMETIC = '"Proved" is meant in real arithmetic: computed answers differ by rounding.'
 ADAPTIVE = (
@@ -99,20 +103,23 @@ def certify(
     _check_options(n_images, n_moves)
     if numeric and images is not None and tuple(images.shape[1:]) != shape:
         raise ShapeError(f"images of shape (n, {', '.join(map(str, shape))})", tuple(images.shape))
-    module = _own_copy(_pipeline(classifier))
+    module = _copied(classifier)
     with evaluating(module):
         _check_answers(classifier, module, shape)
-        steps = read_network(module, shape, inside=MODEL if isinstance(module, _Pipeline) else "")
-        if isinstance(steps, NotPlanned):
+        steps = read_network(module, shape)
+        if isinstance(steps, Reason):
             found = _not_followed(classifier, shape, steps)
         else:
-            found = _proved(classifier, shape, steps)
+            found = _proved(classifier, module, shape, steps)
+            claims = found.circular.proved or found.interior.answer is not None
+            if claims and steps.trace.mixed is not None:
+                found = _not_followed(classifier, shape, steps.trace.mixed)
         if not numeric:
             return found
         shown = _images(shape, images, n_images, seed)
         narrows = isinstance(steps, Steps) and steps.narrows
         budget = n_moves or max(1, BUDGET_PX // (len(shown) * shape[1] * shape[2]))
-        grid = None if isinstance(steps, NotPlanned) else steps.steps[-1].grid
+        grid = None if isinstance(steps, Reason) else steps.steps[-1].grid
         try:
             networks = Precisions.of(module, shown, narrows=narrows)
             checks = _checks(found, networks, shown, grid, budget, seed)
@@ -144,38 +151,17 @@ def _check_options(n_images: int, n_moves: int | None) -> None:
         raise OptionError("at least 1 move", n_moves)
 
 
-def _pipeline(classifier: Classifier) -> nn.Module:
-    """Preprocessing, model and choice of the logits as one module."""
-    model = classifier.model
-    if not isinstance(model, nn.Module):
-        raise ModelError(
-            f"a network of layers in {classifier.name}",
-            type(model).__name__,
-            cause="What a function or an exported graph does is not known layer by layer.",
-            fix="Certify the PyTorch module that it was made from.",
-        )
-    model = inside(model)
-    if classifier.preprocess.is_identity and classifier.logits is None:
-        return model
-    layers = OrderedDict([("preprocess", classifier.preprocess), (MODEL, model)])
-    if classifier.logits is not None:
-        layers["logits"] = _Picked(classifier.logits)
-    return _Pipeline(layers)
-
-
-class _Pipeline(nn.Sequential):
-    """Preprocessing, `MODEL`, and what picks the logits."""
-
-
-class _Picked(nn.Module):
-    """One part of an answer that has several."""
-
-    def __init__(self, part: int | str) -> None:
-        super().__init__()
-        self.part = part
-
-    def forward(self, answer: dict[int | str, Tensor]) -> Tensor:
-        return answer[self.part]
+def _copied(classifier: Classifier) -> nn.Module:
+    """The classifier as one module of our own."""
+    with evaluating(classifier.model):
+        if classifier.pipeline is not None:
+            return _own_copy(classifier.pipeline)
+    raise ModelError(
+        f"a network of layers in {classifier.name}",
+        type(classifier.model).__name__,
+        cause="What a function or an exported graph does is not known layer by layer.",
+        fix="Certify the PyTorch module that it was made from.",
+    )
 
 
 def _own_copy(module: nn.Module) -> nn.Module:
@@ -187,31 +173,37 @@ def _own_copy(module: nn.Module) -> nn.Module:
         return module
 
 
-def _check_answers(classifier: Classifier, module: nn.Module, shape: ImageShape) -> None:
-    """Ask once: what raises is an error of the model, and what is read has to be what is asked."""
-    given = [*module.parameters(), *module.buffers()]
-    like = next((tensor for tensor in given if tensor.is_floating_point()), torch.zeros(()))
+def _asked(classifier: Classifier, module: nn.Module, shape: ImageShape) -> object:
+    """The answer to two random images: a forward that raises is an error of the model, and no finding."""
+    tensors = (tensor for tensor in [*module.parameters(), *module.buffers()] if tensor.is_floating_point())
+    like = next(tensors, torch.zeros(()))
     images = random_images(shape, 2, seed=0).to(like.device, like.dtype)
-    model = classifier.model
     with (
+        Chance(),
         torch.inference_mode(),
         explained(
             f"{classifier.name} to take images of shape {tuple(images.shape)}",
             cause="Its forward ended with this error.",
-            fix="Check --size, --channels and --channels-last, and that it takes one batch of images.",
+            fix="Check --size, --channels and --channels-last, and that it takes a batch of images.",
         ),
     ):
-        answer = module(images.clone())
-    if not isinstance(model, nn.Module) or inside(model) is model or not isinstance(answer, Tensor):
+        return module(images)
+
+
+def _check_answers(classifier: Classifier, module: nn.Module, shape: ImageShape) -> None:
+    """The network answers, and what is read inside a wrapper computes what the wrapper does."""
+    answer, given = _asked(classifier, module, shape), classifier.model
+    if not isinstance(given, nn.Module) or given is classifier.inner:
         return
-    with evaluating(model), torch.inference_mode():
-        wrapped = model(classifier.preprocess(images))
-    wrapped = wrapped if classifier.logits is None else wrapped[classifier.logits]
+    with evaluating(given):
+        wrapped = _asked(classifier, Pipeline(classifier.preprocess, given, classifier.logits), shape)
+    if not (isinstance(answer, Tensor) and isinstance(wrapped, Tensor)):
+        return
     if not torch.allclose(answer, wrapped, rtol=1e-3, atol=1e-4 * float(answer.abs().max())):
         raise ModelError(
             f"the module inside {classifier.name} to answer as it does",
             "other answers",
-            cause=f"It is a {type(model).__name__}, whose layers are read instead of it.",
+            cause=f"It is a {type(given).__name__}, whose layers are read instead of it.",
             fix="Certify the module inside.",
         )
 
@@ -225,8 +217,8 @@ def _images(shape: ImageShape, images: Tensor | None, n_images: int, seed: int) 
     return torch.cat([random, given])
 
 
-def _not_followed(classifier: Classifier, shape: ImageShape, refusal: NotPlanned) -> Certificate:
-    size_px, reason = shape[1:], Reason(refusal.layer, refusal.reason)
+def _not_followed(classifier: Classifier, shape: ImageShape, reason: Reason) -> Certificate:
+    size_px = shape[1:]
     return Certificate(
         describe(classifier),
         shape,
@@ -240,10 +232,11 @@ def _not_followed(classifier: Classifier, shape: ImageShape, refusal: NotPlanned
     )
 
 
-def _proved(classifier: Classifier, shape: ImageShape, steps: Steps) -> Certificate:
+def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps: Steps) -> Certificate:
     size_px = shape[1:]
     rolled, moved = find_circular(steps, size_px), find_interior(steps, size_px)
-    circular, interior = _circular(rolled, steps, size_px), _interior(moved, steps)
+    circular = _circular(rolled, steps, size_px)
+    interior = _interior(moved, lambda px: read_network(module, (shape[0], *px)))
     adaptive = any(isinstance(o, Adaptive | Choose) for step in steps.steps for o in step.operations)
     return Certificate(
         describe(classifier),
@@ -276,11 +269,11 @@ def _circular(finding: CircularFinding, steps: Steps, size_px: Pair) -> Circular
     return CircularLaw(size_px, finding.last.step_px, rolls_by, grid.axes, limits, None)
 
 
-def _interior(found: InteriorPass, steps: Steps) -> InteriorLaw:
+def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason]) -> InteriorLaw:
     answer: Literal["invariant", "equivariant"] | None = None
     if found.lost is None:
         answer = "equivariant" if isinstance(found.answer, Local) else "invariant"
-    larger = where_it_begins(steps, found) if found.is_empty and answer is not None else None
+    larger = where_it_begins(read, found) if found.is_empty and answer is not None else None
     final = (larger or found).final
     return InteriorLaw(
         found.image_px,

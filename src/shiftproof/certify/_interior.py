@@ -33,8 +33,7 @@ from typing import Any
 
 from torch import fx
 
-from shiftproof.certify._law import Lost, Reason
-from shiftproof.certify._operations import (
+from shiftproof.anatomy import (
     Adaptive,
     AliasFree,
     Axis,
@@ -42,19 +41,23 @@ from shiftproof.certify._operations import (
     Finer,
     Function,
     Images,
+    Lost,
     LowPass,
     Normalise,
     Operation,
     Pair,
     Pointwise,
+    Reason,
     Reduce,
     Scatter,
     Slide,
+    Spectrum,
+    Step,
+    Steps,
     Take,
     Unknown,
     Unpool,
 )
-from shiftproof.certify._reading import Step, Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,38 +199,46 @@ def find_interior(steps: Steps, image_px: Pair) -> InteriorPass:
     return _Pass(image_px).run(steps.steps)
 
 
-# Images of more pixels than this are not asked for.
-LARGEST_PX = 1 << 14
+# Larger images than this, in pixels a side, are not tried, and no more sizes than so many.
+LARGEST_PX = 1024
+TRIED_SIZES = 4
 
 
-def where_it_begins(steps: Steps, found: InteriorPass) -> InteriorPass | None:
-    """The same for the smallest images that have room for a box to move; None where that cannot be said.
+def where_it_begins(read: Callable[[Pair], Steps | Reason], found: InteriorPass) -> InteriorPass | None:
+    """The same for larger images that have room for a box to move; None where none were found.
 
-    Sizes grow by the total stride, so that windows fall as they do now.
+    The network is read anew for each size, as a network may be bound to one. Sizes grow by the total
+    stride, so that windows fall as they do now.
+
+    Args:
+        read: The steps of the network for images of a size.
+        found: For a size without room.
     """
-    operations = (operation for step in steps.steps for operation in step.operations)
-    if any(isinstance(operation, Slide | Reduce) and operation.rigid for operation in operations):
-        return None
-    sizes = found.image_px
-    grown = found.final.step_px
-    while max(sizes) <= LARGEST_PX:
-        now = find_interior(steps, sizes)
-        if now.lost != found.lost:
+    now = found
+    for _ in range(TRIED_SIZES):
+        size_px = _large_enough(now, found.final.step_px)
+        if max(size_px) > LARGEST_PX or size_px == now.image_px:
+            return None
+        steps = read(size_px)
+        if isinstance(steps, Reason) or steps.trace.mixed is not None:
+            return None
+        now = find_interior(steps, size_px)
+        if now.lost is not None:
             return None
         if not now.is_empty:
             return now
-        needed = [
-            before + after + step + 1
-            for before, after, step in zip(
-                now.final.before_px, now.final.after_px, now.final.step_px, strict=True
-            )
-        ]
-        longer = [
-            size + max(0, -(-(need - size) // by)) * by
-            for size, need, by in zip(sizes, needed, grown, strict=True)
-        ]
-        sizes = longer[0], longer[1]
     return None
+
+
+def _large_enough(now: InteriorPass, step_px: Pair) -> Pair:
+    """A size with room for what is demanded of this one."""
+    demand = now.final
+    needed = zip(now.image_px, demand.before_px, demand.after_px, demand.step_px, step_px, strict=True)
+    down, right = (
+        size + max(0, -(-(before + after + step + 1 - size) // by)) * by
+        for size, before, after, step, by in needed
+    )
+    return down, right
 
 
 class _Pass:
@@ -373,6 +384,7 @@ _REASONS: dict[type[Operation], str] = {
     Choose: _CHOOSES,
     Finer: "Maps that become finer are not followed here.",
     LowPass: _WHOLE_MAPS,
+    Spectrum: _WHOLE_MAPS,
     Take: _CHOOSES,
     Unpool: _CHOOSES,
 }

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from shiftproof._digest import derive_seed
-from shiftproof.certify._operations import Pair
+from shiftproof.anatomy import Pair
 from shiftproof.zoo import ImageShape
 
 
@@ -48,18 +48,20 @@ class Boxes(Moves):
     Args:
         box_px: Height and width of the box.
         corner_px: Where it is in `images`: its first row and column.
+        blank: The colour of each background, (n, C, 1, 1).
     """
 
     box_px: Pair
     corner_px: Pair
+    blank: Tensor
 
     def moved(self, offset_px: Pair) -> Tensor:
         (top, left), (height, width) = self.corner_px, self.box_px
         box = self.images[:, :, top : top + height, left : left + width]
-        blank = self.images[:, :, :1, :1].expand_as(self.images).clone()
+        moved = self.blank.expand_as(self.images).clone()
         top, left = top + offset_px[0], left + offset_px[1]
-        blank[:, :, top : top + height, left : left + width] = box
-        return blank
+        moved[:, :, top : top + height, left : left + width] = box
+        return moved
 
 
 def random_images(image_shape: ImageShape, n: int, *, seed: int) -> Tensor:
@@ -99,7 +101,7 @@ def boxes(images: Tensor, step_px: Pair, before_px: Pair, after_px: Pair, *, n_m
         (down * step_px[0], right * step_px[1])
         for down, right in product(range(steps[0] + 1), range(steps[1] + 1))
     ][1:]
-    return Boxes(blank, sampled(offsets, n_most, seed=seed), len(offsets), box_px, before_px)
+    return Boxes(blank, sampled(offsets, n_most, seed=seed), len(offsets), box_px, before_px, colours)
 
 
 def sampled(offsets: Sequence[Pair], n_most: int, *, seed: int) -> list[Pair]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from shiftproof.anatomy import Pair
 from shiftproof.certify._moves import Moves
-from shiftproof.certify._operations import Pair
 
 # Images that one call of the network gets, in pixels.
 BATCH_PX = 1 << 19

@@ -6,12 +6,21 @@ from collections.abc import Sequence
 
 from torch import fx
 
-from shiftproof.certify import _circular_facts as circular
+from shiftproof.anatomy import (
+    Choice,
+    Chosen,
+    CircularPass,
+    Function,
+    Images,
+    Pair,
+    Pointwise,
+    Rolls,
+    Slide,
+    Step,
+    Unknown,
+)
 from shiftproof.certify._certificate import Stage
-from shiftproof.certify._circular import CircularPass
 from shiftproof.certify._interior import InteriorPass, Local
-from shiftproof.certify._operations import Function, Images, Pair, Pointwise, Slide, Unknown
-from shiftproof.certify._reading import Step
 
 LOST = "–"
 STAYS = "stays"
@@ -19,7 +28,7 @@ STAYS = "stays"
 
 def stages_of(steps: Sequence[Step], rolled: CircularPass, moved: InteriorPass) -> tuple[Stage, ...]:
     """Steps that do more than something to each number, and the first one."""
-    found = (fact.choice for fact in rolled.facts.values() if isinstance(fact, circular.Rolls))
+    found = (fact.choice for fact in rolled.facts.values() if isinstance(fact, Rolls))
     choices = list(dict.fromkeys(choice for choice in found if choice is not None))
     return tuple(_stage(step, rolled, moved, choices) for step in steps if _is_shown(step))
 
@@ -28,9 +37,7 @@ def _is_shown(step: Step) -> bool:
     return not all(isinstance(operation, Pointwise | Function) for operation in step.operations)
 
 
-def _stage(
-    step: Step, rolled: CircularPass, moved: InteriorPass, choices: Sequence[circular.Choice]
-) -> Stage:
+def _stage(step: Step, rolled: CircularPass, moved: InteriorPass, choices: Sequence[Choice]) -> Stage:
     shown = [operation for operation in step.operations if not isinstance(operation, Pointwise)]
     padding = next((o.padding for o in shown if isinstance(o, Slide) and o.padding), "")
     images = isinstance(shown[0], Images)
@@ -53,17 +60,17 @@ def _stride(node: fx.Node, rolled: CircularPass, moved: InteriorPass) -> Pair | 
     if isinstance(local, Local):
         return local.cones[0].stride, local.cones[1].stride
     fact = rolled.facts.get(node)
-    if not isinstance(fact, circular.Rolls):
+    if not isinstance(fact, Rolls):
         return None
     down, right = (size / turn.period for size, turn in zip(moved.image_px, fact.turns, strict=True))
     return (int(down), int(right)) if down % 1 == right % 1 == 0 else None
 
 
-def _rolls(node: fx.Node, rolled: CircularPass, choices: Sequence[circular.Choice]) -> str:
+def _rolls(node: fx.Node, rolled: CircularPass, choices: Sequence[Choice]) -> str:
     if node not in rolled.facts:
         return LOST
     fact = rolled.facts[node]
-    if isinstance(fact, circular.Chosen):
+    if isinstance(fact, Chosen):
         return "a choice"
     if fact is None or fact.stays:
         return STAYS

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from shiftproof._version import __version__
 from shiftproof.cli import _audit, _certify, _claims, _compare, _explain, _lists, _reproduce, _study
 from shiftproof.cli._config import defaults
 from shiftproof.cli._output import Commands, guarded
@@ -35,9 +36,7 @@ app.command()(_lists.doctor)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"shiftproof {version('shiftproof')}")
+        typer.echo(f"shiftproof {__version__}")
         raise typer.Exit
 
 

@@ -14,7 +14,7 @@ from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable, write_figures
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
-from shiftproof.cli._request import model_request
+from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
     from shiftproof.audits import Audit, AuditQuestion
@@ -42,6 +42,7 @@ def audit(
     precision: o.Precision = None,
     seed: o.Seed = 0,
     max_bad: o.MaxBad = 0.01,
+    files: o.ReadingOptions,
     confidence: o.Confidence = 0.95,
     method: o.Method = "auto",
     described: o.ModelOptions,
@@ -81,6 +82,7 @@ def audit(
         batch_size=batch_size,
         threads=threads,
         allow_noise=allow_noise,
+        reading=reading_request(files),
     )
     question = ask(model, data, options, request=model_request(described))
     check_gates(gates, question)

@@ -9,13 +9,14 @@ import typer
 from shiftproof.cli import _options as o
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, print_json, results
-from shiftproof.cli._request import model_request
+from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from shiftproof.adapters import Classifier
     from shiftproof.certify import Certificate
+    from shiftproof.data import Reading
 
 HELP = (
     "Prove for which shifts a network's answer cannot change, and check the proof by numbers.\n\n"
@@ -53,6 +54,7 @@ def certify(
     images: Images = 4,
     moves: Moves = None,
     numeric: Numeric = True,
+    files: o.ReadingOptions,
     seed: o.Seed = 0,
     described: o.ModelOptions,
     shown: o.Shown,
@@ -63,7 +65,7 @@ def certify(
     from shiftproof.report import print_certificate, read_certificate
 
     classifier = load_classifier(model, model_request(described))
-    given = _images(classifier, data, limit, seed)
+    given = _images(classifier, data, limit, seed, reading_request(files))
     found = prove(classifier, images=given, n_images=images, n_moves=moves, numeric=numeric, seed=seed)
     if shown.as_json:
         print_json(found.to_json())
@@ -72,12 +74,14 @@ def certify(
     raise typer.Exit(_exit(found))
 
 
-def _images(classifier: Classifier, data: str | None, limit: int, seed: int) -> Tensor | None:
+def _images(
+    classifier: Classifier, data: str | None, limit: int, seed: int, reading: Reading
+) -> Tensor | None:
     from shiftproof.adapters import load_framed
 
     if data is None:
         return None
-    images = load_framed(data, classifier.framing, limit=limit, seed=seed)
+    images = load_framed(data, classifier.framing, limit=limit, seed=seed, reading=reading)
     return images.pixels(slice(0, limit))
 
 

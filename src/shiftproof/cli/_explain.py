@@ -12,7 +12,7 @@ from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results
-from shiftproof.cli._request import model_request
+from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -81,6 +81,7 @@ def explain(
     remedies: Remedies = 3,
     seed: o.Seed = 0,
     max_bad: o.MaxBad = 0.01,
+    files: o.ReadingOptions,
     confidence: o.Confidence = 0.95,
     described: o.ModelOptions,
     device: o.Device = "auto",
@@ -96,7 +97,14 @@ def explain(
 
     if figure is not None:
         check_drawable("--figure")
-    options = AuditOptions(limit=limit, seed=seed, max_bad=max_bad, confidence=confidence, device=device)
+    options = AuditOptions(
+        limit=limit,
+        seed=seed,
+        max_bad=max_bad,
+        confidence=confidence,
+        device=device,
+        reading=reading_request(files),
+    )
     question = ask(model, data, options, request=model_request(described))
     found = explain_network(
         question.classifier,

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from shiftproof._optional import lacks_operators, require
+from shiftproof._version import __version__
 from shiftproof.cli import _options as o
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Commands, print_json, results
@@ -136,14 +137,12 @@ def metrics_ls(*, shown: o.Shown) -> None:
 @grouped
 def doctor(*, shown: o.Shown) -> None:
     """Show versions, devices, and which optional packages work: what a bug report needs."""
-    from importlib.metadata import version
-
     import torch
 
     from shiftproof._device import choose_device, describe_machine
 
     facts = {
-        "shiftproof": version("shiftproof"),
+        "shiftproof": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.platform(),

@@ -28,7 +28,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA", help="A folder of images, with or without one subfolder per class; list.csv; x.npz; "
-        "idx:FOLDER; or demo:mnist. See `shiftproof data ls`.",
+        "scan.tif; idx:FOLDER; or demo:mnist. See `shiftproof data ls`.",
     ),
 ]  # fmt: skip
 
@@ -98,6 +98,32 @@ class Shown:
 
     as_json: Annotated[bool, option(RUN, "Print one JSON document to stdout.", "--json")] = False
     quiet: Annotated[bool, option(RUN, "Do not show progress.", "--quiet", "-q")] = False
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What a source of images does not say itself: options of every command that reads images."""
+
+    root: Annotated[
+        Path | None,
+        option(
+            WHAT, "Folder that paths in list.csv are relative to, or that links may lead to.", metavar="DIR"
+        ),
+    ] = None
+    path_column: Annotated[
+        str | None, option(WHAT, "Column of list.csv with the paths; else path or filename.", metavar="NAME")
+    ] = None
+    label_column: Annotated[
+        str | None, option(WHAT, "Column of list.csv with the labels; else label or class.", metavar="NAME")
+    ] = None
+    window: Annotated[
+        str | None,
+        option(
+            WHAT,
+            "Values of black and white in images of more than 8 bits, for example 0,4095.",
+            metavar="LOW,HIGH",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

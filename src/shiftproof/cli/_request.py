@@ -1,20 +1,21 @@
-"""What the commands that load a model share: their options as one request."""
+"""Options that commands share, as what the library asks for."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
 from shiftproof._text import said
 from shiftproof.cli._key_value import key_and_value
-from shiftproof.cli._options import ModelOptions
+from shiftproof.cli._options import ModelOptions, ReadingOptions
 
 if TYPE_CHECKING:
     from shiftproof.adapters import ModelRequest
+    from shiftproof.data import Reading, Window
 
 
 def model_request(given: ModelOptions) -> ModelRequest:
@@ -48,6 +49,19 @@ def model_request(given: ModelOptions) -> ModelRequest:
         threshold=given.threshold,
         untrained=given.untrained,
     )
+
+
+def reading_request(given: ReadingOptions) -> Reading:
+    """How images are read, by the options of a command.
+
+    Raises:
+        BadParameter: A number that is none.
+        OptionError: A window that is none.
+    """
+    from shiftproof.data import Reading
+
+    window = cast("Window | None", _numbers(given.window, "--window"))
+    return Reading(given.root, given.path_column, given.label_column, window)
 
 
 def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:

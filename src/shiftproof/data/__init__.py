@@ -1,5 +1,7 @@
-"""Images to measure on: the embedded MNIST, folders, tables and arrays, brought to one shape."""
+"""Images to measure on: the embedded MNIST, folders, tables, arrays, datasets, brought to one shape."""
 
+from shiftproof.data._collections import ImagesLike as ImagesLike
+from shiftproof.data._collections import is_images as is_images
 from shiftproof.data._derived import inverted as inverted
 from shiftproof.data._derived import only_classes as only_classes
 from shiftproof.data._face_patches import PatchKind as PatchKind
@@ -22,6 +24,9 @@ from shiftproof.data._letter import draw_letter_c as draw_letter_c
 from shiftproof.data._load import MAX_BAD as MAX_BAD
 from shiftproof.data._load import load_images as load_images
 from shiftproof.data._match import match_labels as match_labels
+from shiftproof.data._reading import AS_USUAL as AS_USUAL
+from shiftproof.data._reading import Reading as Reading
+from shiftproof.data._samples import Window as Window
 from shiftproof.data._sources import DataSource as DataSource
 from shiftproof.data._sources import Split as Split
 from shiftproof.data._sources import data_sources as data_sources

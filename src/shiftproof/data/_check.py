@@ -6,24 +6,28 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from shiftproof.data._decode import MAX_PIXELS, UnusableImage, decode
+from shiftproof.data._decode import MAX_PIXELS, decode
 from shiftproof.data._frame import Frame
 from shiftproof.data._images import Skipped
+from shiftproof.data._samples import UnusableImage, Window, window_change
 from shiftproof.data._side_by_side import side_by_side
 from shiftproof.errors import DataError
 
 # More than `MAX_PIXELS` pixels need without any compression.
 MAX_FILE_BYTES = 8 * MAX_PIXELS + 2**20
 N_SHOWN = 5
+C = TypeVar("C")
 
 
 class Entry(NamedTuple):
@@ -35,27 +39,52 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFile:
-    """A file that was decoded once, to be decoded again when it is needed; see `Original`.
+class Original(ABC):
+    """One image before it is framed.
 
     Args:
         name: Its name in the set.
-        path: Where it is.
-        root: The folder that it must be in.
-        sha256: Of its bytes, as 64 hex digits.
         changes: What decoding and framing do to it, in words.
     """
 
     name: str
-    path: Path
-    root: Path
-    sha256: str
     changes: tuple[str, ...]
 
     @property
+    @abstractmethod
     def key(self) -> str:
-        """Content and name."""
-        return f"{self.sha256} {self.name}"
+        """What makes it this image: a digest of its content, and the name where that is its own."""
+
+    @abstractmethod
+    def framed(self, frame: Frame) -> npt.NDArray[np.uint8]:
+        """uint8 of the scene's shape, (C, H + 2·my, W + 2·mx)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile(Original):
+    """A file that was decoded once, to be decoded again when it is needed.
+
+    Args:
+        path: Where it is.
+        roots: The folders that it must be in one of.
+        sha256: Of its bytes, as 64 hex digits.
+        window: What is black and what is white in it.
+    """
+
+    path: Path
+    roots: tuple[Path, ...]
+    sha256: str
+    window: Window | None
+
+    @property
+    def key(self) -> str:
+        """Content and name, and the window where it was used."""
+        used = self.window is not None and window_change(self.window) in self.changes
+        return f"{self.sha256} {self.name}{f' {self.window}' if used else ''}"
+
+    def framed(self, frame: Frame) -> npt.NDArray[np.uint8]:
+        """The file, decoded now."""
+        return frame.apply(self.read())
 
     def read(self) -> Image.Image:
         """The image, of mode L or RGB.
@@ -64,10 +93,10 @@ class ImageFile:
             DataError: The file is not any more what it was when it was checked.
         """
         try:
-            content = read_file(self.path, self.root)
+            content = read_file(self.path, self.roots)
             if hashlib.sha256(content).hexdigest() != self.sha256:
                 raise UnusableImage("other content")
-            return decode(content).image
+            return decode(content, self.window).image
         except UnusableImage as error:
             raise DataError(
                 f"the image {self.name!r} as it was when it was checked",
@@ -78,35 +107,37 @@ class ImageFile:
 
 
 class Checked(NamedTuple):
-    """A file that can be used: its label, (height, width), and channels (1 or 3)."""
+    """An image that can be used: its label, (height, width), and channels, 1 or 3.
 
-    file: ImageFile
-    label: int
+    `as_it_is`: an array, which is not framed, and may have more channels.
+    """
+
+    original: Original
+    label: int | str
     size_px: tuple[int, int]
     n_channels: int
+    as_it_is: bool = False
 
 
-def check_files(
-    entries: Sequence[Entry], root: Path, frame: Frame | None, *, n_wanted: int, max_bad: float
+def check_all(
+    candidates: Sequence[C], check: Callable[[C], Checked | Skipped], *, n_wanted: int, max_bad: float
 ) -> tuple[list[Checked], list[Skipped]]:
-    """Decode files in their order until there are as many good ones as wanted, or no more.
+    """Decode images in their order until there are as many good ones as wanted, or no more.
 
     Args:
-        entries: The files.
-        root: The folder that they must be in.
-        frame: What they will be brought to; None where that is not known yet.
+        candidates: What may be images.
+        check: Decodes one.
         n_wanted: How many are enough.
-        max_bad: The share of unusable files, of those decoded, that is put up with.
+        max_bad: The share of unusable ones, of those decoded, that is put up with.
 
     Raises:
-        DataError: More unusable files than that, or no usable one.
-        OptionError: An image is too small for the scene once it is resized.
+        DataError: More unusable ones than that, or no usable one.
     """
     good: list[Checked] = []
     bad: list[Skipped] = []
-    rest = iter(entries)
+    rest = iter(candidates)
     while len(good) < n_wanted and (batch := list(islice(rest, n_wanted - len(good)))):
-        for result in side_by_side(partial(_check, root=root, frame=frame), batch):
+        for result in side_by_side(check, batch):
             if isinstance(result, Skipped):
                 bad.append(result)
             else:
@@ -115,11 +146,11 @@ def check_files(
     return good, bad
 
 
-def read_file(path: Path, root: Path) -> bytes:
-    """The bytes of an ordinary file inside a folder; `UnusableImage` for anything else."""
+def read_file(path: Path, roots: Sequence[Path]) -> bytes:
+    """The bytes of an ordinary file inside one of some folders; `UnusableImage` for anything else."""
     try:
         real = path.resolve(strict=True)
-        if not real.is_relative_to(root):
+        if not any(real.is_relative_to(root) for root in roots):
             raise UnusableImage("a link that leaves the folder")
         mode = real.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -143,16 +174,30 @@ def read_file(path: Path, root: Path) -> bytes:
     return content
 
 
-def _check(entry: Entry, *, root: Path, frame: Frame | None) -> Checked | Skipped:
+def check_file(
+    entry: Entry, *, roots: tuple[Path, ...], frame: Frame | None, window: Window | None
+) -> Checked | Skipped:
+    """Decode a file that claims to be an image.
+
+    Args:
+        entry: The file.
+        roots: The folders that it must be in one of.
+        frame: What it will be brought to; None where that is not known yet.
+        window: What is black and what is white in it.
+
+    Raises:
+        OptionError: It is too small for the scene once it is resized.
+    """
     try:
-        content = read_file(entry.path, root)
-        image, changes = decode(content)
+        content = read_file(entry.path, roots)
+        image, changes = decode(content, window)
         size_px, n_channels = (image.height, image.width), len(image.getbands())
         if frame is not None and frame.is_too_large(size_px):
             raise UnusableImage(f"{size_px[0]} × {size_px[1]} px: too long and thin to be resized")
     except UnusableImage as error:
         return Skipped(entry.name, str(error))
-    file = ImageFile(entry.name, entry.path, root, hashlib.sha256(content).hexdigest(), changes)
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = ImageFile(entry.name, changes, entry.path, roots, sha256, window)
     return Checked(file, entry.label, size_px, n_channels)
 
 

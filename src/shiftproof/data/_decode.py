@@ -2,13 +2,14 @@
 
 A file may be damaged, may claim to be what it is not, or may be made to exhaust the memory. Only a few
 formats are tried, whatever the name says; the size is read from the header before anything is decoded.
-Colour profiles are not applied, as in the training pipelines of the usual libraries.
 """
 
 from __future__ import annotations
 
 import io
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,12 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as ExifTag
 from PIL.ImageFile import ImageFile
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+from shiftproof.data._colour import to_srgb
+from shiftproof.data._samples import Bytes, UnusableImage, Window, divided_by_257, eight_bits
+from shiftproof.data._tiff import read_deep_tiff, tiff_kind
+from shiftproof.errors import ShiftproofError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 25_000_000
 
 # EXIF orientation: what turns the stored image into the one that was taken. 1 is upright.
@@ -30,13 +36,11 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+TURNED = "turned upright (EXIF)"
+
 # Pillow keeps the upper byte of a sample of 16-bit colour. Unpacked by these rules the same data give
 # the lower byte; for grey with alpha, both bytes of both samples as if they were four channels.
 LOWER_BYTE = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
-
-
-class UnusableImage(Exception):
-    """Why a file is not used, in a few words; it becomes a `Skipped`, never a traceback."""
 
 
 class Decoded(NamedTuple):
@@ -46,40 +50,62 @@ class Decoded(NamedTuple):
     changes: tuple[str, ...]
 
 
-def decode(content: bytes) -> Decoded:
-    """Decode a whole PNG, JPEG, WEBP or BMP file.
+def decode(content: bytes, window: Window | None = None) -> Decoded:
+    """Decode a whole PNG, JPEG, WEBP, BMP or TIFF file.
 
     Args:
         content: The bytes of the file.
+        window: What is black and what is white among samples of more than 8 bits; see `eight_bits`.
 
     Returns:
-        The upright first frame with 8 bits per sample, as grey or RGB, on black where it is transparent.
+        The upright first frame in sRGB with 8 bits per sample, as grey or RGB, on black where it is
+        transparent.
 
     Raises:
-        UnusableImage: Another format, damaged, or more than `MAX_PIXELS`.
+        UnusableImage: Another format, damaged, more than `MAX_PIXELS`, or a window that is needed.
+        MissingDependencyError: A TIFF of more than 8 bits per sample, and what reads it is not installed.
 
     Example:
         >>> decode(b"Not an image.")
         Traceback (most recent call last):
             ...
-        shiftproof.data._decode.UnusableImage: not a PNG, JPEG, WEBP or BMP image
+        shiftproof.data._samples.UnusableImage: not a PNG, JPEG, WEBP, BMP or TIFF image
     """
-    try:
-        with _open(content) as image:
-            return _decoded(image, content)
-    except UnusableImage:
-        raise
-    except UnidentifiedImageError as error:
-        raise UnusableImage("not a PNG, JPEG, WEBP or BMP image") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise UnusableImage(_over_the_limit()) from error
-    except Exception as error:
-        # A decoder that is fed hostile bytes may raise anything, from struct.error to MemoryError.
-        raise UnusableImage(f"damaged ({str(error) or type(error).__name__})") from error
+    tiff = tiff_kind(content)
+    names = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    with _explained(f"{tiff}, which is not read" if tiff else f"not a {names} image"):
+        if tiff and tiff.is_deep:
+            deep = read_deep_tiff(content, tiff, window, max_pixels=MAX_PIXELS)
+            return _finished(deep.image, deep.changes, deep.profile, deep.orientation)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_size(image.size)
+            changes = ("first of several frames",) if getattr(image, "is_animated", False) else ()
+            if not _is_deep(image):
+                return _finished_by(image, image, changes)
+            shallow, done = _to_eight_bits(image, content, window)
+            return _finished_by(image, shallow, (*changes, *done))
 
 
-def plain(image: Image.Image) -> Decoded:
-    """Bring an image with 8 bits per sample to grey or RGB.
+def from_pillow(image: Image.Image, window: Window | None = None) -> Decoded:
+    """The same of an image that Pillow has opened or made.
+
+    Raises:
+        UnusableImage: As by `decode`.
+
+    Example:
+        >>> from_pillow(Image.new("RGBA", (1, 1), (255, 0, 0, 128))).image.getpixel((0, 0))
+        (128, 0, 0)
+    """
+    with _explained("no image"):
+        _check_size(image.size)
+        if image.mode != "F" and not image.mode.startswith("I"):
+            return _finished_by(image, image, ())
+        pixels, changes = eight_bits(np.asarray(image), window)
+        return _finished_by(image, Image.fromarray(pixels), changes)
+
+
+def plain(image: Image.Image, profile: bytes | None = None) -> Decoded:
+    """Bring an image with 8 bits per sample to grey or RGB, in sRGB if it has a colour profile.
 
     Example:
         >>> half_red = Image.new("RGBA", (1, 1), (255, 0, 0, 128))
@@ -87,65 +113,67 @@ def plain(image: Image.Image) -> Decoded:
         >>> decoded.image.getpixel((0, 0)), decoded.changes
         ((128, 0, 0), ('transparency on black',))
     """
-    changes = []
-    if image.mode == "P":
-        changes.append("palette to RGB")
+    changes = ["palette to RGB"] if image.mode in ("P", "PA") else []
+    alpha = None
     if image.has_transparency_data:
         grey = image.mode in ("1", "L", "LA", "La")
         seen = image.convert("RGBA")
-        image = Image.new("RGB", seen.size)
-        image.paste(seen, mask=seen.getchannel("A"))
-        image = image.getchannel(0) if grey else image
-        changes.append("transparency on black")
+        alpha, image = seen.getchannel("A"), seen.getchannel("R") if grey else seen.convert("RGB")
     elif image.mode == "1":
-        image = image.convert("L")
         changes.append("1 bit to grey")
-    elif image.mode not in ("L", "RGB"):
+        image = image.convert("L")
+    elif image.mode not in ("L", "RGB", "CMYK"):
         changes += [f"{image.mode} to RGB"] if image.mode != "P" else []
+        # What converts L*a*b* needs no profile, and others do not come with one of their own.
+        image, profile = image.convert("RGB"), None if image.mode == "LAB" else profile
+    image, done = to_srgb(image, profile)
+    changes += done
+    if image.mode == "CMYK":
+        changes.append("CMYK to RGB")
         image = image.convert("RGB")
+    if alpha is not None:
+        changes.append("transparency on black")
+        black = Image.new(image.mode, image.size)
+        black.paste(image, mask=alpha)
+        image = black
     return Decoded(image, tuple(changes))
 
 
-def divided_by_257(upper: npt.NDArray[Any], lower: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """16-bit samples v to 8 bits, round(v ÷ 257), so that 65535 becomes 255 and nothing is clipped.
-
-    Args:
-        upper: uint8, ⌊v ÷ 256⌋.
-        lower: uint8 of the same shape, the rest.
-
-    Returns:
-        uint8 of the same shape. With v = 257·upper + (lower − upper), it is the upper byte or a
-        neighbour of it.
-
-    Example:
-        >>> samples = np.array([0, 128, 129, 32768, 65535])
-        >>> divided_by_257((samples >> 8).astype(np.uint8), (samples & 255).astype(np.uint8))
-        array([  0,   0,   1, 128, 255], dtype=uint8)
-    """
-    rest = lower.astype(np.int16) - upper
-    return np.asarray(upper + (rest > 128) - (rest < -128).astype(np.uint8), dtype=np.uint8)
+@contextmanager
+def _explained(unidentified: str) -> Iterator[None]:
+    """Whatever Pillow raises, as a reason in a few words."""
+    try:
+        yield
+    except (UnusableImage, ShiftproofError):
+        raise
+    except UnidentifiedImageError as error:
+        raise UnusableImage(unidentified) from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UnusableImage(_over_the_limit()) from error
+    except Exception as error:
+        # A decoder that is fed hostile bytes may raise anything, from struct.error to MemoryError.
+        raise UnusableImage(f"damaged ({str(error) or type(error).__name__})") from error
 
 
-def _open(content: bytes) -> ImageFile:
-    return Image.open(io.BytesIO(content), formats=FORMATS)
+def _finished_by(opened: Image.Image, shallow: Image.Image, changes: tuple[str, ...]) -> Decoded:
+    """Finish an image by what its file says besides the samples."""
+    said = opened.getexif().get(ExifTag.Orientation, 1)
+    opened.load()
+    # Some formats tell it only behind the samples; and Pillow turns a TIFF by itself as it loads it.
+    left = opened.getexif().get(ExifTag.Orientation, 1)
+    turned = (TURNED,) if said in TURNS and left not in TURNS else ()
+    return _finished(shallow, (*changes, *turned), opened.info.get("icc_profile"), left)
 
 
-def _decoded(image: ImageFile, content: bytes) -> Decoded:
-    _check_size(image.size)
-    changes = ["first of several frames"] if getattr(image, "n_frames", 1) > 1 else []
-    shallow: Image.Image = image
-    if _is_deep(image):
-        changes.append("16 bits to 8")
-        shallow = _to_eight_bits(image, content)
-    image.load()
-    simple = plain(shallow)
-    changes += simple.changes
-    upright = simple.image
-    orientation = image.getexif().get(ExifTag.Orientation)
+def _finished(
+    image: Image.Image, changes: tuple[str, ...], profile: bytes | None, orientation: int
+) -> Decoded:
+    upright, done = plain(image, profile)
+    changes += done
     if orientation in TURNS:
-        changes.append("turned upright (EXIF)")
+        changes += (TURNED,)
         upright = upright.transpose(TURNS[orientation])
-    return Decoded(upright, tuple(changes))
+    return Decoded(upright, changes)
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -170,20 +198,32 @@ def _is_deep(image: ImageFile) -> bool:
     return image.mode.startswith("I") or _rule(image) in LOWER_BYTE
 
 
-def _to_eight_bits(image: ImageFile, content: bytes) -> Image.Image:
+def _to_eight_bits(
+    image: ImageFile, content: bytes, window: Window | None
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """A PNG of 16 bits per sample."""
     if "transparency" in image.info:
         raise UnusableImage("16-bit samples with a transparent colour")
     rule = _rule(image)
     if rule not in LOWER_BYTE:
-        samples = np.asarray(image)
-        return Image.fromarray(divided_by_257((samples >> 8).astype(np.uint8), samples.astype(np.uint8)))
-    lower = _unpacked(content, LOWER_BYTE[rule])
-    if rule == "LA;16B":
-        return Image.fromarray(divided_by_257(lower[..., 0::2], lower[..., 1::2]))
-    return Image.fromarray(divided_by_257(np.asarray(image), lower))
+        samples = np.asarray(image).astype(np.uint16)[..., None]
+    elif rule == "LA;16B":
+        both = _unpacked(content, LOWER_BYTE[rule])
+        samples = _joined(both[..., 0::2], both[..., 1::2])
+    else:
+        samples = _joined(np.asarray(image), _unpacked(content, LOWER_BYTE[rule]))
+    n_colours = 3 if samples.shape[2] >= 3 else 1
+    colours, changes = eight_bits(samples[..., :n_colours], window)
+    # An alpha channel has no black and white.
+    pixels = np.concatenate([colours, divided_by_257(samples[..., n_colours:])], axis=2)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), changes
 
 
-def _unpacked(content: bytes, rule: str) -> npt.NDArray[np.uint8]:
-    with _open(content) as image:
+def _joined(upper: Bytes, lower: Bytes) -> npt.NDArray[np.uint16]:
+    return np.left_shift(upper, 8, dtype=np.uint16) | lower
+
+
+def _unpacked(content: bytes, rule: str) -> Bytes:
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
         image.tile = [image.tile[0]._replace(args=rule)]
         return np.asarray(image)

@@ -2,38 +2,67 @@
 
 from __future__ import annotations
 
-import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from shiftproof.data._check import Entry
 from shiftproof.data._images import UNKNOWN
 from shiftproof.data._listing import Listing, as_text, claims_to_be_image
+from shiftproof.data._reading import AS_USUAL, Reading
 from shiftproof.errors import DataError
 
 N_SHOWN = 5
+# What systems leave in folders, with copies of the images in some of them: no class, and no part of one.
+SYSTEM_FOLDERS = frozenset(
+    {
+        "__MACOSX",
+        "@eaDir",
+        "#recycle",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "lost+found",
+        "__pycache__",
+    }
+)
+# Folders of these names alone are parts of a set, and no classes.
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 
 
-def list_folder(folder: Path) -> Listing:
+class _Found(NamedTuple):
+    """What is in a class folder: what claims to be an image, what does not, and the folders in it."""
+
+    candidates: list[Path]
+    others: list[Path]
+    folders: list[Path]
+
+
+def list_folder(folder: Path, reading: Reading = AS_USUAL) -> Listing:
     """List a folder, sorted by name.
 
     Each sub-folder is a class, with the images in it at any depth; where no sub-folder holds an image,
-    those in the folder itself are listed, without labels. What is hidden is not considered.
+    those in the folder itself are listed, without labels. What is hidden, or a folder of the system, is not
+    considered.
 
     Args:
-        folder: The folder. It may be a link itself, but no link in it is followed out of it.
+        folder: The folder. It may be a link itself, and links in it are followed to where they stay in it.
+        reading: Its root is where links may lead as well.
 
     Raises:
-        DataError: It holds no images, or images beside class folders, or a class folder that is a link.
+        DataError: It holds no images, or images beside class folders, or a class folder that is a link to
+            elsewhere, or its folders are named like the parts of a set that was split.
     """
+    reading.refuse("path_column", "label_column", source="a folder of images")
+    roots = _roots(folder, reading)
     try:
         children = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
         _cannot_list(error)
     images = [child for child in children if _is_candidate(child)]
     classes = [child for child in children if _is_class(child)]
-    found = [_walk(one) for one in classes if not one.is_symlink()]
-    if images and any(candidates for candidates, _ in found):
+    found = [_walk(one, roots) for one in classes if _stays_in(one, roots)]
+    if images and any(each.candidates for each in found):
         raise DataError(
             f"either images or class folders with images in {folder.name!r}",
             f"both {images[0].name!r} and {classes[0].name!r}",
@@ -41,9 +70,10 @@ def list_folder(folder: Path) -> Listing:
         )
     if images:
         beside = [child for child in children if child not in images]
-        return _listing(folder, [(path, UNKNOWN) for path in images], (), beside)
-    _refuse_links([one for one in classes if one.is_symlink()], folder)
-    labelled = [(path, label) for label, (candidates, _) in enumerate(found) for path in candidates]
+        return _listing(folder, roots, [(path, UNKNOWN) for path in images], (), beside)
+    _refuse_links([one for one in classes if not _stays_in(one, roots)], folder)
+    _refuse_splits(classes, found, folder)
+    labelled = [(path, label) for label, each in enumerate(found) for path in each.candidates]
     if not labelled:
         present = ", ".join(repr(child.name) for child in children[:N_SHOWN])
         raise DataError(
@@ -51,34 +81,57 @@ def list_folder(folder: Path) -> Listing:
             f"only {present}" if present else "an empty folder",
         )
     beside = [child for child in children if child not in classes]
-    beside += [path for _, others in found for path in others]
-    return _listing(folder, labelled, tuple(as_text(one.name) for one in classes), beside)
+    beside += [path for each in found for path in each.others]
+    return _listing(folder, roots, labelled, tuple(as_text(one.name) for one in classes), beside)
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
-    """What claims to be an image at any depth, and what does not; links to folders are not followed."""
-    candidates: list[Path] = []
-    others: list[Path] = []
-    for place, folders, files in os.walk(folder, onerror=_cannot_list):
-        here = Path(place)
-        deeper = [name for name in folders if _is_class(here / name) and not (here / name).is_symlink()]
-        for path in (here / name for name in (*folders, *files) if name not in deeper):
-            # A link to a folder is a candidate, so that it will be skipped with a reason.
-            linked = _is_class(path) and path.is_symlink()
-            (candidates if linked or _is_candidate(path) else others).append(path)
-        folders[:] = deeper
-    return sorted(candidates, key=Path.as_posix), others
+def _roots(folder: Path, reading: Reading) -> tuple[Path, ...]:
+    here = folder.resolve()
+    return (here,) if reading.folder is None else (here, reading.folder.resolve())
+
+
+def _stays_in(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether a folder is what it seems, or a link to one that may be read."""
+    return not path.is_symlink() or any(path.resolve().is_relative_to(root) for root in roots)
+
+
+def _walk(folder: Path, roots: Sequence[Path]) -> _Found:
+    """Everything in a class folder at any depth, links included; not those that go out, or around."""
+    found = _Found([], [], [])
+    # Each with the folders above it, which a link in it must not lead back to.
+    open_folders = [(folder, frozenset({folder.resolve()}))]
+    while open_folders:
+        place, above = open_folders.pop()
+        try:
+            inside = list(place.iterdir())
+        except OSError as error:
+            _cannot_list(error)
+        for path in inside:
+            if not _is_class(path):
+                (found.candidates if _is_candidate(path) else found.others).append(path)
+            elif _stays_in(path, roots) and (real := path.resolve()) not in above:
+                found.folders.append(path)
+                open_folders.append((path, above | {real}))
+            else:
+                # A candidate, so that it will be skipped with a reason.
+                found.candidates.append(path)
+    found.candidates.sort(key=Path.as_posix)
+    return found
 
 
 def _listing(
-    folder: Path, labelled: list[tuple[Path, int]], class_names: tuple[str, ...], beside: list[Path]
+    folder: Path,
+    roots: tuple[Path, ...],
+    labelled: list[tuple[Path, int]],
+    class_names: tuple[str, ...],
+    beside: list[Path],
 ) -> Listing:
-    root = folder.resolve()
+    name = roots[0].name or str(roots[0])
     entries = (Entry(as_text(path.relative_to(folder).as_posix()), path, label) for path, label in labelled)
     others = (
         as_text(path.relative_to(folder).as_posix()) + ("/" if path.is_dir() else "") for path in beside
     )
-    return Listing(as_text(root.name or str(root)), root, tuple(entries), class_names, tuple(sorted(others)))
+    return Listing(as_text(name), roots, tuple(entries), class_names, tuple(sorted(others)))
 
 
 def _is_hidden(path: Path) -> bool:
@@ -90,16 +143,32 @@ def _is_candidate(path: Path) -> bool:
 
 
 def _is_class(path: Path) -> bool:
-    return path.is_dir() and not _is_hidden(path) and not claims_to_be_image(path)
+    named_like_one = not _is_hidden(path) and path.name not in SYSTEM_FOLDERS and not claims_to_be_image(path)
+    return named_like_one and path.is_dir()
 
 
 def _refuse_links(links: list[Path], folder: Path) -> None:
     if links:
+        target = links[0].resolve()
         raise DataError(
             f"class folders in {folder.name!r}",
-            f"{links[0].name!r}, which is a link",
-            cause="Links to folders are not followed: a class without its images would go unnoticed.",
-            fix="Put the images themselves there.",
+            f"{links[0].name!r}, which is a link that leaves it",
+            cause="Such links are not followed: a class without its images would go unnoticed.",
+            fix=f"Say that links may lead there: --root {shlex.quote(str(target.parent))}.",
+        )
+
+
+def _refuse_splits(classes: list[Path], found: list[_Found], folder: Path) -> None:
+    """The names of splits in place of classes would be labels, and every number a wrong one."""
+    if not classes or not all(one.name.lower() in SPLITS for one in classes):
+        return
+    deeper = [one for one, each in zip(classes, found, strict=True) if each.folders]
+    if deeper:
+        raise DataError(
+            f"class folders in {folder.name!r}",
+            ", ".join(repr(one.name) for one in classes),
+            cause="These are parts of a set, and their folders seem to be the classes.",
+            fix=f"Name one of them, for example {shlex.quote(str(deeper[-1]))}.",
         )
 
 

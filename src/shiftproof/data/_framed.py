@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,32 +15,13 @@ from PIL import Image
 from torch import Tensor
 
 from shiftproof._digest import canonical_json, digest_of_bytes
+from shiftproof.data._check import Original
 from shiftproof.data._decode import plain
 from shiftproof.data._frame import Frame
 from shiftproof.data._images import LabelledImages, Skipped
 from shiftproof.data._side_by_side import side_by_side
 
 RGBA = 4
-
-
-class Original(Protocol):
-    """One image before it is framed.
-
-    Attributes:
-        name: Its name in the set.
-        key: What makes it this image: a digest of its content, and the name where that is its own.
-        changes: What decoding and framing do to it, in words.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def changes(self) -> tuple[str, ...]: ...
-
-    def read(self) -> Image.Image:
-        """The image, of mode L or RGB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +71,13 @@ class FramedImages:
         """uint8 (n, C, H, W) of these images, decoded now.
 
         Raises:
-            DataError: A file is not any more what it was when it was checked.
+            DataError: An image is not any more what it was when it was checked.
         """
         chosen = range(len(self))[rows]
         pixels = np.empty((len(chosen), *self.image_shape), dtype=np.uint8)
 
         def fill(place: int) -> None:
-            pixels[place] = self.frame.apply(self.originals[chosen[place]].read())
+            pixels[place] = self.originals[chosen[place]].framed(self.frame)
 
         side_by_side(fill, range(len(chosen)))
         return torch.from_numpy(pixels)
@@ -117,12 +97,10 @@ class FramedImages:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrayRow:
+class ArrayRow(Original):
     """One image of an array, uint8 (C, H, W) with 1, 3 (RGB) or 4 (RGBA) channels."""
 
-    name: str
     array: npt.NDArray[np.uint8]
-    changes: tuple[str, ...]
 
     @property
     def key(self) -> str:
@@ -130,10 +108,10 @@ class ArrayRow:
         content = f"{self.array.shape}".encode() + np.ascontiguousarray(self.array).tobytes()
         return hashlib.sha256(content).hexdigest()
 
-    def read(self) -> Image.Image:
-        """The image, of mode L or RGB."""
+    def framed(self, frame: Frame) -> npt.NDArray[np.uint8]:
+        """The image, on black where it is transparent."""
         pixels = self.array[0] if len(self.array) == 1 else self.array.transpose(1, 2, 0)
-        return plain(Image.fromarray(np.ascontiguousarray(pixels))).image
+        return frame.apply(plain(Image.fromarray(np.ascontiguousarray(pixels))).image)
 
 
 def framed(images: LabelledImages, frame: Frame) -> FramedImages:
@@ -148,5 +126,5 @@ def framed(images: LabelledImages, frame: Frame) -> FramedImages:
     on_black = ("transparency on black",) if shape[0] == RGBA else ()
     changes = (*images.conversions, *on_black, *frame.changes(n_channels, images.size_px))
     arrays = images.images.numpy()
-    rows = (ArrayRow(images.name_of(row), arrays[row], changes) for row in range(len(images)))
+    rows = (ArrayRow(images.name_of(row), changes, arrays[row]) for row in range(len(images)))
     return FramedImages(images.name, tuple(rows), images.labels, images.class_names, frame)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from shiftproof.errors import DataError
@@ -13,6 +15,7 @@ SEPARATOR = "|"
 # The table of 0 and 1 has a column for each.
 MAX_LABELS = 10_000
 MAX_DIGITS = 18
+N_AXES = 2
 
 
 def may_be_several(column: str, cells: Sequence[str]) -> bool:
@@ -70,6 +73,25 @@ def number_label_sets(cells: Sequence[str], source: str) -> LabelSets:
     sets = [tuple(int(name in row) for name in names) for row in rows]
     place = {each: number for number, each in enumerate(dict.fromkeys(sets))}
     return LabelSets([place[each] for each in sets], tuple(place), names)
+
+
+def label_sets_of(labels: Any, n_images: int) -> Tensor | None:
+    """Labels as int64 (N, K) of 0 and 1, where they are an array of that; None for one class each.
+
+    An array in which every image has exactly one label is none: it may be one-hot.
+
+    Example:
+        >>> label_sets_of(np.array([[0, 1], [1, 1]]), 2)
+        tensor([[0, 1],
+                [1, 1]])
+    """
+    if not isinstance(labels, Tensor | np.ndarray) or labels.ndim != N_AXES:
+        return None
+    array = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+    if array.dtype.kind not in "bui" or len(array) != n_images or array.shape[1] == 1:
+        return None
+    table = torch.from_numpy(array.astype(np.int64))
+    return None if bool((table.sum(1) == 1).all()) else table
 
 
 def check_label_sets(labels: Tensor, n_images: int, class_names: Sequence[str]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from shiftproof.data._check import Entry
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 # These are images too, in formats that are not opened: to leave them out is worth a word for each.
-OTHER_SUFFIXES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".apng", ".dib")
+OTHER_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".apng", ".dib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Listing:
 
     Args:
         name: Name for reports.
-        root: The folder that all files must be in, without links.
+        roots: The folders, without links, that each file must be in one of.
         entries: The files that claim to be images.
         class_names: One name per class; empty without labels.
         not_considered: The other files.
@@ -27,7 +27,7 @@ class Listing:
     """
 
     name: str
-    root: Path
+    roots: tuple[Path, ...]
     entries: tuple[Entry, ...]
     class_names: tuple[str, ...] = ()
     not_considered: tuple[str, ...] = ()

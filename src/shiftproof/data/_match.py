@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from shiftproof.data._images import UNKNOWN, Images
-from shiftproof.data._manifest import MAX_DIGITS
+from shiftproof.data._labels import MAX_DIGITS
 from shiftproof.errors import DataError
 
 N_SHOWN = 5

@@ -8,33 +8,31 @@ import zlib
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import numpy.lib.format as npy
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from shiftproof.data._images import UNKNOWN, LabelledImages
+from shiftproof.data._arrays import CHANNELS, from_arrays
+from shiftproof.data._images import LabelledImages
 from shiftproof.data._listing import as_text
-from shiftproof.data._manifest import names_up_to
+from shiftproof.data._reading import AS_USUAL, Reading
 from shiftproof.errors import DataError
 
 MAX_BYTES = 4 * 1024**3
-CHANNELS = (1, 3, 4)
-ROWS_AT_ONCE = 256
 
 
-def load_npz(file: Path) -> LabelledImages:
+def load_npz(file: Path, reading: Reading = AS_USUAL) -> LabelledImages:
     """Images and labels of an `.npz` file.
 
     Args:
-        file: Holds `images`, uint8, or float in [0, 1], of shape (N, H, W), (N, H, W, C) or
-            (N, C, H, W) with C among 1, 3 and 4, and, if there are labels, `labels`, integers of shape
-            (N,), −1 where unknown.
+        file: Holds `images`, uint8, uint16, or float in [0, 1], or anything that is a number with a window,
+            of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C among 1, 3 and 4, and, if there are
+            labels, `labels`, integers of shape (N,), −1 where unknown.
+        reading: Its window is what is black and what is white.
 
     Raises:
         DataError: No such file or arrays, another type or shape, Python objects, or numbers out of range.
     """
+    reading.refuse("root", "path_column", "label_column", source="an .npz file")
     try:
         with zipfile.ZipFile(file) as archive:
             members = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
@@ -52,10 +50,10 @@ def load_npz(file: Path) -> LabelledImages:
         raise DataError(
             f"{file.name!r} to be a whole .npz file", error, cause="It is damaged, or something else."
         ) from error
-    pixels, changes = _pixels(images, file.name)
-    numbers, class_names = _labels(labels, len(pixels), file.name)
-    conversions = dict.fromkeys(changes, len(pixels))
-    return LabelledImages(as_text(file.name), pixels, numbers, class_names, conversions=conversions)
+    what = f"`images` of {file.name!r}"
+    return from_arrays(
+        _with_channels(images, what), labels, name=as_text(file.name), what=what, window=reading.window
+    )
 
 
 def _read(archive: zipfile.ZipFile, name: str, source: str) -> npt.NDArray[Any]:
@@ -84,53 +82,15 @@ def _read(archive: zipfile.ZipFile, name: str, source: str) -> npt.NDArray[Any]:
         return npy.read_array(cast("Any", member), allow_pickle=False)
 
 
-def _pixels(images: npt.NDArray[Any], source: str) -> tuple[Tensor, tuple[str, ...]]:
-    images = _channels_first(images, source)
-    if not images.size:
-        raise DataError(f"at least one image in {source!r}", f"`images` of shape {images.shape}")
-    if images.dtype == np.uint8:
-        return torch.from_numpy(images), ()
-    if images.dtype.kind != "f":
-        raise DataError(
-            f"`images` of type uint8, or float in [0, 1], in {source!r}",
-            images.dtype,
-            fix="Save `images.astype(numpy.uint8)` if the values are 0 to 255.",
-        )
-    bytes_ = np.empty(images.shape, dtype=np.uint8)
-    for start in range(0, len(images), ROWS_AT_ONCE):
-        part = images[start : start + ROWS_AT_ONCE].astype(np.float64)
-        # A comparison with NaN is false, so that it is caught as well.
-        if not ((part >= 0) & (part <= 1)).all():
-            raise DataError(
-                f"finite values from 0 to 1 in the floating-point `images` of {source!r}",
-                f"{part.min():g} to {part.max():g} in images {start} to {start + len(part) - 1}",
-                fix="Divide by 255, or save uint8.",
-            )
-        bytes_[start : start + ROWS_AT_ONCE] = np.rint(part * 255)
-    return torch.from_numpy(bytes_), ("rounded to 256 levels",)
-
-
-def _channels_first(images: npt.NDArray[Any], source: str) -> npt.NDArray[Any]:
-    """(N, C, H, W) of any of the three layouts."""
+def _with_channels(images: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
+    """A file comes from anywhere: where either axis could be that of the channels, none is assumed."""
     if images.ndim == 3:
         return images[:, None]
     first, last = ((images.ndim == 4 and images.shape[axis] in CHANNELS) for axis in (1, 3))
     if last == first:
         raise DataError(
-            f"`images` of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C among 1, 3, 4 in {source!r}",
+            f"{what} of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C among 1, 3, 4",
             images.shape,
             cause="It could be either of the last two." if last else "",
         )
-    return images.transpose(0, 3, 1, 2) if last else images
-
-
-def _labels(labels: npt.NDArray[Any] | None, n: int, source: str) -> tuple[Tensor, tuple[str, ...]]:
-    if labels is None:
-        return torch.full((n,), UNKNOWN), ()
-    if labels.dtype.kind not in "ui" or labels.shape != (n,):
-        raise DataError(
-            f"`labels` of {source!r} to be integers of shape ({n},)",
-            f"{labels.dtype} of shape {labels.shape}",
-        )
-    names = names_up_to(int(labels.min()), int(labels.max()), source)
-    return torch.from_numpy(labels.astype(np.int64)), names
+    return images

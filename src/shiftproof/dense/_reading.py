@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from shiftproof.dense._calls import Call, call_of, layer_call
+from shiftproof.anatomy import Call, Trace, call_of, layer_call
 from shiftproof.dense._layers import read_layer, unknown
 from shiftproof.dense._operations import (
     BatchSize,
@@ -21,7 +21,6 @@ from shiftproof.dense._operations import (
     Unknown,
     shape_of,
 )
-from shiftproof.dense._trace import Trace
 
 Value = Maps | Rows | None
 

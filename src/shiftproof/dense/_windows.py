@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from shiftproof.anatomy import Reason, trace
 from shiftproof.dense._operations import Maps, Pair, Slide, Unknown
 from shiftproof.dense._program import (
     Instruction,
@@ -17,7 +18,7 @@ from shiftproof.dense._program import (
     run_program,
 )
 from shiftproof.dense._reading import Step, read_steps
-from shiftproof.dense._trace import NotPlanned, trace
+from shiftproof.dense._refusal import NotPlanned
 from shiftproof.errors import ShapeError
 from shiftproof.zoo import ImageShape
 
@@ -113,13 +114,15 @@ def plan_windows(module: nn.Module, image_shape: ImageShape) -> WindowPlan | Not
         0: Its padding of 1 gives each window a border of its own.
     """
     traced = trace(module, image_shape)
-    if isinstance(traced, NotPlanned):
-        return traced
+    if isinstance(traced, Reason):
+        return NotPlanned.because(traced)
     steps = read_steps(traced)
     for step in steps:
         objection = _objection(step)
         if objection:
             return NotPlanned(step.layer, objection)
+    if traced.mixed is not None:
+        return NotPlanned.because(traced.mixed)
     with torch.no_grad():
         program = compile_program(steps)
     strides = [step.value.stride for step in steps if isinstance(step.value, Maps)]

@@ -21,7 +21,7 @@ from shiftproof.adapters import (
     load_classifier,
     load_framed,
 )
-from shiftproof.data import Images
+from shiftproof.data import AS_USUAL, ImagesLike, Reading, is_images
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain._batches import device_of
 from shiftproof.explain._blame import NOTHING, WORTH_SHARING, Loss, blame, loss_of
@@ -54,7 +54,7 @@ NUMBERS_KEPT = 2**26
 
 def explain(
     model: str | Model | Classifier,
-    images: str | Images | Tensor,
+    images: ImagesLike,
     *,
     limit: int | None = DEFAULT_LIMIT,
     max_shift_px: int | None = None,
@@ -64,6 +64,7 @@ def explain(
     confidence: float = 0.95,
     device: str = "auto",
     batch_size: int | None = None,
+    reading: Reading = AS_USUAL,
     on_step: Callable[[str], None] = lambda step: None,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Explanation:
@@ -76,9 +77,9 @@ def explain(
     Args:
         model: A module of images (N, C, H, W) in [0, 1] to logits (N, K), such as a network of torchvision;
             a reference to one such as `timm:resnet18`; or a `Classifier`. Functions have no layers.
-        images: A tensor (N, C, H, W) of bytes or of numbers in [0, 1]; `Images`; or a reference such as a
-            folder. At least 2 different ones.
-        limit: Use the first so many images of a tensor or set, or so many at random of a reference.
+        images: A tensor (N, C, H, W) of bytes or of numbers in [0, 1]; `Images`; a reference such as a
+            folder; or what `shiftproof.audit` takes. At least 2 different ones.
+        limit: Use the first so many images of a tensor or of `Images`, or so many at random of all else.
         max_shift_px: Longest shift on each axis; see `choose_views`.
         border: What comes in from outside.
         n_remedies: How many of the layers that lose most are replaced, one at a time in a copy of the
@@ -87,6 +88,7 @@ def explain(
         confidence: Nominal coverage of the intervals.
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: Images at a time, at least 2; by default by what the maps take.
+        reading: What a source of images cannot say of itself: a root, columns, a window.
         on_step: Told what is being done.
         check_stop: Called between runs of the network; may raise `Stopped`.
 
@@ -122,7 +124,7 @@ def explain(
     """
     place = choose_device(device)
     classifier = _with_layers(load_classifier(model) if isinstance(model, str) else as_classifier(model))
-    pixels, data = _pixels(images, classifier, limit, seed)
+    pixels, data = _pixels(images, classifier, limit, seed, reading)
     if n_remedies < 0:
         raise OptionError("`n_remedies` of at least 0", n_remedies)
     if batch_size is not None and batch_size < 2:
@@ -165,17 +167,20 @@ def _with_layers(classifier: Classifier) -> Classifier:
 
 
 def _pixels(
-    images: str | Images | Tensor, classifier: Classifier, limit: int | None, seed: int
+    images: ImagesLike, classifier: Classifier, limit: int | None, seed: int, reading: Reading
 ) -> tuple[Tensor, dict[str, Json]]:
     """Numbers in [0, 1] of shape (N, C, H, W), and what a report says of them."""
     if limit is not None and limit < 2:
         raise OptionError("`limit` of at least 2", limit, cause="Images are compared with others.")
-    if isinstance(images, str):
-        images = load_framed(images, classifier.framing, limit=limit, seed=seed)
+    conversions: dict[str, Json] = {}
     if isinstance(images, Tensor):
         pixels, name, digest = images[:limit], "images", ""
     else:
-        pixels, name, digest = images.pixels(slice(0, limit)), images.name, images.digest
+        if not is_images(images):
+            images = load_framed(images, classifier.framing, limit=limit, seed=seed, reading=reading)
+        shown = images if limit is None else images.take(torch.arange(min(limit, len(images))))
+        pixels, name, digest = shown.pixels(slice(None)), images.name, images.digest
+        conversions = dict(shown.conversions)
     if pixels.ndim != 4 or len(pixels) < 2:
         raise DataError(
             "at least 2 images of shape (N, C, H, W)",
@@ -193,6 +198,7 @@ def _pixels(
     own = digest or digest_of_bytes([pixels.cpu().contiguous().numpy().tobytes()])
     described: dict[str, Json] = {
         "name": name, "n_images": len(pixels), "image_shape": list(pixels.shape[1:]), "digest": own,
+        "conversions": conversions,
     }  # fmt: skip
     return pixels, described
 

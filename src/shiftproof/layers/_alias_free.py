@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from shiftproof.errors import OptionError
-from shiftproof.layers._arguments import Size, check_maps, positive, positive_pair
+from shiftproof.layers._arguments import Size, check_maps, positive, positive_pair, widened
 from shiftproof.layers._resample import resample
+
+# Single steps to torch.fx: they look at shapes and layouts, which a traced value does not have.
+fx.wrap("check_maps")
+fx.wrap("resample")
+fx.wrap("widened")
 
 
 class AliasFreeActivation(nn.Module):
@@ -65,7 +70,7 @@ class AliasFreeActivation(nn.Module):
         check_maps(maps)
         height, width = maps.shape[2:]
         # Half precision is widened once for the whole way, not for each part of it.
-        wide = maps if maps.element_size() >= 4 else maps.float()
+        wide = widened(maps)
         fine = self.activation(resample(wide, height * self.factor, width * self.factor))
         return resample(fine, height, width).to(maps.dtype)
 

@@ -6,14 +6,13 @@ import math
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from shiftproof.errors import OptionError
 from shiftproof.layers._arguments import (
     Size,
     channels_last_on_cpus,
     check_maps,
-    is_learning,
     positive,
     positive_pair,
 )
@@ -21,6 +20,12 @@ from shiftproof.layers._padding import pad
 from shiftproof.shifts import Border, check_border
 
 LARGEST_KERNEL = 7
+
+# Single steps to torch.fx: they look at shapes and layouts, which a traced value does not have.
+fx.wrap("channels_last_on_cpus")
+fx.wrap("check_maps")
+fx.wrap("filtered")
+fx.wrap("pad")
 
 
 def binomial(kernel_size: int) -> Tensor:
@@ -108,9 +113,8 @@ class BlurPool2d(nn.Module):
         check_maps(maps, self.channels)
         if self.kernel_size == 1:
             return maps[:, :, :: self.stride[0], :: self.stride[1]]
-        if self.border == "circular" or is_learning(maps):
-            # Gradients and circular margins are faster there; the answer alone does not repay the copy.
-            maps = channels_last_on_cpus(maps)
+        # Gradients and circular margins are faster there; the answer alone does not repay the copy.
+        maps = channels_last_on_cpus(maps, only_to_learn=self.border != "circular")
         before, after = self.margins_px
         if self.border == "zeros" and before == after:
             return self.blur(maps, before)
@@ -123,9 +127,7 @@ class BlurPool2d(nn.Module):
 
     def blur(self, maps: Tensor, n_zeros: int = 0) -> Tensor:
         """Blur and subsample maps that have their margins, or that get zeros on every side."""
-        return F.conv2d(
-            maps, self._weights().to(maps.dtype), None, self.stride, n_zeros, groups=self.channels
-        )
+        return filtered(maps, self._weights(), self.stride, n_zeros)
 
     def _weights(self) -> Tensor:
         """(C, 1, k, k); each channel sums to one."""
@@ -139,6 +141,11 @@ class BlurPool2d(nn.Module):
             f"{self.channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"border={self.border!r}{learned}"
         )
+
+
+def filtered(maps: Tensor, weights: Tensor, stride: tuple[int, int], n_zeros: int) -> Tensor:
+    """Each channel with a filter of its own (C, 1, k, k), at every stride-th position."""
+    return F.conv2d(maps, weights.to(maps.dtype), None, stride, n_zeros, groups=len(weights))
 
 
 def _checked_kernel_size(kernel_size: int, learned: bool) -> int:

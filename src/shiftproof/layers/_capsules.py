@@ -8,9 +8,14 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from shiftproof.errors import OptionError, ShapeError
+from shiftproof.layers._arguments import widened
+
+# Single steps to torch.fx: they look at shapes and layouts, which a traced value does not have.
+fx.wrap("check_capsules")
+fx.wrap("squash")
 
 
 def squash(vectors: Tensor, *, dim: int = -1) -> Tensor:
@@ -30,7 +35,7 @@ def squash(vectors: Tensor, *, dim: int = -1) -> Tensor:
         >>> squash(torch.tensor([3., 4.]))
         tensor([0.5769, 0.7692])
     """
-    wide = vectors.float() if vectors.dtype.itemsize < 4 else vectors
+    wide = widened(vectors)
     length = torch.linalg.vector_norm(wide, dim=dim, keepdim=True)
     shrunk: Tensor = wide * (length / (1 + length.square()))
     return shrunk.to(vectors.dtype)
@@ -130,7 +135,8 @@ class RoutedCapsules(nn.Module):
         nn.init.uniform_(self.weight, -limit, limit, generator=generator)
 
     def forward(self, capsules: Tensor) -> Tensor:
-        self._check(capsules)
+        n_in, _, _, in_length = self.weight.shape
+        check_capsules(capsules, n_in, in_length)
         predictions = self.predictions(capsules)
         return self._weighted(predictions, self.couplings(predictions))
 
@@ -155,19 +161,20 @@ class RoutedCapsules(nn.Module):
     def _weighted(predictions: Tensor, couplings: Tensor) -> Tensor:
         return squash((couplings.unsqueeze(2) @ predictions).squeeze(2))
 
-    def _check(self, capsules: Tensor) -> None:
-        n_in, _, _, in_length = self.weight.shape
-        if capsules.shape[1:] != (n_in, in_length):
-            raise ShapeError(
-                f"capsules of shape (N, {n_in}, {in_length})",
-                tuple(capsules.shape),
-                cause="The number of primary capsules follows from the size of the image.",
-                fix="Build the network for images of this shape.",
-            )
-
     def extra_repr(self) -> str:
         n_in, n_out, out_length, in_length = self.weight.shape
         return f"{n_in} × {in_length} to {n_out} × {out_length}, n_iterations={self.n_iterations}"
+
+
+def check_capsules(capsules: Tensor, n_in: int, in_length: int) -> None:
+    """Raise `ShapeError` unless capsules are of that number and length."""
+    if capsules.shape[1:] != (n_in, in_length):
+        raise ShapeError(
+            f"capsules of shape (N, {n_in}, {in_length})",
+            tuple(capsules.shape),
+            cause="The number of primary capsules follows from the size of the image.",
+            fix="Build the network for images of this shape.",
+        )
 
 
 class CapsuleLengths(nn.Module):

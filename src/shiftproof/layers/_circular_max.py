@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from shiftproof.layers._arguments import channels_last_on_cpus, check_maps, is_learning, positive
 from shiftproof.layers._max_blur import dense_maximum
 from shiftproof.layers._padding import pad
+
+# Single steps to torch.fx: they look at shapes and layouts, which a traced value does not have.
+fx.wrap("check_maps")
+fx.wrap("circular_maximum")
 
 
 class CircularMaxPool2d(nn.Module):
@@ -41,13 +45,17 @@ class CircularMaxPool2d(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         check_maps(maps)
-        margin = self.pool_size - 1
-        margins = (0, margin, 0, margin)
-        if not is_learning(maps):
-            return dense_maximum(pad(maps, margins, "circular"), self.pool_size)
-        # Its gradient is several times faster with channels last; phases are split faster without.
-        wide = pad(channels_last_on_cpus(maps), margins, "circular")
-        return dense_maximum(wide, self.pool_size).contiguous()
+        return circular_maximum(maps, self.pool_size)
 
     def extra_repr(self) -> str:
         return f"pool_size={self.pool_size}"
+
+
+def circular_maximum(maps: Tensor, size: int) -> Tensor:
+    """The maximum of every window of maps on a circle: (N, C, H, W) to the same shape."""
+    margins = (0, size - 1, 0, size - 1)
+    if not is_learning(maps):
+        return dense_maximum(pad(maps, margins, "circular"), size)
+    # Its gradient is several times faster with channels last; phases are split faster without.
+    wide = pad(channels_last_on_cpus(maps), margins, "circular")
+    return dense_maximum(wide, size).contiguous()

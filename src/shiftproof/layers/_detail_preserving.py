@@ -5,17 +5,23 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.functional import conv2d
 
 from shiftproof._registry import unknown_name
 from shiftproof.errors import OptionError, ShapeError
+from shiftproof.layers._arguments import check_maps, widened
 
 DetailKind = Literal["lite", "full"]
 DETAIL_KINDS: tuple[DetailKind, ...] = get_args(DetailKind)
 
 # Keeps the power of a deviation differentiable at 0; the authors' value, and theirs for [0, 1] features.
 EPSILON = 1e-3
+
+# Single steps to torch.fx: they look at shapes and layouts, which a traced value does not have.
+fx.wrap("check_maps")
+fx.wrap("check_one_window")
+fx.wrap("widened")
 
 
 class DetailPreservingPool2d(nn.Module):
@@ -97,11 +103,11 @@ class DetailPreservingPool2d(nn.Module):
         self.coarse_filter = nn.Parameter(mean) if kind == "full" else None
 
     def forward(self, features: Tensor) -> Tensor:
-        self._check(features)
-        values = features.float() if features.dtype.itemsize < 4 else features
+        check_maps(features, self.channels)
+        check_one_window(features, self.stride)
         sy, sx = self.stride
-        height, width = (size // s * s for size, s in zip(values.shape[2:], self.stride, strict=True))
-        values = values[:, :, :height, :width]
+        height, width = features.shape[2:]
+        values = widened(features)[:, :, : height // sy * sy, : width // sx * sx]
         # (pixels of a window, N, C, rows, columns): all that follows is elementwise on whole maps.
         cells = torch.stack([values[:, :, y::sy, x::sx] for y in range(sy) for x in range(sx)])
         weights = self._weights(cells, self._coarse(values, cells))
@@ -131,21 +137,17 @@ class DetailPreservingPool2d(nn.Module):
         alpha = (log_alpha + exponent * (squared.mean(0).log() - log_peak)).exp()
         return (exponent * (log_squared - log_peak)).exp() + alpha
 
-    def _check(self, features: Tensor) -> None:
-        if features.ndim != 4 or features.shape[1] != self.channels:
-            raise ShapeError(
-                f"features of shape (N, {self.channels}, H, W)",
-                tuple(features.shape),
-                fix="Build the pool with the number of channels of the layer before it.",
-            )
-        if any(size < s for size, s in zip(features.shape[2:], self.stride, strict=True)):
-            raise ShapeError(
-                f"features of at least {self.stride} px",
-                tuple(features.shape[2:]),
-                cause="There is not one whole window in them.",
-                fix="Use larger images, or leave a pool out.",
-            )
-
     def extra_repr(self) -> str:
         kind = "lite" if self.coarse_filter is None else "full"
         return f"{self.channels}, kind={kind!r}, symmetric={self.symmetric}, stride={self.stride}"
+
+
+def check_one_window(features: Tensor, stride: tuple[int, int]) -> None:
+    """Raise `ShapeError` if not one whole window fits into maps."""
+    if any(size < step for size, step in zip(features.shape[2:], stride, strict=True)):
+        raise ShapeError(
+            f"features of at least {stride} px",
+            tuple(features.shape[2:]),
+            cause="There is not one whole window in them.",
+            fix="Use larger images, or leave a pool out.",
+        )

@@ -156,8 +156,8 @@ def leading(key: Tensor, among: Tensor) -> Tensor:
 
 def _channels_hashed(features: Tensor, seed: int) -> Tensor:
     """One number of all channels at each position: int64 (N, 1, H, W)."""
-    odd = [_signed(_CHANNEL * (2 * (channel + 1000 * seed) + 1)) for channel in range(features.shape[1])]
-    weights = torch.tensor(odd, device=features.device)[:, None, None]
+    channel = torch.arange(features.shape[1], device=features.device)[:, None, None]
+    weights = (2 * (channel + 1000 * seed) + 1) * _signed(_CHANNEL)  # modulo 2^64, as int64 wraps
     # Products may wrap, sums must not: onnxruntime adds up int64 as float64, which is exact below 2^53.
     return torch.remainder(fixed_point(features) * weights, _ODD).sum(1, keepdim=True)
 

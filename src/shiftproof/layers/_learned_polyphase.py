@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.functional import conv2d, pad
 
 from shiftproof.errors import OptionError
@@ -14,6 +14,12 @@ from shiftproof.layers._polyphase import Polyphase2d, first_phase
 
 # float32 holds all whole numbers up to 2^24.
 _EXACT_BITS = 24
+# Weight and bias of each convolution.
+Filters = tuple[tuple[Tensor, Tensor | None], ...]
+
+# Single steps to torch.fx: they look at shapes and layouts, which a traced value does not have.
+fx.wrap("best_phase")
+fx.wrap("split_phases")
 
 
 class LearnedPolyphase2d(Polyphase2d):
@@ -89,38 +95,44 @@ class LearnedPolyphase2d(Polyphase2d):
     def _choose(self, blurred: Tensor, *shared: Tensor) -> Tensor:
         if self.training:
             return (self.scores(blurred) / self.temperature).softmax(1)
-        with torch.no_grad():
-            return first_phase(self._exact_scores(blurred), (blurred, *shared), self.stride)
-
-    def _exact_scores(self, features: Tensor) -> Tensor:
-        """The same scores as whole numbers that are the same wherever the image starts: int64 (N, P)."""
-        maps = split_phases(features, self.stride)
-        maps = _exact_conv(maps, self.conv1).clamp_min(0)
-        return fixed_point(_exact_conv(maps, self.conv2)).sum((2, 3, 4))
+        filters = tuple((conv.weight, conv.bias) for conv in (self.conv1, self.conv2))
+        return best_phase((blurred, *shared), filters, self.stride)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, temperature={self.temperature:g}"
 
 
-def _exact_conv(phases: Tensor, conv: nn.Conv2d) -> Tensor:
+@torch.no_grad()
+def best_phase(maps: tuple[Tensor, ...], filters: Filters, stride: Pair) -> Tensor:
+    """The phase of which the first maps have the largest score, as whole numbers: int64 (N,).
+
+    They are the same wherever the image starts. The other maps decide between equal scores.
+    """
+    phases = split_phases(maps[0], stride)
+    first, second = filters
+    scores = _exact_conv(_exact_conv(phases, *first).clamp_min(0), *second)
+    return first_phase(fixed_point(scores).sum((2, 3, 4)), maps, stride)
+
+
+def _exact_conv(phases: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A circular 3 × 3 convolution of (N, P, C, h, w), in which no sum is rounded: float64.
 
     float32 holds whole numbers up to 2^24, and sums of products below that are exact in any order. So
     features and weights are cut into two halves of few bits each, and all four pairs of halves are
     convolved.
     """
-    bits = (_EXACT_BITS - conv.weight[0].numel().bit_length()) // 2
+    bits = (_EXACT_BITS - weight[0].numel().bit_length()) // 2
     maps, unit = in_units(phases, 2 * bits)
-    weight, weight_unit = in_units(conv.weight[None], 2 * bits)
+    units, weight_unit = in_units(weight[None], 2 * bits)
     around = pad(torch.cat(_halves(maps, bits)).flatten(0, 1), (1, 1, 1, 1), mode="circular")
     # Without the bias: a library may begin its sums with it, and then they are rounded. Rounded here, in
     # case that a library transforms tiles (Winograd), which is nearly exact.
-    sums = conv2d(around, torch.cat(_halves(weight[0], bits))).round().double()
-    n, n_filters = len(phases), len(conv.weight)
+    sums = conv2d(around, torch.cat(_halves(units[0], bits))).round().double()
+    n, n_filters = len(phases), len(weight)
     sums = sums.reshape(2, n, phases.shape[1], 2, n_filters, *sums.shape[2:])
     coarse = sums[0] * 2**bits + sums[1]
     answer: Tensor = (coarse[:, :, 0] * 2**bits + coarse[:, :, 1]) * (unit.double() * weight_unit.double())
-    return answer if conv.bias is None else answer + conv.bias.double()[:, None, None]
+    return answer if bias is None else answer + bias.double()[:, None, None]
 
 
 def _halves(units: Tensor, bits: int) -> tuple[Tensor, Tensor]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from shiftproof.errors import ShapeError
 from shiftproof.layers._arguments import Size, channels_last_on_cpus, check_maps, is_learning, positive
 from shiftproof.layers._blur import BlurPool2d
 from shiftproof.layers._padding import pad
 from shiftproof.shifts import Border
+
+# Single steps to torch.fx: they look at shapes and layouts, which a traced value does not have.
+fx.wrap("channels_last_on_cpus")
+fx.wrap("check_maps")
+fx.wrap("check_window")
+fx.wrap("dense_maximum")
+fx.wrap("pad")
 
 
 class MaxBlurPool2d(nn.Module):
@@ -74,21 +81,23 @@ class MaxBlurPool2d(nn.Module):
             after += self.pool_size - 1
             maps = pad(maps, (before, after, before, after), "circular")
             return self.blur.blur(dense_maximum(maps, self.pool_size))
-        self._check_size(maps)
+        check_window(maps, self.pool_size)
         blurred: Tensor = self.blur(dense_maximum(maps, self.pool_size))
         return blurred
 
-    def _check_size(self, maps: Tensor) -> None:
-        if self.pool_size > min(maps.shape[2:]):
-            raise ShapeError(
-                f"feature maps of at least {self.pool_size} × {self.pool_size} positions",
-                f"{maps.shape[2]} × {maps.shape[3]}",
-                cause="No window of the maximum fits.",
-                fix="Use a smaller pool_size, larger images, or border='circular'.",
-            )
-
     def extra_repr(self) -> str:
         return f"pool_size={self.pool_size}"
+
+
+def check_window(maps: Tensor, pool_size: int) -> None:
+    """Raise `ShapeError` if maps are smaller than a window."""
+    if pool_size > min(maps.shape[2:]):
+        raise ShapeError(
+            f"feature maps of at least {pool_size} × {pool_size} positions",
+            f"{maps.shape[2]} × {maps.shape[3]}",
+            cause="No window of the maximum fits.",
+            fix="Use a smaller pool_size, larger images, or border='circular'.",
+        )
 
 
 def dense_maximum(maps: Tensor, size: int) -> Tensor:

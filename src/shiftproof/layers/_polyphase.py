@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from shiftproof._registry import unknown_name
 from shiftproof.errors import ShapeError
@@ -22,6 +22,11 @@ from shiftproof.layers._phases import (
 
 PolyphaseNorm = Literal["l2", "l1", "linf", "max", "min-l2", "min-l1"]
 POLYPHASE_NORMS: tuple[PolyphaseNorm, ...] = get_args(PolyphaseNorm)
+
+# Single steps to torch.fx: they look at shapes and layouts, which a traced value does not have.
+fx.wrap("blur_circular")
+fx.wrap("strongest_phase")
+fx.wrap("take_phases")
 
 
 class Polyphase2d(nn.Module, ABC):
@@ -138,20 +143,31 @@ class AdaptivePolyphase2d(Polyphase2d):
         self.norm = norm
 
     def _choose(self, blurred: Tensor, *shared: Tensor) -> Tensor:
-        with torch.no_grad():
-            if not _can_look(blurred):
-                return self._exactly(blurred, *shared)
-            choice, clear = clearly_strongest(blurred, self.stride, self.norm)
-            if not bool(clear.all()):
-                close = ~clear
-                choice[close] = self._exactly(*(maps[close] for maps in (blurred, *shared)))
-            return choice
-
-    def _exactly(self, *maps: Tensor) -> Tensor:
-        return first_phase(strengths(maps[0], self.stride, self.norm), maps, self.stride)
+        return strongest_phase((blurred, *shared), self.stride, self.norm)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, norm={self.norm!r}"
+
+
+@torch.no_grad()
+def strongest_phase(maps: tuple[Tensor, ...], stride: Pair, norm: str) -> Tensor:
+    """The phase of which the first maps have the largest norm; the others decide between equal ones.
+
+    Args:
+        maps: Each (N, C, H, W), any float dtype.
+        stride: (down, right).
+        norm: One of `POLYPHASE_NORMS`.
+
+    Returns:
+        int64 (N,).
+    """
+    if not _can_look(maps[0]):
+        return first_phase(strengths(maps[0], stride, norm), maps, stride)
+    choice, clear = clearly_strongest(maps[0], stride, norm)
+    if not bool(clear.all()):
+        close = tuple(each[~clear] for each in maps)
+        choice[~clear] = first_phase(strengths(close[0], stride, norm), close, stride)
+    return choice
 
 
 def first_phase(key: Tensor, maps: tuple[Tensor, ...], stride: Pair) -> Tensor:

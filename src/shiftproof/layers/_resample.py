@@ -40,7 +40,10 @@ def resample(maps: Tensor, height: int, width: int) -> Tensor:
 
 def _matrix(n_from: int, n_to: int, like: Tensor) -> Tensor:
     """Shape (`n_to`, `n_from`), each row the weights of one output; computed in float64."""
-    frequencies = torch.arange(1, (min(n_from, n_to) - 1) // 2 + 1)
+    # Made on the device, since a CUDA graph that is recorded may not copy from the processor; but not on
+    # Apple's GPUs, which have no float64.
+    device = torch.device("cpu") if like.device.type == "mps" else like.device
+    frequencies = torch.arange(1, (min(n_from, n_to) - 1) // 2 + 1, device=device)
     here, there = _angles(n_from, frequencies), _angles(n_to, frequencies)
     waves = there.cos() @ here.cos().T + there.sin() @ here.sin().T
     matrix = (1 + 2 * waves) / n_from
@@ -50,5 +53,5 @@ def _matrix(n_from: int, n_to: int, like: Tensor) -> Tensor:
 
 def _angles(n: int, frequencies: Tensor) -> Tensor:
     """2π · position · frequency / n, by whole turns less: small angles are exact."""
-    turns = torch.remainder(torch.arange(n)[:, None] * frequencies, n)
+    turns = torch.remainder(torch.arange(n, device=frequencies.device)[:, None] * frequencies, n)
     return turns.double() * (2 * torch.pi / n)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from shiftproof.layers._arguments import Size, check_maps, positive_pair
 from shiftproof.layers._phases import blur_circular, check_blur_size, join_phases
 from shiftproof.layers._polyphase import check_choice
+
+# Single steps to torch.fx: they look at shapes and layouts, which a traced value does not have.
+fx.wrap("blur_circular")
+fx.wrap("put_back")
 
 
 class PolyphaseUnpool2d(nn.Module):
@@ -45,16 +49,22 @@ class PolyphaseUnpool2d(nn.Module):
         self.blur_size = check_blur_size(blur_size)
 
     def forward(self, features: Tensor, choice: Tensor) -> Tensor:
-        check_maps(features)
         down, right = self.stride
-        check_choice(choice, len(features), down * right)
-        sparse = join_phases(_spread(features, choice, down * right), self.stride)
+        sparse = put_back(features, choice, self.stride)
         if self.blur_size == 1:
             return sparse
         return blur_circular(sparse, self.blur_size) * (down * right)
 
     def extra_repr(self) -> str:
         return f"stride={self.stride}" + (f", blur_size={self.blur_size}" if self.blur_size > 1 else "")
+
+
+def put_back(features: Tensor, choice: Tensor, stride: tuple[int, int]) -> Tensor:
+    """Each position where a choice says that it came from, and zeros elsewhere."""
+    check_maps(features)
+    n_phases = stride[0] * stride[1]
+    check_choice(choice, len(features), n_phases)
+    return join_phases(_spread(features, choice, n_phases), stride)
 
 
 def _spread(features: Tensor, choice: Tensor, n_phases: int) -> Tensor:

@@ -25,12 +25,8 @@ class AllAtOnce(Protocol):
         """Why it is exact, for a reader."""
 
     @property
-    def multiply_adds(self) -> int:
-        """For all shifts of one image."""
-
-    @property
-    def direct_multiply_adds(self) -> int:
-        """For one view of one image."""
+    def is_cheaper(self) -> bool:
+        """Whether that takes less work than each shift by itself."""
 
     @property
     def images_per_batch(self) -> int | None:
@@ -90,14 +86,9 @@ class Windows:
         return "no layer looks outside its window, so all shifts share their work"
 
     @property
-    def multiply_adds(self) -> int:
-        """For all shifts of one image."""
-        return self.plan.multiply_adds(self.n_windows)
-
-    @property
-    def direct_multiply_adds(self) -> int:
-        """For one view of one image."""
-        return self.plan.direct_multiply_adds
+    def is_cheaper(self) -> bool:
+        """Whether that takes less work than each shift by itself."""
+        return self.plan.multiply_adds(self.n_windows) < len(self.rows) * self.plan.direct_multiply_adds
 
     @property
     def images_per_batch(self) -> int | None:
@@ -128,14 +119,9 @@ class Rolls:
         return f"the layers are circular, so shifts by multiples of {down} × {right} px move their maps"
 
     @property
-    def multiply_adds(self) -> int:
-        """For all shifts of one image."""
-        return self.plan.multiply_adds(self.offsets_px)
-
-    @property
-    def direct_multiply_adds(self) -> int:
-        """For one view of one image."""
-        return self.plan.direct_multiply_adds
+    def is_cheaper(self) -> bool:
+        """Whether that takes less work than each shift by itself."""
+        return self.plan.is_cheaper(self.offsets_px)
 
     @property
     def images_per_batch(self) -> int | None:

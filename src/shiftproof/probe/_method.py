@@ -78,8 +78,7 @@ def choose_method(
     plan = _all_at_once(classifier, views, images.image_shape[0])
     objection = plan if isinstance(plan, str) else ""
     if not isinstance(plan, str):
-        dearer = plan.multiply_adds >= views.n_shifts * plan.direct_multiply_adds
-        if method == "auto" and dearer:
+        if method == "auto" and not plan.is_cheaper:
             objection = "computing all shifts at once would cost more than it saves"
         elif not _agrees(plan, classifier, views, images, device):
             objection = "the dense method gave different answers than the direct one"
@@ -104,18 +103,25 @@ def _all_at_once(classifier: Classifier, views: Views, n_channels: int) -> AllAt
         return "there is only one shift"
     module = classifier.pipeline
     if module is None:
-        return "the model is not a module that returns logits alone"
+        return "what a function or an exported graph does is not known layer by layer"
     shape = (n_channels, *views.size_px)
+    plans: list[AllAtOnce] = []
     reasons = []
     if views.protocol.border == "circular":
         rolls = plan_rolls(module, shape)
-        if not isinstance(rolls, NotPlanned):
-            return Rolls(views, rolls)
-        reasons.append(str(rolls))
-    windows = plan_windows(module, shape)
-    if not isinstance(windows, NotPlanned):
-        return Windows(views, windows)
-    return "; ".join(dict.fromkeys([*reasons, str(windows)])).rstrip(".")
+        if isinstance(rolls, NotPlanned):
+            reasons.append(str(rolls))
+        else:
+            plans.append(Rolls(views, rolls))
+    if not plans or not plans[0].is_cheaper:
+        windows = plan_windows(module, shape)
+        if isinstance(windows, NotPlanned):
+            reasons.append(str(windows))
+        else:
+            plans.append(Windows(views, windows))
+    if not plans:
+        return "; ".join(dict.fromkeys(reasons)).rstrip(".")
+    return next((plan for plan in plans if plan.is_cheaper), plans[0])
 
 
 @torch.inference_mode()

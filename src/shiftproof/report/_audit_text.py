@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shiftproof._text import counted, percent
 from shiftproof.report._audit_record import (
@@ -76,21 +76,17 @@ def _noise_rows(record: AuditRecord) -> Rows:
     noise = record.noise
     if noise is None:
         return []
-    asked = f"for {counted(noise.n_images, 'image')} when asked again, also in other batches"
+    answers = words(record).answers
+    images, again = counted(noise.n_images, "image"), "when asked again, also in other batches"
     if not noise.beyond_rounding:
         change = (
             f"outputs change by at most {noise.largest_drift:.1g}" if noise.largest_drift else "all equal"
         )
-        return [["noise", f"none: same {words(record).answers} {asked} ({change})"]]
+        return [["noise", f"none: same {answers} for {images} {again} ({change})"]]
     flips = noise.estimates.get("flip-rate")
     share = percent(flips.value) if isinstance(flips, EstimateRecord) else NO_NUMBER
-    return [
-        [
-            "noise",
-            f"{share} other {words(record).answers} {asked}; the column “unmoved” is each metric without any "
-            "shift",
-        ]
-    ]
+    differ = f"{share} of the {answers} for {images} differ {again}"
+    return [["noise", f"{differ}; the column “unmoved” is each metric without any shift"]]
 
 
 def number_cells(found: Estimated) -> list[str]:
@@ -141,10 +137,18 @@ def about_rows(record: AuditRecord) -> Rows:
     ]
     if data.skipped:
         rows.append(["", f"{counted(len(data.skipped), 'file')} skipped"])
-    if data.conversions:
-        done = (f"{name}: {number:,}" for name, number in sorted(data.conversions.items()))
-        rows.append(["", f"converted: {'; '.join(done)}"])
-    return rows
+    return rows + [["", line] for line in converted(data.conversions)]
+
+
+def converted(conversions: Mapping[str, int]) -> list[str]:
+    """One line on what was done to how many images; none if nothing was.
+
+    Example:
+        >>> converted({"reduced in size": 1200, "16 bits to 8": 3})
+        ['converted: 16 bits to 8: 3; reduced in size: 1,200']
+    """
+    done = (f"{name}: {number:,}" for name, number in sorted(conversions.items()))
+    return [f"converted: {'; '.join(done)}"] if conversions else []
 
 
 def _size(record: AuditRecord) -> str:

@@ -13,6 +13,7 @@ from shiftproof._text import counted, percent
 from shiftproof.report._audit_markdown import capped
 from shiftproof.report._audit_record import Estimated, ModelRecord
 from shiftproof.report._audit_terminal import new_table, print_heading
+from shiftproof.report._audit_text import converted
 from shiftproof.report._markdown import escaped, table
 from shiftproof.report._numbers import NO_NUMBER
 from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, StrictRecord, read_record
@@ -47,6 +48,7 @@ class ImageSetRecord(StrictRecord):
     n_images: int
     image_shape: tuple[int, int, int]
     digest: Line
+    conversions: Mapping[Line, int] = {}
 
 
 class LieRecord(StrictRecord):
@@ -156,6 +158,7 @@ def _about(record: ExplanationRecord) -> list[str]:
         f"data: {record.data.name}, {counted(record.n_images, 'image')}; "
         f"{counted(len(record.offsets_px), 'shift')}, border {record.border}; "
         f"intervals of {100 * loss.confidence:g} %",
+        *converted(record.data.conversions),
         _by_cause(record),
         *_lie(record.lie_derivative),
         *(_sensitivity(each) for each in record.sensitivity),

@@ -95,6 +95,6 @@ def extend(images: Tensor, margin_px: tuple[int, int], border: Border) -> Tensor
         return torch.nn.functional.pad(images, (mx, mx, my, my))
     for dim, margin in ((2, my), (3, mx)):
         size_px = images.shape[dim]
-        position = torch.arange(-margin, size_px + margin)
-        images = images.index_select(dim, source_index(position, size_px, border).to(images.device))
+        position = torch.arange(-margin, size_px + margin, device=images.device)
+        images = images.index_select(dim, source_index(position, size_px, border))
     return images

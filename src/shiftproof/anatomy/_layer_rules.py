@@ -13,19 +13,19 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from shiftproof.certify._operations import (
+from shiftproof.anatomy._calls import POINTWISE_LAYERS
+from shiftproof.anatomy._operations import (
     Adaptive,
     AliasFree,
     Border,
     Grid,
     LowPass,
-    Pointwise,
     Scatter,
     Slide,
 )
-from shiftproof.certify._question import Question, Reading, not_known, unknown
-from shiftproof.certify._torch_rules import read_call
-from shiftproof.dense import POINTWISE_LAYERS
+from shiftproof.anatomy._question import Question, Reading, not_known, unknown
+from shiftproof.anatomy._torch_rules import read_call
+from shiftproof.anatomy._whole_map_rules import attended
 from shiftproof.layers import (
     AdaptivePolyphase2d,
     AliasFreeActivation,
@@ -50,7 +50,7 @@ def _slides(question: Question, *slides: Slide) -> Reading:
     size = question.grid.size
     for slide in slides:
         size = (slide.n_outputs(0, size[0]), slide.n_outputs(1, size[1]))
-    if question.grid.axes != (2, 3) or question.after[2:] != size:
+    if not question.grid.is_maps or question.after[2:] != size:
         return unknown("The size after it is not what its numbers say.")
     return slides, Grid(size, (2, 3))
 
@@ -116,7 +116,7 @@ def _adaptive(layer: AdaptivePolyphase2d | LearnedPolyphase2d, question: Questio
         return unknown("In training mode it mixes phases.")
     down, right = layer.stride
     height, width = question.grid.size
-    if question.grid.axes != (2, 3):
+    if not question.grid.is_maps:
         return not_known(type(layer).__name__)
     grid = replace(question.grid, size=(height // down, width // right))
     return (Adaptive(layer.stride),), grid
@@ -127,14 +127,14 @@ def _alias_free(layer: AliasFreeActivation, question: Question) -> Reading:
     pointwise = type(layer.activation) in POINTWISE_LAYERS or layer.activation in POINTWISE_FUNCTIONS
     if not pointwise:
         return unknown("Whether its activation looks at each number alone is not known.")
-    if question.grid.axes != (2, 3):
+    if not question.grid.is_maps:
         return not_known("AliasFreeActivation")
     return (AliasFree(layer.factor),), question.grid
 
 
 def _low_pass(layer: LowPassPool2d, question: Question) -> Reading:
     """Reads the band-limited function through the maps at another number of positions."""
-    if question.grid.axes != (2, 3):
+    if not question.grid.is_maps:
         return not_known("LowPassPool2d")
     return (LowPass(layer.stride),), replace(question.grid, size=(question.after[2], question.after[3]))
 
@@ -177,9 +177,23 @@ def _upsample(layer: nn.Upsample, question: Question) -> Reading:
     return _called("interpolate", "size", "scale_factor", "mode")(layer, question)
 
 
-def _channels_alone(layer: nn.Module, question: Question) -> Reading:
-    """At each position a function of its channels, whose axis comes second."""
-    return not_known(type(layer).__name__) if 1 in question.grid.axes else ((Pointwise(),), question.grid)
+def _encoder_layer(layer: nn.TransformerEncoderLayer, question: Question) -> Reading:
+    """Attention of all tokens to all tokens, and functions of each token."""
+    activation = layer.activation
+    if not (activation in POINTWISE_FUNCTIONS or type(activation) in POINTWISE_LAYERS):
+        return unknown("Whether its activation looks at each number alone is not known.")
+    grid, line = question.grid, 1 if layer.self_attn.batch_first else 0
+    return attended(grid, grid, grid, line, len(question.before))
+
+
+def _encoder(layer: nn.TransformerEncoder, question: Question) -> Reading:
+    """Layers one after the other."""
+    norm = layer.norm
+    plain = norm is None or (type(norm) is nn.LayerNorm and len(norm.normalized_shape) == 1)
+    if not plain or any(type(each) is not nn.TransformerEncoderLayer for each in layer.layers):
+        return not_known(type(layer).__name__)
+    readings = [_encoder_layer(each, question) for each in layer.layers]
+    return next((each for each in readings if each[1] is None), readings[-1])
 
 
 RULES: dict[type[nn.Module], Rule] = {
@@ -198,12 +212,14 @@ RULES: dict[type[nn.Module], Rule] = {
     nn.ConstantPad2d: _padded,
     nn.GroupNorm: _called("group_norm"),
     nn.InstanceNorm2d: _instance_norm,
-    nn.LocalResponseNorm: _channels_alone,
+    nn.LocalResponseNorm: _called("local_response_norm"),
     nn.PixelShuffle: _called("pixel_shuffle"),
     nn.PixelUnshuffle: _called("pixel_unshuffle", "downscale_factor"),
     nn.ReflectionPad2d: _padded,
     nn.ReplicationPad2d: _padded,
     nn.Softmax2d: _called("softmax", dim=1),
+    nn.TransformerEncoder: _encoder,
+    nn.TransformerEncoderLayer: _encoder_layer,
     nn.Unflatten: _called("unflatten"),
     nn.Upsample: _upsample,
     nn.UpsamplingNearest2d: _upsample,

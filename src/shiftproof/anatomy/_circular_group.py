@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shiftproof.certify._circular_facts import Choice, Rolls
-from shiftproof.certify._operations import Axis, Pair
+from shiftproof.anatomy._circular_facts import Choice, Rolls
+from shiftproof.anatomy._operations import Axis, Pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import inspect
 from torch import nn
 
 from shiftproof import layers
-from shiftproof.certify._layer_rules import LEAVES, RULES
+from shiftproof.anatomy._layer_rules import LEAVES, RULES
 
 # Followed into: `StridedConvPool2d` is a convolution and ReLU; lengths and decoders come after positions.
 FOLLOWED = {"StridedConvPool2d", "CapsuleLengths", "CapsuleDecoder"}

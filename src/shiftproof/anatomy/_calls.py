@@ -22,8 +22,9 @@ POINTWISE = (
 )  # fmt: skip
 UNCHANGED = ("clone", "contiguous", "detach")
 ARITHMETIC = (
-    "add", "div", "divide", "maximum", "minimum", "mul", "multiply", "pow", "rsub", "sub", "subtract",
-    "true_divide", "truediv",
+    "add", "atan2", "div", "divide", "eq", "fmod", "ge", "gt", "hypot", "le", "lerp", "logaddexp",
+    "logical_and", "logical_not", "logical_or", "lt", "masked_fill", "maximum", "minimum", "mul", "multiply",
+    "ne", "pow", "remainder", "rsub", "sub", "subtract", "true_divide", "truediv", "where",
 )  # fmt: skip
 POINTWISE_LAYERS = (
     nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU,
@@ -45,10 +46,15 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     ),
     "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
     "cat": ("tensors", "dim"),
+    "channel_shuffle": ("input", "groups"),
     "chunk": ("input", "chunks", "dim"),
     "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
     "dropout": ("input", "p", "training"),
     "dropout2d": ("input", "p", "training"),
+    "expand_as": ("input", "other"),
+    "fft": ("input", "n", "dim", "norm"),
+    "fft2": ("input", "s", "dim", "norm"),
+    "fftn": ("input", "s", "dim", "norm"),
     "flatten": ("input", "start_dim", "end_dim"),
     "getitem": ("input", "index"),
     "group_norm": ("input", "num_groups", "weight", "bias", "eps"),
@@ -60,16 +66,29 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     ),
     "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
     "linear": ("input", "weight", "bias"),
+    "local_response_norm": ("input", "size", "alpha", "beta", "k"),
     "log_softmax": ("input", "dim"),
+    "lp_pool2d": ("input", "norm_type", "kernel_size", "stride", "ceil_mode"),
     "logsumexp": ("input", "dim", "keepdim"),
     "max_pool2d": (
         "input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices",
     ),
     "mean": ("input", "dim", "keepdim"),
+    "movedim": ("input", "source", "destination"),
+    "normalize": ("input", "p", "dim", "eps"),
     "pad": ("input", "pad", "mode", "value"),
     "pixel_shuffle": ("input", "upscale_factor"),
     "pixel_unshuffle": ("input", "downscale_factor"),
     "prelu": ("input", "weight"),
+    "prod": ("input", "dim", "keepdim"),
+    "rfft": ("input", "n", "dim", "norm"),
+    "rfft2": ("input", "s", "dim", "norm"),
+    "rfftn": ("input", "s", "dim", "norm"),
+    "rms_norm": ("input", "normalized_shape", "weight", "eps"),
+    "roll": ("input", "shifts", "dims"),
+    "scaled_dot_product_attention": (
+        "query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa",
+    ),
     "size": ("input", "dim"),
     "softmax": ("input", "dim"),
     "split": ("input", "split_size", "dim"),
@@ -77,12 +96,17 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     "std": ("input", "dim", "unbiased", "keepdim"),
     "sum": ("input", "dim", "keepdim"),
     "transpose": ("input", "dim0", "dim1"),
+    "unbind": ("input", "dim"),
     "unflatten": ("input", "dim", "sizes"),
     "unsqueeze": ("input", "dim"),
+    "vector_norm": ("input", "ord", "dim", "keepdim"),
     "var": ("input", "dim", "unbiased", "keepdim"),
 }  # fmt: skip
-_WITH_LIST = {"permute": "dims", "reshape": "shape", "view": "shape"}
-_OTHER_SPELLINGS = {"axis": "dim", "concat": "cat", "concatenate": "cat", "swapaxes": "transpose"}
+_WITH_LIST = {"expand": "sizes", "permute": "dims", "reshape": "shape", "view": "shape"}
+_OTHER_SPELLINGS = {
+    "axis": "dim", "concat": "cat", "concatenate": "cat", "moveaxis": "movedim", "swapaxes": "transpose",
+    "swapdims": "transpose",
+}  # fmt: skip
 _NO_EFFECT = ("_stacklevel", "dtype", "inplace", "memory_format", "out")
 
 
@@ -95,6 +119,8 @@ class Call:
         arguments: By name, for functions whose arguments decide about positions.
         function: For functions of each number alone: called with `args` and `kwargs`, it changes
             none of its inputs.
+        recognised: Whether it is torch's function of that name. Others may share the name, such as
+            `torch.special.softmax` or a function of a user.
     """
 
     name: str
@@ -102,12 +128,13 @@ class Call:
     function: Callable[..., Any] | None = None
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    recognised: bool = True
 
 
 def _functions_by_identity() -> dict[Any, tuple[str, Callable[..., Any]]]:
     """Name, and the function that leaves its input alone. Only torch's own count: names can be shared."""
     names = (*POINTWISE, *UNCHANGED, *ARITHMETIC, *_SIGNATURES, *_WITH_LIST, *_OTHER_SPELLINGS)
-    homes = (torch, F, operator)
+    homes = (torch, F, operator, torch.fft, torch.linalg)
     return {
         function: (name, getattr(home, name))
         for name in names
@@ -122,6 +149,8 @@ _FUNCTIONS = _functions_by_identity()
 
 def call_of(node: fx.Node) -> Call:
     """The call of a function or a method."""
+    if node.target is getattr and node.args[1] == "mT":
+        return Call("transpose", {"input": node.args[0], "dim0": -2, "dim1": -1})
     if node.target is getattr:
         return Call(str(node.args[1]), {"input": node.args[0]})
     if node.op == "call_method":
@@ -130,7 +159,7 @@ def call_of(node: fx.Node) -> Call:
     else:
         name, function = _FUNCTIONS.get(node.target, ("", None))
     if function is None or not name:
-        return Call(getattr(node.target, "__name__", str(node.target)))
+        return Call(getattr(node.target, "__name__", str(node.target)), recognised=False)
     name = _OTHER_SPELLINGS.get(name, name)
     if name in UNCHANGED:
         return Call("identity", {"input": node.args[0]})

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from shiftproof.certify import _layer_rules
-from shiftproof.certify._operations import (
+from shiftproof.anatomy import _layer_rules
+from shiftproof.anatomy._calls import Call, call_of, layer_call
+from shiftproof.anatomy._law import Reason
+from shiftproof.anatomy._operations import (
     Choose,
     Function,
     Grid,
@@ -20,9 +22,11 @@ from shiftproof.certify._operations import (
     Take,
     Unpool,
 )
-from shiftproof.certify._question import LINEAR, Question, Reading, not_known, unknown
-from shiftproof.certify._torch_rules import read_call
-from shiftproof.dense import Call, NotPlanned, Trace, call_of, layer_call, trace
+from shiftproof.anatomy._question import LINEAR, Question, Reading, not_known, unknown
+from shiftproof.anatomy._relabel import common_grid
+from shiftproof.anatomy._torch_rules import read_call
+from shiftproof.anatomy._trace import Trace, trace
+from shiftproof.anatomy._whole_map_rules import attended, read_spectrum
 from shiftproof.layers import AdaptivePolyphase2d, LearnedPolyphase2d, Polyphase2d, PolyphaseUnpool2d
 from shiftproof.zoo import ImageShape
 
@@ -32,6 +36,12 @@ CHOOSE, TAKE = vars(Polyphase2d)["choose"], vars(Polyphase2d)["take"]
 TURNED = "Its maps have their rows and columns on other axes than images."
 # What gives its first input back in evaluation mode, by the place of its code.
 IDENTITIES = ("torchvision.ops.stochastic_depth.stochastic_depth",)
+# What makes a tensor longer along axes of one number.
+EXPANSIONS = ("expand", "expand_as")
+# The input of a rule, and a tensor of which only the size is read.
+FIRST = ("input", "other")
+SPECTRA = ("fft", "fft2", "fftn", "rfft", "rfft2", "rfftn")
+PHASES = "It reads the phases of frequencies, in which a shift is written."
 # Casts to fewer digits than float64 has.
 NARROWING = ("bfloat16", "float", "half", "to", "type", "type_as")
 
@@ -61,46 +71,46 @@ class Steps:
 
     Args:
         steps: In the order in which they run.
-        shapes: Of what they give, for a batch of two.
+        trace: The graph that they were read from.
         narrows: Whether some step rounds to fewer digits than float64 has.
     """
 
     steps: tuple[Step, ...]
-    shapes: dict[fx.Node, tuple[int, ...]]
+    trace: Trace
     narrows: bool
 
 
-def read_network(module: nn.Module, image_shape: ImageShape, *, inside: str = "") -> Steps | NotPlanned:
+def read_network(module: nn.Module, image_shape: ImageShape, *, any_answer: bool = True) -> Steps | Reason:
     """Every step of a network in evaluation mode, or why it cannot be followed.
 
     Args:
         module: Images (N, C, H, W) to an answer.
         image_shape: (C, H, W).
-        inside: A part of the module, whose layers are named as if it stood alone.
+        any_answer: As in `trace`.
     """
     found = trace(
         module,
         image_shape,
         leaves=_layer_rules.LEAVES,
         methods=((Polyphase2d, "choose"), (Polyphase2d, "take")),
-        any_answer=True,
+        any_answer=any_answer,
     )
-    prefix = f"{inside}." if inside else ""
-    if isinstance(found, NotPlanned):
-        return NotPlanned(found.layer.removeprefix(prefix), found.reason)
-    reader = _Reader(found, prefix)
+    if isinstance(found, Reason):
+        return found
+    reader = _Reader(found)
     steps = tuple(step for node in found.nodes if (step := reader.read(node)) is not None)
     narrows = any(node.op != "placeholder" and str(node.target) in NARROWING for node in found.nodes)
-    return Steps(steps, dict(found.shapes), narrows)
+    return Steps(steps, found, narrows)
 
 
 class _Reader:
     """What is known of the steps so far: which depend on the images, and where positions lie."""
 
-    def __init__(self, traced: Trace, prefix: str) -> None:
+    def __init__(self, traced: Trace) -> None:
         self._traced = traced
-        self._prefix = prefix
         self._grids: dict[fx.Node, Grid | None] = {}
+        # Of values that were made longer: the axes along which they are the same everywhere, from the last.
+        self._constant_along: dict[fx.Node, frozenset[int]] = {}
 
     def read(self, node: fx.Node) -> Step | None:
         if node.op == "output":
@@ -110,16 +120,28 @@ class _Reader:
             return self._step(node, ((Images(),), Grid((height, width), (2, 3))), ())
         call = self._call(node)
         sources = tuple(source for source in node.all_input_nodes if source in self._grids)
-        if not sources or call.name in SIZES:
+        if not sources or _asks_for_size(node, call):
             return None
+        if call.recognised and call.name in EXPANSIONS:
+            # Of the second tensor it only asks for the size.
+            sources = tuple(source for source in sources if source is call.arguments["input"])
+            self._note_expansion(node, call)
         if all(self._grids[source] is None for source in sources) and not _is_choice(node):
             return self._step(node, ((Function(),), None), sources)
         return self._step(node, self._reading(node, call, sources), self._ordered(node, sources))
 
+    def _note_expansion(self, node: fx.Node, call: Call) -> None:
+        before = self._traced.shapes.get(call.arguments["input"], ())
+        after = self._traced.shapes.get(node, ())
+        padded = (1,) * (len(after) - len(before)) + before
+        self._constant_along[node] = frozenset(
+            axis - len(after) for axis, size in enumerate(padded) if size == 1
+        )
+
     def _step(self, node: fx.Node, reading: Reading, inputs: tuple[fx.Node, ...]) -> Step:
         operations, grid = reading
         self._grids[node] = grid
-        return Step(self._traced.layer_of(node).removeprefix(self._prefix), node, operations, inputs, grid)
+        return Step(self._traced.layer_of(node), node, operations, inputs, grid)
 
     def _call(self, node: fx.Node) -> Call:
         if node.op == "call_module":
@@ -149,14 +171,21 @@ class _Reader:
             return (Unpool(unpool.stride),), Grid((height, width), (2, 3))
         if _name_of(node.target) in IDENTITIES:
             return (LINEAR,), self._grids[sources[0]]
+        if _looks_all_over(node, call, self._traced.module):
+            return self._attention(node, call)
+        if not call.recognised:
+            return not_known(call.name)
         if call.function is not None or call.name == "cat":
             return self._elementwise(node, call, sources)
         if len(sources) > 1:
             return not_known(call.name)
-        (source,) = sources
+        return self._alone(node, call, sources[0])
+
+    def _alone(self, node: fx.Node, call: Call, source: fx.Node) -> Reading:
+        """A call of one input that has positions."""
         grid = self._grids[source]
         assert grid is not None
-        arguments = {name: self._value(value) for name, value in call.arguments.items() if name != "input"}
+        arguments = {name: self._value(value) for name, value in call.arguments.items() if name not in FIRST}
         question = Question(
             call.name,
             arguments,
@@ -164,12 +193,42 @@ class _Reader:
             self._traced.shapes.get(source, ()),
             self._traced.shapes.get(node, ()),
         )
+        if call.name in SPECTRA:
+            only_strengths = all(_is_absolute(user) for user in node.users)
+            return read_spectrum(question) if only_strengths else unknown(PHASES)
+        if call.name == "getitem" and self._layer(source, nn.MultiheadAttention) is not None:
+            return ((LINEAR,), grid) if arguments["index"] == 0 else unknown("It reads who looked at whom.")
         if node.op == "call_module":
             layer = self._traced.module.get_submodule(str(node.target))
             rule = _layer_rules.RULES.get(type(layer))
             if rule is not None and len(node.args) == 1 and not node.kwargs:
                 return rule(layer, question)
         return read_call(question)
+
+    def _attention(self, node: fx.Node, call: Call) -> Reading:
+        """Queries that each look at all keys and values; all that may come in is named below."""
+        if node.op == "call_module":
+            layer = self._traced.module.get_submodule(str(node.target))
+            assert isinstance(layer, nn.MultiheadAttention)
+            harmless = set(node.kwargs) <= {"need_weights", "average_attn_weights"}
+            inputs, line = node.args, 1 if layer.batch_first else 0
+        else:
+            inputs = tuple(call.arguments.get(name) for name in ("query", "key", "value"))
+            names = ("attn_mask", "dropout_p", "is_causal", "enable_gqa")
+            harmless = not any(call.arguments.get(name) for name in names)
+            line = len(self._traced.shapes.get(node, ())) - 2
+        nodes = tuple(value for value in inputs if isinstance(value, fx.Node))
+        shapes = [self._traced.shapes.get(value, ()) for value in nodes]
+        n_axes = len(shapes[0]) if shapes else 0
+        if (
+            not harmless
+            or len(inputs) != 3
+            or len(nodes) != 3
+            or {len(shape) for shape in shapes} != {n_axes}
+        ):
+            return unknown("Attention that is masked, or shaped in another way, is not followed here.")
+        query, key, value = (self._grids.get(value) for value in nodes)
+        return attended(query, key, value, line, n_axes)
 
     def _value(self, argument: Any) -> Any:
         """An argument with what does not depend on the images put in."""
@@ -201,7 +260,7 @@ class _Reader:
     def _are_maps(self, values: Sequence[Any]) -> bool:
         """Whether all that have positions have their rows and columns on the last two of four axes."""
         grids = [self._grids.get(value) for value in values if isinstance(value, fx.Node)]
-        return all(grid is None or grid.axes == (2, 3) for grid in grids)
+        return all(grid is None or grid.is_maps for grid in grids)
 
     def _elementwise(self, node: fx.Node, call: Call, sources: tuple[fx.Node, ...]) -> Reading:
         """A function of the numbers of several tensors at the same place, or a concatenation of channels."""
@@ -211,10 +270,12 @@ class _Reader:
         grid = self._common(sources, shape)
         if grid is None:
             return unknown("It combines values of different places.")
+        if call.name == "cat" and not _joins_several(call):
+            return (LINEAR,), grid
         if call.name == "cat":
             dim = self._value(call.arguments.get("dim", 0))
             axis = dim % len(shape) if isinstance(dim, int) else 0
-            if axis == 0 or axis in grid.axes:
+            if axis in (grid.images, *grid.axes):
                 return unknown("It puts more positions beside those of the maps, such as a class token.")
         if not all(self._is_flat(n, grid, len(shape)) for n in node.all_input_nodes):
             return unknown(
@@ -224,27 +285,21 @@ class _Reader:
 
     def _common(self, sources: Sequence[fx.Node], shape: tuple[int, ...]) -> Grid | None:
         """Where the positions of several maps lie in their common answer."""
-        rows: set[int | None] = set()
-        columns: set[int | None] = set()
-        size = [1, 1]
-        for source in sources:
-            grid = self._grids[source]
-            if grid is None:
-                continue
-            if len(self._traced.shapes.get(source, shape)) != len(shape):
-                return None
-            for axis, places in ((0, rows), (1, columns)):
-                if grid.size[axis] > 1:
-                    places.add(grid.axes[axis])
-                    if size[axis] not in (1, grid.size[axis]):
-                        return None
-                    size[axis] = grid.size[axis]
-        if len(rows) > 1 or len(columns) > 1:
+        shapes = self._traced.shapes
+        # Of several tensors in one value, such as those that a split has left, the shape is not known.
+        maps = [(grid, shapes.get(source)) for source in sources if (grid := self._grids[source]) is not None]
+        if any(before is not None and len(before) != len(shape) for _, before in maps):
             return None
-        found = Grid((size[0], size[1]), (next(iter(rows), None), next(iter(columns), None)))
-        if found.axes != (None, None):
-            return found
-        return next(grid for source in sources if (grid := self._grids[source]) is not None)
+        found = common_grid([grid for grid, _ in maps])
+        if found is None:
+            return None
+        for grid, before in maps:
+            # Elsewhere than along positions of its own, nothing may differ between those of the others.
+            own = {axis for axis, size in zip(grid.axes, grid.size, strict=True) if size > 1}
+            others = {axis for axis in found.axes if axis is not None} - own
+            if others and (before is None or any(before[axis] != 1 for axis in others)):
+                return None
+        return found
 
     def _is_flat(self, node: fx.Node, grid: Grid, n_axes: int) -> bool:
         """Whether an input without positions has one number for all of them."""
@@ -254,8 +309,9 @@ class _Reader:
             return isinstance(self._traced.numbers.get(node), int | float | torch.dtype)
         shape = self._traced.shapes[node]
         padded = (1,) * (n_axes - len(shape)) + shape
+        same = self._constant_along.get(node, frozenset())
         axes = {axis for axis in grid.axes if axis is not None}
-        return len(padded) == n_axes and all(padded[axis] == 1 for axis in axes)
+        return len(padded) == n_axes and all(padded[axis] == 1 or axis - n_axes in same for axis in axes)
 
     def _is_linear(self, call: Call) -> bool:
         if call.name in ("add", "cat", "neg", "rsub", "sub", "subtract"):
@@ -272,6 +328,28 @@ class _Reader:
 
 def _name_of(target: object) -> str:
     return f"{getattr(target, '__module__', '')}.{getattr(target, '__name__', '')}"
+
+
+def _asks_for_size(node: fx.Node, call: Call) -> bool:
+    """Whether it is one of `SIZES` of torch, not a function of that name."""
+    own = node.op == "call_method" or node.target in (getattr, torch.numel)
+    return own and call.name in SIZES
+
+
+def _looks_all_over(node: fx.Node, call: Call, module: nn.Module) -> bool:
+    """Whether it is attention."""
+    if node.op == "call_module":
+        return type(module.get_submodule(str(node.target))) is nn.MultiheadAttention
+    return call.recognised and call.name == "scaled_dot_product_attention"
+
+
+def _joins_several(call: Call) -> bool:
+    tensors = call.arguments.get("tensors")
+    return not (isinstance(tensors, list | tuple) and len(tensors) == 1)
+
+
+def _is_absolute(node: fx.Node) -> bool:
+    return node.op in ("call_function", "call_method") and call_of(node).name == "abs"
 
 
 def _is_choice(node: fx.Node) -> bool:

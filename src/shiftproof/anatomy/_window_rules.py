@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
-from shiftproof.certify._operations import Border, Finer, Grid, Pair, Reduce, Slide
-from shiftproof.certify._question import LINEAR, Question, Reading, Rule, not_known, pair, unknown
+from shiftproof.anatomy._operations import Border, Finer, Grid, Pair, Reduce, Slide
+from shiftproof.anatomy._question import LINEAR, Question, Reading, Rule, not_known, pair, unknown
 
 BORDERS: dict[str, Border] = {
     "zeros": "zeros",
@@ -18,7 +20,7 @@ BORDERS: dict[str, Border] = {
 
 def slid(slide: Slide, question: Question) -> Reading:
     """A window over maps (N, C, H, W), with the size that it leaves checked against what torch gave."""
-    if question.grid.axes != (2, 3) or len(question.after) != 4:
+    if not question.grid.is_maps or len(question.after) != 4:
         return unknown(f"`{question.name}` slides over other axes than those of images.")
     size = (slide.n_outputs(0, question.grid.size[0]), slide.n_outputs(1, question.grid.size[1]))
     if size != question.after[2:]:
@@ -60,16 +62,31 @@ def _pool(question: Question) -> Reading:
         ceil=bool(question.number("ceil_mode", False)),
         linear=question.name == "avg_pool2d",
     )
-    everything = taps == question.grid.size and not any(padding) and slide.dilation == (1, 1)
-    if everything and question.grid.axes == (2, 3):
-        return (Reduce(linear=slide.linear, rigid=True),), None
-    return slid(slide, question)
+    slides = slid(slide, question)
+    if slides[1] is None or slide.dilation != (1, 1):
+        return slides
+    sizes = zip(taps, padding, question.grid.size, strict=True)
+    alone = pair([kernel == length and not border for kernel, border, length in sizes])
+    whole = (bool(alone[0]), bool(alone[1]))
+    if not any(whole):
+        return slides
+    reduce = Reduce(whole, slide.linear)
+    if all(whole):
+        return (reduce,), None
+    rest = replace(slide, taps=_without(taps, whole), stride=_without(slide.stride, whole))
+    return (reduce, rest), slides[1]
+
+
+def _without(numbers: Pair, gone: tuple[bool, bool]) -> Pair:
+    """1 for an axis that is gone."""
+    down, right = (1 if alone else number for number, alone in zip(numbers, gone, strict=True))
+    return down, right
 
 
 def _adaptive_pool(question: Question) -> Reading:
     if question.number("return_indices", False):
         return unknown("It also returns where its maxima are.")
-    if question.grid.axes != (2, 3) or len(question.after) != 4:
+    if not question.grid.is_maps or len(question.after) != 4:
         return not_known(question.name)
     size, kept = question.grid.size, (question.after[2], question.after[3])
     linear = question.name == "adaptive_avg_pool2d"
@@ -81,7 +98,7 @@ def _adaptive_pool(question: Question) -> Reading:
         return unknown(f"Windows over {_of(size)} positions that leave {_of(kept)} differ in size.")
     alone = (kept[0] == 1, kept[1] == 1)
     windows = tuple(1 if one else length // n for one, length, n in zip(alone, size, kept, strict=True))
-    slide = Slide(pair(windows), pair(windows), linear=linear, rigid=True)
+    slide = Slide(pair(windows), pair(windows), linear=linear)
     operations = (Reduce(alone, linear), slide) if any(alone) else (slide,)
     return operations, Grid(kept, (2, 3))
 
@@ -99,8 +116,11 @@ def _pad(question: Question) -> Reading:
         len(question.before) - 1 - place: (amounts[2 * place], amounts[2 * place + 1])
         for place in range(len(amounts) // 2)
     }
-    if by_axis.get(0, (0, 0)) != (0, 0):
+    if by_axis.get(question.grid.images, (0, 0)) != (0, 0):
         return unknown("It adds images.")
+    if border != "zeros" and any(min(margin) < 0 < max(margin) for margin in by_axis.values()):
+        # What is repeated are then the positions that are left.
+        return unknown("It crops one side and repeats positions on the other.")
     if question.grid.is_joint:
         return not_known("pad")
     margins = [by_axis.get(axis, (0, 0)) if axis is not None else (0, 0) for axis in question.grid.axes]
@@ -113,11 +133,11 @@ def _pad(question: Question) -> Reading:
         linear=True,
     )
     size = (slide.n_outputs(0, question.grid.size[0]), slide.n_outputs(1, question.grid.size[1]))
-    return (slide,), Grid(size, question.grid.axes)
+    return (slide,), Grid(size, question.grid.axes, question.grid.images)
 
 
 def _interpolate(question: Question) -> Reading:
-    if question.number("mode", "nearest") != "nearest" or question.grid.axes != (2, 3):
+    if question.number("mode", "nearest") != "nearest" or not question.grid.is_maps:
         return unknown("Between positions it interpolates, and near the border it cannot.")
     factors = question.number("scale_factor", 1)
     if any(factor % 1 for factor in (factors if isinstance(factors, list | tuple) else [factors])):
@@ -126,7 +146,7 @@ def _interpolate(question: Question) -> Reading:
 
 
 def _finer(question: Question) -> Reading:
-    if question.grid.axes != (2, 3) or len(question.after) != 4:
+    if not question.grid.is_maps or len(question.after) != 4:
         return not_known(question.name)
     size, after = question.grid.size, (question.after[2], question.after[3])
     if any(n % length for length, n in zip(size, after, strict=True)):
@@ -145,6 +165,7 @@ WINDOWS: dict[str, Rule] = {
     "avg_pool2d": _pool,
     "conv2d": _conv,
     "interpolate": _interpolate,
+    "lp_pool2d": _pool,
     "max_pool2d": _pool,
     "pad": _pad,
     "pixel_shuffle": _finer,

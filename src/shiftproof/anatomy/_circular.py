@@ -32,12 +32,12 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from shiftproof.certify._circular_facts import Fact
-from shiftproof.certify._circular_group import Group
-from shiftproof.certify._circular_pass import Walk
-from shiftproof.certify._law import Reason
-from shiftproof.certify._operations import Pair
-from shiftproof.certify._reading import Steps
+from shiftproof.anatomy._circular_facts import Fact
+from shiftproof.anatomy._circular_group import Group
+from shiftproof.anatomy._circular_pass import Walk
+from shiftproof.anatomy._law import Reason
+from shiftproof.anatomy._operations import Pair
+from shiftproof.anatomy._reading import Steps
 
 
 @dataclass(frozen=True, slots=True, eq=False)

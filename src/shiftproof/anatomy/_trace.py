@@ -14,27 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from shiftproof.adapters import of_others
+from shiftproof.adapters import MODEL, Pipeline, of_others
+from shiftproof.anatomy._chance import Chance
+from shiftproof.anatomy._law import Reason
 from shiftproof.zoo import ImageShape
 
 BATCH = 2
-
-
-@dataclass(frozen=True, slots=True)
-class NotPlanned:
-    """Why shifts of a network cannot share work: the layer that stands in the way, and what it does.
-
-    Args:
-        layer: Its path in the network, such as `body.conv1`; the class of the network for what
-            happens outside its layers.
-        reason: A sentence in plain words.
-    """
-
-    layer: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.layer}: {self.reason}"
+MIXED = "It answers an image alone otherwise than among others."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +34,7 @@ class Trace:
         constants: Tensors that do not depend on the images.
         name: Of the network's class.
         numbers: What other steps give, such as sizes; where it is one, the number of images is `BATCH`.
+        mixed: Why nothing is said about one image, where its answer depends on the others.
     """
 
     module: fx.GraphModule
@@ -56,12 +43,17 @@ class Trace:
     constants: Mapping[fx.Node, Tensor]
     name: str
     numbers: Mapping[fx.Node, Any]
+    mixed: Reason | None
+
+    def images(self, n: int, image_shape: ImageShape) -> Tensor:
+        """Random images, with dtype and device of the network; the same at each call."""
+        return _images(self.module, n, image_shape)
 
     def layer_of(self, node: fx.Node) -> str:
         """The path of the innermost layer that a step belongs to."""
         if node.op == "call_module":
-            return str(node.target)
-        return next(reversed(node.meta.get("nn_module_stack") or {}), "") or self.name
+            return path_in_model(str(node.target))
+        return path_in_model(next(reversed(node.meta.get("nn_module_stack") or {}), "")) or self.name
 
 
 def trace(
@@ -71,7 +63,7 @@ def trace(
     leaves: Sequence[type[nn.Module]] = (),
     methods: Sequence[tuple[type[nn.Module], str]] = (),
     any_answer: bool = False,
-) -> Trace | NotPlanned:
+) -> Trace | Reason:
     """Write down what a network does to a batch of images.
 
     The steps are then run beside the network itself: what escapes torch.fx, such as a random number
@@ -90,7 +82,7 @@ def trace(
     Returns:
         The steps, or what stands in the way.
     """
-    name = type(module).__name__
+    name = _name_of(module)
     objection = _objection_to_state(module, name)
     if objection is not None:
         return objection
@@ -98,15 +90,23 @@ def trace(
     own = set(vars(module))
     try:
         with torch.no_grad(), tracer.recording(methods):
-            graph_module = fx.GraphModule(module, tracer.trace(module), name)
+            graph = tracer.trace(module, _left_out(module))
+            graph_module = fx.GraphModule(module, graph, name)
     except BaseException as error:  # Anything can happen in the forward of others.
-        return NotPlanned(
-            tracer.innermost or name, f"torch.fx cannot follow its forward ({of_others(error)})."
+        return Reason(
+            path_in_model(tracer.innermost) or name,
+            f"torch.fx cannot follow its forward ({of_others(error)}).",
         )
     finally:
         for added in set(vars(module)) - own:  # Constants that the tracer has put there.
             delattr(module, added)
     return _checked(module, graph_module, image_shape, any_answer)
+
+
+def _left_out(module: nn.Module) -> dict[str, Any]:
+    """Inputs of a forward that nobody gives, with what they are then."""
+    _, *others = inspect.signature(module.forward).parameters.values()
+    return {other.name: other.default for other in others if other.default is not inspect.Parameter.empty}
 
 
 class _Tracer(fx.Tracer):
@@ -156,41 +156,56 @@ class _Tracer(fx.Tracer):
         return answer
 
 
-def _objection_to_state(module: nn.Module, name: str) -> NotPlanned | None:
-    for path, layer in module.named_modules():
+def path_in_model(path: str) -> str:
+    """The path of a layer, as if its model stood without preprocessing; empty for the model itself.
+
+    Example:
+        >>> path_in_model("model.body.conv1"), path_in_model("model"), path_in_model("body.conv1")
+        ('body.conv1', '', 'body.conv1')
+    """
+    return "" if path == MODEL else path.removeprefix(f"{MODEL}.")
+
+
+def _name_of(module: nn.Module) -> str:
+    return type(getattr(module, MODEL) if isinstance(module, Pipeline) else module).__name__
+
+
+def _objection_to_state(module: nn.Module, name: str) -> Reason | None:
+    for whole_path, layer in module.named_modules():
+        path = path_in_model(whole_path)
         if layer.training:
-            return NotPlanned(path or name, "It is in training mode; call `.eval()`.")
+            return Reason(path or name, "It is in training mode; call `.eval()`.")
         if layer._forward_hooks or layer._forward_pre_hooks:
-            return NotPlanned(path or name, "A forward hook may change its input or answer.")
+            return Reason(path or name, "A forward hook may change its input or answer.")
         if "forward" in vars(layer):
-            return NotPlanned(path or name, "Its forward was replaced by another function.")
+            return Reason(path or name, "Its forward was replaced by another function.")
     return None
 
 
 def _checked(
     module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape, any_answer: bool
-) -> Trace | NotPlanned:
-    name = type(module).__name__
-    inputs = [node for node in traced.graph.nodes if node.op == "placeholder"]
+) -> Trace | Reason:
+    name = _name_of(module)
+    # Those with a default are left out.
+    inputs = [node for node in traced.graph.nodes if node.op == "placeholder" and not node.args]
     if len(inputs) != 1:
-        return NotPlanned(name, f"It takes {len(inputs)} inputs rather than one batch of images.")
-    tensors = chain(module.parameters(), module.buffers())
-    first = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
-    images = torch.rand(BATCH, *image_shape, generator=torch.Generator().manual_seed(0))
-    images = images.to(first.device, first.dtype)
+        return Reason(name, f"It takes {len(inputs)} inputs rather than one batch of images.")
+    images = _images(module, BATCH, image_shape)
     interpreter = fx.Interpreter(traced, garbage_collect_values=False)
+    chance = Chance()
     try:
-        with torch.no_grad():
-            expected, answer = module(images.clone()), interpreter.run(images.clone())
+        with torch.no_grad(), chance:
+            expected, again = module(images.clone()), module(images.clone())
+            answer = interpreter.run(images.clone())
     except BaseException as error:  # As above.
-        return NotPlanned(
-            name, f"It does not take images of shape {tuple(image_shape)} ({of_others(error)})."
-        )
+        return Reason(name, f"It does not take images of shape {tuple(image_shape)} ({of_others(error)}).")
     shaped = isinstance(answer, Tensor) and answer.ndim > 0 and len(answer) == BATCH
     if not shaped or not (any_answer or answer.ndim == 2):
-        return NotPlanned(name, "Its answer is not one row of logits for each image.")
+        return Reason(name, "Its answer is not one row of logits for each image.")
+    if chance.was_asked or not (isinstance(again, Tensor) and _agree(expected, again, rounding=True)):
+        return Reason(name, "Its forward draws at random, so that it does not give the same answer twice.")
     if not (isinstance(expected, Tensor) and _agree(expected, answer)):
-        return NotPlanned(name, "Its forward draws at random, or does something that torch.fx does not see.")
+        return Reason(name, "Its forward does something that torch.fx does not see.")
     results = {node: value for node, value in interpreter.env.items() if isinstance(value, Tensor)}
     varying = _depending_on(inputs[0])
     facts = Trace(
@@ -200,14 +215,46 @@ def _checked(
         {node: value.detach() for node, value in results.items() if node not in varying},
         name,
         {node: value for node, value in interpreter.env.items() if not isinstance(value, Tensor)},
+        Reason(name, MIXED) if _mixes_images(module, images, expected) else None,
     )
     return _objection_to_nodes(module, facts, results) or facts
 
 
-def _agree(expected: Tensor, answer: Tensor) -> bool:
-    """Up to the order of sums, which may differ from one call to the next on some devices."""
-    scale = float(expected.abs().max().nan_to_num())
-    return torch.allclose(expected, answer, rtol=1e-3, atol=1e-4 * scale, equal_nan=True)
+def _images(module: nn.Module, n: int, image_shape: ImageShape) -> Tensor:
+    tensors = chain(module.parameters(), module.buffers())
+    first = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
+    images = torch.rand(n, *image_shape, generator=torch.Generator().manual_seed(0))
+    return images.to(first.device, first.dtype)
+
+
+def _agree(expected: Tensor, answer: Tensor, *, rounding: bool = False) -> bool:
+    """Up to the order of sums, which may differ from one call to the next on some devices.
+
+    Args:
+        expected, answer: Of one shape, if they are to agree.
+        rounding: Whether they may differ by no more than a few roundings.
+    """
+    if expected.shape != answer.shape or expected.dtype != answer.dtype:
+        return False
+    if not (expected.is_floating_point() or expected.is_complex()):
+        return torch.equal(expected, answer)
+    scale = float(expected.abs().max().nan_to_num()) if expected.numel() else 0.0
+    loose = (1e-3, 1e-4 * scale)
+    if rounding:
+        loose = (0.0, 64 * torch.finfo(expected.dtype).eps * scale)
+    return torch.allclose(expected, answer, *loose, equal_nan=True)
+
+
+def _mixes_images(module: nn.Module, images: Tensor, expected: Tensor) -> bool:
+    try:
+        with torch.no_grad():
+            alone = [module(image[None].clone()) for image in images]
+    except BaseException as error:  # Made for a number of images, it mixes them by its shapes.
+        of_others(error)
+        return True
+    return not all(
+        isinstance(one, Tensor) and _agree(row[None], one) for one, row in zip(alone, expected, strict=True)
+    )
 
 
 def _depending_on(source: fx.Node) -> set[fx.Node]:
@@ -227,19 +274,17 @@ def _needed(graph: fx.Graph) -> list[fx.Node]:
     return [node for node in graph.nodes if node in needed]
 
 
-def _objection_to_nodes(
-    module: nn.Module, facts: Trace, results: Mapping[fx.Node, Tensor]
-) -> NotPlanned | None:
+def _objection_to_nodes(module: nn.Module, facts: Trace, results: Mapping[fx.Node, Tensor]) -> Reason | None:
     own = {_memory(tensor) for tensor in chain(module.parameters(), module.buffers())}
     for node in facts.module.graph.nodes:
         if node.op == "get_attr" and node in results and _memory(results[node]) not in own:
-            return NotPlanned(
+            return Reason(
                 facts.layer_of(node),
                 f"`{node.target}` is a tensor that is neither a parameter nor a buffer, "
                 "so that another call may see another one.",
             )
         if _overwrites(node, facts.module) and _is_shared(node, results):
-            return NotPlanned(facts.layer_of(node), "It overwrites a value that another layer reads.")
+            return Reason(facts.layer_of(node), "It overwrites a value that another layer reads.")
     return None
 
 

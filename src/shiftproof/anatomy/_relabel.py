@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from shiftproof.certify._operations import Grid, Pair, Slide
+from shiftproof.anatomy._operations import Grid, Pair, Slide
 
 Shape = tuple[int, ...]
 
@@ -18,11 +18,12 @@ def reshaped(before: Shape, after: Shape, grid: Grid) -> Grid | None:
 
     Example:
         >>> reshaped((2, 6, 4, 5), (2, 3, 2, 20), Grid((4, 5), (2, 3)))
-        Grid(size=(4, 5), axes=(3, 3))
+        Grid(size=(4, 5), axes=(3, 3), images=0)
         >>> reshaped((2, 6, 4, 5), (2, 120), Grid((4, 5), (2, 3))) is None
         True
     """
-    if before[0] != after[0] or math.prod(before) != math.prod(after):
+    images = _find(after, math.prod(before[: grid.images]), before[grid.images])
+    if images is None or math.prod(before) != math.prod(after):
         return None
     height, width = grid.size
     starts = _starts(before, grid)
@@ -32,10 +33,10 @@ def reshaped(before: Shape, after: Shape, grid: Grid) -> Grid | None:
     )
     lone_row, lone_column = height == 1, width == 1
     if (rows is not None or lone_row) and (columns is not None or lone_column) and rows != columns:
-        return _checked(Grid(grid.size, (rows, columns)))
+        return _checked(Grid(grid.size, (rows, columns), images))
     adjacent = starts[0] is not None and starts[1] == starts[0] * height
     joint = _find(after, starts[0], height * width) if starts[0] is not None and adjacent else None
-    return None if joint is None else Grid(grid.size, (joint, joint))
+    return None if joint is None else Grid(grid.size, (joint, joint), images)
 
 
 def _starts(shape: Shape, grid: Grid) -> tuple[int | None, int | None]:
@@ -51,10 +52,8 @@ def _starts(shape: Shape, grid: Grid) -> tuple[int | None, int | None]:
 
 
 def _find(shape: Shape, start: int, size: int) -> int | None:
-    """The axis of that length before which there are that many numbers; never that of the images."""
-    found = (
-        axis for axis in range(1, len(shape)) if math.prod(shape[:axis]) == start and shape[axis] == size
-    )
+    """The axis of that length before which there are that many numbers."""
+    found = (axis for axis in range(len(shape)) if math.prod(shape[:axis]) == start and shape[axis] == size)
     return next(found, None)
 
 
@@ -62,13 +61,42 @@ def _checked(grid: Grid) -> Grid | None:
     return None if grid.axes == (None, None) else grid
 
 
+def common_grid(grids: Sequence[Grid]) -> Grid | None:
+    """Where the positions of tensors lie that are broadcast to each other; None where that does not fit.
+
+    Example:
+        >>> rows, columns = Grid((4, 1), (2, 3)), Grid((1, 5), (2, 3))
+        >>> common_grid([rows, columns])
+        Grid(size=(4, 5), axes=(2, 3), images=0)
+        >>> common_grid([Grid((4, 1), (2, None)), Grid((1, 4), (None, 2))]) is None
+        True
+    """
+    if len({grid.images for grid in grids}) > 1:
+        return None
+    wide = [grid for grid in grids if grid.size != (1, 1)]
+    if any(grid.is_joint for grid in wide):  # Positions in a line have to be the same line.
+        return wide[0] if all(grid == wide[0] for grid in wide) else None
+    axes: list[int | None] = []
+    sizes = []
+    for axis in (0, 1):
+        found = {(grid.axes[axis], grid.size[axis]) for grid in wide if grid.size[axis] > 1}
+        if len(found) > 1:
+            return None
+        place, size = next(iter(found), (None, 1))
+        axes.append(place)
+        sizes.append(size)
+    if axes[0] is not None and axes[0] == axes[1]:
+        return None  # Rows of one and columns of the other.
+    return Grid((sizes[0], sizes[1]), (axes[0], axes[1]), grids[0].images) if wide else grids[0]
+
+
 def permuted(order: Sequence[int], grid: Grid) -> Grid | None:
-    """The grid after axes change places: output axis i is input axis order[i]; None if images move."""
+    """The grid after axes change places: output axis i is input axis order[i]."""
     places = [axis % len(order) for axis in order]
-    if sorted(places) != list(range(len(order))) or places[0] != 0:
+    if sorted(places) != list(range(len(order))):
         return None
     rows, columns = (None if axis is None else places.index(axis) for axis in grid.axes)
-    return Grid(grid.size, (rows, columns))
+    return Grid(grid.size, (rows, columns), places.index(grid.images))
 
 
 def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | None:
@@ -80,7 +108,7 @@ def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | No
         >>> slide, grid = cut((slice(None), 0, slice(1, None), slice(None, None, 2)), (2, 3, 6, 6),
         ...                   Grid((6, 6), (2, 3)))
         >>> slide.before, slide.after, slide.stride, grid
-        ((-1, 0), (0, 0), (1, 2), Grid(size=(5, 3), axes=(1, 2)))
+        ((-1, 0), (0, 0), (1, 2), Grid(size=(5, 3), axes=(1, 2), images=0))
     """
     items = _items(index, len(before))
     if items is None:
@@ -96,7 +124,7 @@ def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | No
         whole = item == slice(None) or (
             isinstance(item, slice) and item.indices(before[axis]) == (0, before[axis], 1)
         )
-        if axis == 0 and not whole:
+        if axis == grid.images and not whole:
             return None
         if isinstance(item, slice):
             start, stop, step = item.indices(before[axis])
@@ -113,10 +141,10 @@ def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | No
         axis += 1
     rows, columns = (None if place is None else places[place] for place in grid.axes)
     if not cuts:
-        return None, Grid(grid.size, (rows, columns))
+        return None, Grid(grid.size, (rows, columns), places[grid.images])
     slide = _crop(cuts, before, grid)
     size = (slide.n_outputs(0, grid.size[0]), slide.n_outputs(1, grid.size[1]))
-    return slide, Grid(size, (rows, columns))
+    return slide, Grid(size, (rows, columns), places[grid.images])
 
 
 def _items(index: Any, n_axes: int) -> list[Any] | None:

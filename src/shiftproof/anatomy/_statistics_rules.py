@@ -6,21 +6,26 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from shiftproof.certify._operations import Grid, Normalise, Pointwise, Reduce
-from shiftproof.certify._question import LINEAR, Question, Reading, Rule, not_known, unknown
+from shiftproof.anatomy._operations import Grid, Normalise, Pointwise, Reduce
+from shiftproof.anatomy._question import LINEAR, Question, Reading, Rule, not_known, unknown
 
 
 def _batch_norm(question: Question) -> Reading:
     if question.number("training", False) or question.arguments.get("running_mean") is None:
         return unknown("It has no statistics of its own: the answer to an image depends on the others.")
-    return ((LINEAR,), question.grid) if 1 not in question.grid.axes else not_known("batch_norm")
+    return ((LINEAR,), question.grid) if _channels_second(question) else not_known("batch_norm")
+
+
+def _channels_second(question: Question) -> bool:
+    """Whether images come first, then channels."""
+    return question.grid.images == 0 and 1 not in question.grid.axes
 
 
 def _layer_norm(question: Question) -> Reading:
     shape = question.number("normalized_shape")
     n_axes = len(shape) if isinstance(shape, list | tuple) else 1
     first = len(question.before) - n_axes
-    if first < 1:
+    if question.grid.images >= first:
         return unknown("It normalises over images.")
     over = _over(range(first, len(question.before)), question.grid)
     for name in ("weight", "bias"):
@@ -40,13 +45,13 @@ def _alike(tensor: Tensor, question: Question, first: int) -> bool:
 
 
 def _group_norm(question: Question) -> Reading:
-    if 1 in question.grid.axes:
+    if not _channels_second(question):
         return not_known(question.name)
     return _statistics((True, True), question.grid)
 
 
 def _instance_norm(question: Question) -> Reading:
-    if 1 in question.grid.axes:
+    if not _channels_second(question):
         return not_known(question.name)
     by_itself = question.number("use_input_stats", True) or question.arguments.get("running_mean") is None
     return _statistics((True, True), question.grid) if by_itself else ((LINEAR,), question.grid)
@@ -55,9 +60,21 @@ def _instance_norm(question: Question) -> Reading:
 def _softmax(question: Question) -> Reading:
     n_axes = len(question.before)
     axis = question.number("dim", 1 if n_axes in (2, 4) else 0) % n_axes
-    if axis == 0:
+    if axis == question.grid.images:
         return unknown("It compares images with each other.")
     return _statistics(_over([axis], question.grid), question.grid)
+
+
+def _normalize(question: Question) -> Reading:
+    axis = question.number("dim", 1) % len(question.before)
+    if axis == question.grid.images:
+        return unknown("It mixes images.")
+    return _statistics(_over([axis], question.grid), question.grid)
+
+
+def _channels_alone(question: Question) -> Reading:
+    """At each position a function of its channels, whose axis comes second."""
+    return ((Pointwise(),), question.grid) if _channels_second(question) else not_known(question.name)
 
 
 def _reduction(question: Question) -> Reading:
@@ -65,8 +82,8 @@ def _reduction(question: Question) -> Reading:
     linear = question.name in ("mean", "sum")
     over = _over(sorted(axes), grid)
     if all(reduced or place is None for reduced, place in zip(over, grid.axes, strict=True)):
-        return (Reduce(linear=linear),), None
-    if 0 in axes:
+        return (Reduce(linear=linear),), None  # Also over images, all of which roll alike.
+    if grid.images in axes:
         return unknown("It mixes images.")
     keeps = len(question.after) == len(question.before)
     sizes, places = [], []
@@ -76,8 +93,9 @@ def _reduction(question: Question) -> Reading:
         places.append(
             None if place is None or reduced else place if keeps else place - sum(a < place for a in axes)
         )
+    images = grid.images if keeps else grid.images - sum(a < grid.images for a in axes)
     operation = Reduce(over, linear) if any(over) else Pointwise(linear)
-    return (operation,), Grid((sizes[0], sizes[1]), (places[0], places[1]))
+    return (operation,), Grid((sizes[0], sizes[1]), (places[0], places[1]), images)
 
 
 def _over(axes: Sequence[int] | range, grid: Grid) -> tuple[bool, bool]:
@@ -96,10 +114,15 @@ STATISTICS: dict[str, Rule] = {
     "instance_norm": _instance_norm,
     "layer_norm": _layer_norm,
     "log_softmax": _softmax,
+    "local_response_norm": _channels_alone,
     "logsumexp": _reduction,
     "mean": _reduction,
+    "normalize": _normalize,
+    "prod": _reduction,
+    "rms_norm": _layer_norm,
     "softmax": _softmax,
     "std": _reduction,
     "sum": _reduction,
     "var": _reduction,
+    "vector_norm": _reduction,
 }

@@ -22,15 +22,22 @@ class Grid:
         size: Rows and columns of positions.
         axes: The axis of each, counted from 0; None where there is no such axis, since the size is 1. Both
             are the same where rows follow each other on one axis.
+        images: The axis of the images.
     """
 
     size: Pair
     axes: tuple[int | None, int | None]
+    images: int = 0
 
     @property
     def is_joint(self) -> bool:
         """Whether all positions lie on one axis."""
         return self.axes[0] is not None and self.axes[0] == self.axes[1]
+
+    @property
+    def is_maps(self) -> bool:
+        """Whether it is that of maps (N, C, H, W)."""
+        return self.axes == (2, 3) and self.images == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,6 @@ class Slide(Operation):
         dilation: Positions from one tap to the next.
         ceil: Whether a window may begin inside and end outside of what was added.
         linear: As in `Pointwise`.
-        rigid: Whether its sizes follow from the size of the images.
     """
 
     taps: Pair = (1, 1)
@@ -81,7 +87,6 @@ class Slide(Operation):
     dilation: Pair = (1, 1)
     ceil: bool = False
     linear: bool = False
-    rigid: bool = False
 
     def extent(self, axis: Axis) -> int:
         """Positions from the first to the last tap."""
@@ -142,12 +147,10 @@ class Reduce(Operation):
     Args:
         axes: Whether rows, and columns, are reduced.
         linear: As in `Pointwise`.
-        rigid: Whether it reads all positions only for images of this size.
     """
 
     axes: tuple[bool, bool] = (True, True)
     linear: bool = True
-    rigid: bool = False
 
     def __str__(self) -> str:
         return "over all positions" if all(self.axes) else "over one axis"
@@ -165,6 +168,20 @@ class Normalise(Operation):
 
     def __str__(self) -> str:
         return "statistics of all positions" if all(self.axes) else "statistics of one axis"
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum(Operation):
+    """How strong each frequency of some axes is, whatever its phase: the frequencies are no positions.
+
+    Args:
+        axes: Whether these are the frequencies of rows, and of columns.
+    """
+
+    axes: tuple[bool, bool] = (True, True)
+
+    def __str__(self) -> str:
+        return "strengths of frequencies"
 
 
 @dataclass(frozen=True, slots=True)

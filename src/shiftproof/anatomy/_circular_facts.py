@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from torch import fx
 
-from shiftproof.certify._operations import AXES, Axis, Pair
+from shiftproof.anatomy._operations import AXES, Axis, Pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shiftproof.certify._operations import Pair
+from shiftproof.anatomy._operations import Pair
 
 
 @dataclass(frozen=True, slots=True)

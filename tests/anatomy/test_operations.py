@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shiftproof.certify._operations import Border, Slide
+from shiftproof.anatomy._operations import Border, Slide
 
 MODES: dict[Border, str] = {
     "zeros": "constant",

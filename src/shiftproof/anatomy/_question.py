@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shiftproof.certify._operations import Grid, Operation, Pair, Pointwise, Unknown
-from shiftproof.certify._relabel import Shape
+from shiftproof.anatomy._operations import Grid, Operation, Pair, Pointwise, Unknown
+from shiftproof.anatomy._relabel import Shape
 
 # What it does to positions, one after the other, and where they lie after it.
 Reading = tuple[tuple[Operation, ...], Grid | None]
@@ -19,7 +19,7 @@ class Question:
     """A call of one input that has positions.
 
     Args:
-        name: As in `shiftproof.dense.Call`.
+        name: As in `shiftproof.anatomy.Call`.
         arguments: All but its input; what is known of them is put in.
         grid: Where the positions of its input lie.
         before: Shape of its input; empty where it is a tuple of tensors.
@@ -40,7 +40,7 @@ class Question:
     def dims(self) -> list[int]:
         """The axes that `dim` names, counted from 0; all where there is none."""
         dim = self.arguments.get("dim")
-        if dim is None or dim == []:
+        if dim is None or isinstance(dim, bool) or dim in ([], ()):
             return list(range(len(self.before)))
         listed = list(dim) if isinstance(dim, list | tuple) else [dim]
         return [axis % len(self.before) for axis in listed]

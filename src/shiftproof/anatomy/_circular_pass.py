@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import fx
 
-from shiftproof.certify._circular_facts import Choice, Chosen, Fact, Rolls, Turn
-from shiftproof.certify._circular_group import Group, pair_of
-from shiftproof.certify._law import Lost, Reason, times
-from shiftproof.certify._operations import (
+from shiftproof.anatomy._circular_facts import Choice, Chosen, Fact, Rolls, Turn
+from shiftproof.anatomy._circular_group import Group, pair_of
+from shiftproof.anatomy._law import Lost, Reason, times
+from shiftproof.anatomy._operations import (
     AXES,
     Adaptive,
     AliasFree,
@@ -30,11 +30,15 @@ from shiftproof.certify._operations import (
     Reduce,
     Scatter,
     Slide,
+    Spectrum,
     Take,
     Unknown,
     Unpool,
 )  # fmt: skip
-from shiftproof.certify._reading import Step
+from shiftproof.anatomy._reading import Step
+
+# Why nothing is known of a step, and multiples of so many pixels to try next.
+Stop = tuple[Reason, Pair]
 
 
 class Walk:
@@ -49,16 +53,21 @@ class Walk:
         self.facts: dict[fx.Node, Fact] = {}
         self._layer = ""
 
-    def run(self, steps: Sequence[Step]) -> tuple[Reason, Pair] | None:
+    def run(self, steps: Sequence[Step]) -> Stop | None:
         """Why it ends and what to try next, or None where it reaches the answer."""
-        for step in steps:
-            self._layer = step.layer
-            try:
-                self.facts[step.node] = self._after(step)
-                if step is steps[-1]:
-                    self._check_answer(self.facts[step.node])
-            except Lost as lost:
-                return Reason(step.layer, lost.text), lost.step_px or self.group.image_px
+        stops = (self.follow(step, is_answer=step is steps[-1]) for step in steps)
+        return next((stop for stop in stops if stop is not None), None)
+
+    def follow(self, step: Step, *, is_answer: bool = False) -> Stop | None:
+        """Note what is known of a step, of whose inputs that is known; or say why nothing is."""
+        self._layer = step.layer
+        try:
+            fact = self._after(step)
+            if is_answer:
+                self._check_answer(fact)
+        except Lost as lost:
+            return Reason(step.layer, lost.text), lost.step_px or self.group.image_px
+        self.facts[step.node] = fact
         return None
 
     def _check_answer(self, fact: Fact) -> None:
@@ -226,7 +235,12 @@ class Walk:
         turns = [Turn(1, 1, Fraction(0)) if operation.axes[axis] else fact.turns[axis] for axis in AXES]
         return self._settled(turns, fact.choice)
 
-    def _normalise(self, operation: Normalise, fact: Rolls) -> Fact:
+    def _spectrum(self, operation: Spectrum, fact: Rolls) -> Fact:
+        self._normalise(operation, fact)
+        turns = [Turn(1, 1, Fraction(0)) if operation.axes[axis] else fact.turns[axis] for axis in AXES]
+        return self._settled(turns, fact.choice)
+
+    def _normalise(self, operation: Normalise | Spectrum, fact: Rolls) -> Fact:
         if not fact.is_whole:
             raise Lost(
                 "Its maps move by fractions of a position; statistics are only followed for whole ones.",
@@ -382,4 +396,5 @@ _RULES: dict[type[Operation], Callable[[Walk, Any, Rolls], Fact]] = {
     Reduce: Walk._reduce,
     Scatter: Walk._scatter,
     Slide: Walk._slide,
+    Spectrum: Walk._spectrum,
 }
