@@ -136,7 +136,7 @@ def test_told_by_what_there_is(name: str) -> None:
         (
             lambda x: x.flatten(1) * 9,
             {"task": "multi-label", "outputs": "probabilities"},
-            "probabilities from 0 to 1 .* as given.*--outputs logits",
+            "probabilities from 0 to 1 .* as declared.*--outputs logits",
         ),
         (lambda x: x.flatten(1) * 0, {"task": "embedding"}, "embeddings with a direction .* zeros alone"),
         (

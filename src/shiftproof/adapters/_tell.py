@@ -62,7 +62,7 @@ def known_task(classifier: Classifier) -> Task | None:
     """
     if classifier.task is None or (classifier.outputs is None and classifier.task != "embedding"):
         return None
-    return _task(classifier, classifier.task, classifier.outputs or "vector", "as given")
+    return _task(classifier, classifier.task, classifier.outputs or "vector", "as declared")
 
 
 def tell_task(classifier: Classifier, images: Tensor, labels: Tensor) -> tuple[Task, int]:
@@ -135,7 +135,7 @@ def _task(classifier: Classifier, name: TaskName, outputs: Outputs, why: str) ->
 
 def _name(classifier: Classifier, answers: Tensor, images: Tensor, labels: Tensor) -> tuple[TaskName, str]:
     if classifier.task is not None:
-        return classifier.task, "as given"
+        return classifier.task, "as declared"
     if answers.shape[1] == 1:
         return "binary", "one number for each image"
     if labels.ndim == 2:
@@ -163,7 +163,7 @@ def _name(classifier: Classifier, answers: Tensor, images: Tensor, labels: Tenso
 
 def _outputs(classifier: Classifier, name: TaskName, answers: Tensor, images: Tensor) -> tuple[Outputs, str]:
     if classifier.outputs is not None:
-        return classifier.outputs, f"{classifier.outputs} as given"
+        return classifier.outputs, f"{classifier.outputs} as declared"
     if not _within(answers):
         return "logits", "logits, as some lie outside 0 to 1"
     if name == "single-label" and _sum_to_one(answers):
