@@ -87,6 +87,34 @@ def published() -> str:
     return "\n".join([*table(heads, rows, left=2), "", *notes]) + "\n"
 
 
+def keras() -> str:
+    """Trainings here and by Keras: mean accuracies over seeds, and the intervals of their differences."""
+    record = json.loads((RESULTS / "keras-agreement.json").read_text())
+    rows = [
+        [
+            row["row"],
+            name,
+            f"{found['ours']:.4f}",
+            f"{found['theirs']:.4f}",
+            f"{found['difference']:+.4f}",
+            "{:+.4f} to {:+.4f}".format(*found["interval"]),
+            "{:+.4f} to {:+.4f}".format(*found["interval_all_together"]),
+        ]
+        for row in record["rows"]
+        for name, found in row["test_sets"].items()
+    ]
+    heads = ["network", "test set", "ours", "Keras", "difference", "95 % interval", "all nine together"]
+    ours = {(run["machine"], run["torch"]) for row in record["rows"] for run in row["runs"]["ours"]}
+    versions = record["versions"]
+    notes = [
+        f"- {record['seeds']} trainings of {record['epochs']} epochs for each network and framework. The "
+        "interval is Welch's over trainings; the last column's holds for all nine at once (Bonferroni).",
+        *(f"- Ours: {machine}; torch {torch}." for machine, torch in sorted(ours)),
+        f"- Keras {versions['keras']} with TensorFlow {versions['tensorflow']}: {record['machine']}.",
+    ]
+    return "\n".join([*table(heads, rows, left=2), "", *notes]) + "\n"
+
+
 def two_data_sets() -> str:
     """The alternatives on digits and on clothes."""
     records = [read_study(RESULTS / f"alternatives-{name}.json") for name in ("quick", "fashion")]

@@ -25,6 +25,7 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/article.md", "article"): tables.article,
         ("docs/results/article.md", "published"): tables.published,
         ("docs/results/article.md", "seeds"): partial(tables.study, "article-seeds"),
+        ("docs/results/article.md", "keras"): tables.keras,
         ("docs/results/claims.md", "claims"): tables.claims,
         ("docs/results/alternatives.md", "alternatives"): partial(tables.study, "alternatives-quick"),
         ("docs/results/alternatives.md", "two-data-sets"): tables.two_data_sets,
