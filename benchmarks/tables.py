@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from shiftproof._text import percent
 from shiftproof.report import (
     audit_markdown,
     claims_markdown,
@@ -323,3 +324,64 @@ def _with_footer(lines: Sequence[str], record: Mapping[str, Any], how: str) -> s
     """A table, and below it on what and how it was measured."""
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return "\n".join([*lines, "", f"{record['machine']}; {versions}; {how}"]) + "\n"
+
+
+def coverage(group: str) -> str:
+    """How often each method's interval held the truth, and the mean width of ours."""
+    rows = _read("coverage")[group]
+    names = sorted(rows[0]["held"], key=lambda name: (name != "ours", name))
+    body = [
+        [row["cell"], *(percent(row["held"][name]) for name in names), f"{row['width']['ours']:.3f}"]
+        for row in rows
+    ]
+    columns = ["what was sampled", *names, "width of ours"]
+    lines = [*table(columns, body), "", f"Nominal 95 %; {rows[0]['n_samples']:,} samples of each."]
+    without = [f"{row['cell']}: {percent(row['without'])}" for row in rows if row["without"]]
+    if without:
+        lines[-1] += (
+            f" Samples without an interval, as every number in them is the same: {'; '.join(without)}."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def stopping() -> str:
+    """The interval at the moment when a precision is reached."""
+    rows = _read("coverage")["precision"]
+    body = [[row["cell"], percent(row["held"]), f"{row['n_images']:,.0f}"] for row in rows]
+    lines = table(["what was sampled, and the precision", "held", "images, mean"], body)
+    return "\n".join([*lines, "", f"Nominal 95 %; {rows[0]['n_samples']:,} samples of each."]) + "\n"
+
+
+def gates() -> str:
+    """What gates that stop when they are decided get wrong, and what they save."""
+    record = _read("coverage")
+    rows = [
+        [
+            percent(row["mean"]),
+            *(percent(row[how][each]) for how in ("early", "whole") for each in ("pass", "fail")),
+            percent(row["share_of_images"]),
+            percent(row["held"]),
+        ]
+        for row in record["gates"]
+    ]
+    columns = [
+        f"agreement; gate at {percent(record['gates'][0]['threshold'])}", "pass", "fail", "pass, all images",
+        "fail, all images", "images needed", "interval held",
+    ]  # fmt: skip
+    model = [
+        [f"`{row['gate']}`", row["verdict"], row["verdict_of_all"], f"{row['forwards']:,}",
+         f"{row['forwards_of_all']:,}"]
+        for row in record["model"]
+    ]  # fmt: skip
+    first = record["model"][0]
+    lines = [
+        *table(columns, rows),
+        "",
+        "10,000 images with 80 shifts each, correlation 0.5; "
+        f"{record['gates'][0]['n_samples']:,} samples of each.",
+        "",
+        f"The packaged cnn2 on MNIST under {first['protocol']}, agreement {percent(first['agreement'])}:",
+        "",
+        *table(["gate", "verdict", "of all images", "views", "of all images"], model, left=3),
+    ]
+    return "\n".join(lines) + "\n"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from tests.audits.conftest import constant, top_row
 from tests.onnx_export import export_onnx
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 
 from shiftproof.adapters import N_ASKED, Classifier, Framing, Preprocess
 from shiftproof.audits import Audit, AuditOptions, ask, audit, load_audit, plan
+from shiftproof.audits._looks import confidence_at, looks
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.errors import (
     ComparisonError,
@@ -224,6 +228,75 @@ def test_precision_stops_as_soon_as_it_is_reached() -> None:
     assert np.array_equal(fine.responses["grid:1"].predicted[: n[0]], rough.responses["grid:1"].predicted)
     labels = rough.responses["grid:1"].labels
     assert len(set(labels.tolist())) == 10, "in random order"
+
+
+def test_a_gate_ends_an_audit_as_soon_as_it_is_decided(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "protocols": ["grid:1"],
+        "gates": ["agreement>=0.2"],
+        "stop_when_decided": True,
+    }
+    network = build_network("cnn1").eval()
+    early = audit(network, "demo:mnist", out=tmp_path / "run", **options)
+    (part,) = early.record["protocols"]
+    assert (early.outcome, part["n_images"], part["stopped_early"], part["decided"]) == (
+        "pass",
+        250,
+        True,
+        True,
+    )
+    assert part["confidence"] == pytest.approx(1 - 0.05 * 0.2 / 6), "six looks come before the last"
+    estimate = early.estimate("agreement")
+    assert isinstance(estimate, Estimate)
+    (gate,) = early.record["gates"]
+    assert gate["measured"] == estimate.to_dict() == part["estimates"]["agreement"]
+    assert estimate.confidence == part["confidence"]
+    again = audit(network, "demo:mnist", out=tmp_path / "run", **options)
+    assert again.to_json() == early.to_json() == load_audit(tmp_path / "run").to_json()
+
+
+def test_an_undecided_gate_looks_on_and_pays_for_its_looks(test_digits: LabelledImages) -> None:
+    network = build_network("cnn1").eval()
+    value = audit(network, test_digits, protocols=["grid:1"]).estimate("agreement")
+    assert isinstance(value, Estimate)
+    gate = f"grid:1/agreement>={value.value:.6f}"
+    result = audit(
+        network, test_digits, protocols=["grid:1", "one-pixel"], gates=[gate], stop_when_decided=True
+    )
+    grid, other = result.record["protocols"]
+    assert (result.outcome, grid["n_images"], grid["decided"]) == ("inconclusive", len(test_digits), False)
+    assert (grid["confidence"], other["confidence"]) == (pytest.approx(0.96), 0.95)
+    assert other["n_images"] == len(test_digits), "no gate is about it"
+    found = result.estimate("agreement")
+    assert isinstance(found, Estimate)
+    assert found.high - found.low > value.high - value.low
+
+
+def test_stopping_when_decided_needs_a_gate_and_no_baseline(
+    tmp_path: Path, test_digits: LabelledImages
+) -> None:
+    network = build_network("cnn1").eval()
+    with pytest.raises(OptionError, match="Expected a gate to stop at, got none"):
+        audit(network, test_digits, protocols=[GRID], stop_when_decided=True)
+    audit(network, test_digits.head(20), protocols=[GRID], out=tmp_path / "run")
+    with pytest.raises(OptionError, match="compared on the same images"):
+        audit(
+            network,
+            test_digits.head(20),
+            protocols=[GRID],
+            gates=["agreement>=0.5"],
+            baseline=tmp_path / "run",
+            stop_when_decided=True,
+        )
+
+
+@given(st.integers(1, 10**7), st.floats(0.5, 0.999))
+def test_looks_spend_no_more_error_than_one(n: int, confidence: float) -> None:
+    at = looks(n)
+    assert at[-1] == n
+    assert at == sorted(set(at))
+    spent = sum(1 - confidence_at(each, n, confidence) for each in at)
+    assert spent == pytest.approx(1 - confidence)
 
 
 def test_a_plan_counts_and_computes_little() -> None:

@@ -129,7 +129,8 @@ def test_equal_networks_have_equal_gaps() -> None:
     result = Sharing(TINY, {}, {name: measured(right, ~right) for name in "ab"})
     difference = result.gap_difference("a", "b")
     assert isinstance(difference, Estimate)
-    assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+    assert difference.value == 0
+    assert -0.2 < difference.low < 0 < difference.high < 0.2, "50 images without one say little about others"
 
 
 # --- the experiment ------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ def test_checks_of_sharing_follow_the_numbers() -> None:
         assert "20,000" in example.found
         assert [check.holds for check in checks] == [holds] * 5
     same = Sharing(TINY, {}, dict.fromkeys(("cnn2", TINY.unshared, TINY.dense), better))
-    assert [check.holds for check in sharing_checks(same)[1:]] == [False] * 5
+    assert True not in {check.holds for check in sharing_checks(same)[1:]}
 
 
 def test_a_goal_that_is_not_reached_is_said_so() -> None:
@@ -215,6 +216,8 @@ def test_checks_of_pooling_follow_the_numbers() -> None:
     none = measured(PERFECT, answers(0, 0.5, 0.7), n_parameters=20, side=8)
     pool = measured(PERFECT, answers(0, 0.5, 0.9), n_parameters=10, side=4)
     names = TINY.pooled
-    for first, second, holds in ((none, pool, True), (pool, none, False), (pool, pool, False)):
+    for first, second, holds in ((none, pool, True), (pool, none, False)):
         checks = pooling_cost_checks(Sharing(TINY, {}, dict(zip(names, (first, second), strict=True))))
         assert [check.holds for check in checks] == [holds] * 4
+    checks = pooling_cost_checks(Sharing(TINY, {}, dict.fromkeys(names, pool)))
+    assert [check.holds for check in checks] == [False] * 3 + [None], "no image differs: too few to be sure"

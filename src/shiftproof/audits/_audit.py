@@ -12,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shiftproof._documents import read_json
 from shiftproof._text import counted, record_text
 from shiftproof.adapters import Classifier, Model
-from shiftproof.audits._gates import DEFAULT_MARGIN, check_gates, judged, no_worse, outcome, shared_protocols
+from shiftproof.audits._gates import (
+    DEFAULT_MARGIN,
+    check_gates,
+    check_stopping,
+    judged,
+    no_worse,
+    outcome,
+    shared_protocols,
+)
 from shiftproof.audits._measure import AuditProgress, measure
 from shiftproof.audits._noise import ask_again, check_noise, noise_record
 from shiftproof.audits._plot import plot_response
@@ -53,8 +61,13 @@ class Audit:
             UnknownNameError: No such metric.
             KeyError: No such protocol.
         """
-        response = self.responses[protocol or next(iter(self.responses))]
-        return metrics.get(metric).estimate(response, confidence=self.record["config"]["confidence"])
+        name = protocol or next(iter(self.responses))
+        response = self.responses[name]
+        return metrics.get(metric).estimate(response, confidence=self._confidence(name))
+
+    def _confidence(self, protocol: str) -> float:
+        of_parts = {part["name"]: part.get("confidence") for part in self.record["protocols"]}
+        return float(of_parts[protocol] or self.record["config"]["confidence"])
 
     def plot(self, metric: str = "agreement", *, protocol: str | None = None) -> tuple[Figure, list[Axes]]:
         """Draw a metric by shift, radius, phase and class, as far as it has numbers there.
@@ -80,7 +93,7 @@ class Audit:
             response,
             title=f"{about}, {counted(response.n_images, 'image')}",
             class_names=self.record["data"]["class_names"],
-            confidence=self.record["config"]["confidence"],
+            confidence=self._confidence(name),
         )
 
     @property
@@ -142,7 +155,7 @@ def audit(
         baseline: Run directory that this one must not be worse than.
         margin: By how much it may be worse.
         out: Run directory, so that an interrupted audit goes on; by default nothing is written.
-        options: The fields of `AuditOptions`: seed, method, precision, limit, device, reading, …
+        options: The fields of `AuditOptions`: seed, precision, stop_when_decided, limit, device, reading, …
 
     Returns:
         The record, and the responses behind it.
@@ -195,16 +208,21 @@ def run_audit(
     check_gates(gates, question)
     if baseline is not None:  # said now, not after hours
         shared_protocols([protocol.name for protocol, _ in question.parts], list(baseline.responses))
+    check_stopping(
+        gates, stop_when_decided=question.options.stop_when_decided, has_baseline=baseline is not None
+    )
     noise = ask_again(question, run, check_stop)
     measured = [
-        measure(question, protocol, images, run=run, on_progress=on_progress, check_stop=check_stop)
+        measure(
+            question, protocol, images, gates=gates, run=run, on_progress=on_progress, check_stop=check_stop
+        )
         for protocol, images in question.parts
     ]
     for part in measured:
         check_noise(question, noise, part)
     responses = {part.protocol.name: part.response for part in measured}
     confidence = question.options.confidence
-    results = judged(gates, responses, confidence)
+    results = judged(gates, responses, {part.protocol.name: part.confidence for part in measured})
     if baseline is not None:
         results += no_worse(responses, baseline.responses, margin=margin, confidence=confidence)
     record = audit_record(question, measured)

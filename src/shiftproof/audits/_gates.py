@@ -87,13 +87,32 @@ def _check_has_data(gate: Gate, question: AuditQuestion, protocol: ShiftProtocol
         )
 
 
-def judged(gates: Sequence[Gate], responses: Mapping[str, Response], confidence: float) -> list[Json]:
+def check_stopping(gates: Sequence[Gate], *, stop_when_decided: bool, has_baseline: bool) -> None:
+    """Refuse to stop when gates are decided where there are none, or where a baseline needs every image.
+
+    Raises:
+        OptionError: Which of the two.
+    """
+    if stop_when_decided and not gates:
+        raise OptionError("a gate to stop at", "none", fix="Add one, such as --gate 'agreement>=0.98'.")
+    if stop_when_decided and has_baseline:
+        raise OptionError(
+            "a baseline, or stopping when gates are decided",
+            "both",
+            cause="A baseline is compared on the same images.",
+            fix="Leave out one of them.",
+        )
+
+
+def judged(
+    gates: Sequence[Gate], responses: Mapping[str, Response], confidences: Mapping[str, float]
+) -> list[Json]:
     """Each gate on each protocol that it is about: what was demanded, what was measured, the verdict."""
     results: list[Json] = []
     for gate in gates:
         for protocol, response in responses.items():
             if gate.protocol in (None, protocol):
-                estimate = gate.estimate(response, confidence=confidence)
+                estimate = gate.estimate(response, confidence=confidences[protocol])
                 results.append(_result(str(gate), protocol, judge(gate, estimate), estimate.to_dict()))
     return results
 

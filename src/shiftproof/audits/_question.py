@@ -49,6 +49,8 @@ class AuditOptions:
         seed: Source of offsets and of the choice of images.
         method: `auto`, `direct` or `dense`.
         precision: Stop as soon as the interval of the agreement is this wide on each side, or None.
+        stop_when_decided: Stop a protocol as soon as all gates about it are decided. All looks together have
+            the coverage of `confidence`, so each interval is wider than without.
         limit: Use so many images, drawn at random.
         max_bad: Largest share of files that may be skipped.
         confidence: Nominal coverage of every interval.
@@ -72,6 +74,7 @@ class AuditOptions:
     seed: int = 0
     method: Method = "auto"
     precision: float | None = None
+    stop_when_decided: bool = False
     limit: int | None = None
     max_bad: float = 0.01
     confidence: float = 0.95
@@ -97,6 +100,11 @@ class AuditOptions:
             value = getattr(self, name)
             if value is not None and not 1 <= value <= most:
                 raise OptionError(f"{name} from 1 to {most:,}", value)
+
+    @property
+    def may_stop_early(self) -> bool:
+        """Whether the number of images is left to what is measured."""
+        return self.precision is not None or self.stop_when_decided
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +150,7 @@ class AuditQuestion:
             "seed": self.options.seed,
             "method": self.options.method,
             "precision": self.options.precision,
+            "stop_when_decided": self.options.stop_when_decided,
             "confidence": self.options.confidence,
             "task": self.task.identity(),
             "environment": describe_environment(self.device),
@@ -213,7 +222,7 @@ def _protocol(reference: str | ShiftProtocol, border: ProtocolBorder | None) -> 
 
 def _in_random_order(images: Images, options: AuditOptions) -> Images:
     """Stopping early needs every beginning of the set to be a fair sample of it."""
-    if options.precision is None:
+    if not options.may_stop_early:
         return images
     return images.take(_shuffled(len(images), options.seed))
 

@@ -89,7 +89,7 @@ def _data(images: Images) -> dict[str, Json]:
 
 def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
     response = part.response
-    confidence = question.options.confidence
+    confidence = part.confidence
 
     shown = SHOWN[response.task.name]
 
@@ -106,6 +106,8 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
         "method": part.method,
         "method_reason": part.method_reason,
         "stopped_early": part.stopped_early,
+        "decided": part.decided,
+        "confidence": part.confidence,
         "files": list(part.files),
         "chance": {
             "accuracy": _number(chance_accuracy(response)),

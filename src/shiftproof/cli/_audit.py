@@ -47,6 +47,7 @@ def audit(
     method: o.Method = "auto",
     described: o.ModelOptions,
     gate: o.Gates = None,
+    stop_when_decided: o.StopWhenDecided = False,
     baseline: o.Baseline = None,
     margin: o.Margin = 0.005,
     inconclusive: o.Inconclusive = "undecided",
@@ -75,6 +76,7 @@ def audit(
         seed=seed,
         method=method,  # type: ignore[arg-type]  # as above
         precision=precision,
+        stop_when_decided=stop_when_decided,
         limit=limit,
         max_bad=max_bad,
         confidence=confidence,

@@ -67,6 +67,11 @@ Gates = Annotated[
     option(GATES, "Requirement such as 'agreement@4>=0.98', judged on the interval; repeatable.", "--gate",
         metavar="TEXT"),
 ]  # fmt: skip
+StopWhenDecided = Annotated[
+    bool,
+    option(GATES, "Stop as soon as every gate is decided; all looks together err no more often than one.",
+        "--stop-when-decided"),
+]  # fmt: skip
 Baseline = Annotated[
     Path | None, option(GATES, "Run directory that this run must not be worse than.", metavar="RUN")
 ]

@@ -12,8 +12,9 @@ from shiftproof._charts import Quantity, draw_difference, placed
 from shiftproof._digest import Json, derive_seed
 from shiftproof.errors import ComparisonError, OptionError
 from shiftproof.metrics._applicable import NotApplicable
+from shiftproof.metrics._bounded import difference_interval
 from shiftproof.metrics._estimate import median
-from shiftproof.metrics._intervals import Interval, normal_quantile, skewed_interval, skewed_p_value
+from shiftproof.metrics._quantiles import Interval, normal_quantile
 from shiftproof.metrics._scores import Scores
 from shiftproof.metrics._selection import Floats, select, within
 from shiftproof.metrics._spec import MetricSpec
@@ -95,10 +96,11 @@ def compare_responses(
 
     Returns:
         For one bit per image the exact McNemar test, with the interval of Bonett and Price; for a mean of
-        other numbers the mean of the differences, with Student's interval and test corrected for skewness
-        (closer to the nominal coverage than a bootstrap: tests/metrics/test_coverage.py); for a median
-        the paired bootstrap over images. Test and interval of one bit are different methods, and can
-        disagree when p is close to 1 − `confidence`. Not applicable where the metric is for either.
+        other numbers the mean of the differences, with images that have random weights, and half of one
+        added at the largest difference and at its negative (covers where Student's falls short:
+        tests/metrics/test_coverage.py); for a median the paired bootstrap over images. Test and interval of
+        one bit are different methods, and can disagree when p is close to 1 − `confidence`. Not applicable
+        where the metric is for either.
         Equal responses differ by exactly 0.
 
     Raises:
@@ -106,7 +108,7 @@ def compare_responses(
 
     Source:
         McNemar 1947; Bonett and Price 2012, Adjusted Wald confidence interval for a difference of
-        binomial proportions based on paired data; Hall 1992.
+        binomial proportions based on paired data; `shiftproof.metrics._bounded`.
     """
     if not 0 < confidence < 1:
         raise OptionError("a confidence between 0 and 1", confidence)
@@ -124,8 +126,7 @@ def compare_responses(
     value, (low, high, method), p_value = found
     if _equal(a, b):
         low, high, p_value = 0.0, 0.0, 1.0
-    least, largest = metric.bounds
-    widest = math.inf if least is None or largest is None else largest - least
+    widest = math.inf if None in metric.bounds else _largest(metric) or math.inf
     return Difference(
         value=value,
         low=min(value, max(-widest, low)),
@@ -151,12 +152,13 @@ def _difference(
     value = float(first.mean - second.mean)
     if len(change) < 2:
         return NotApplicable("one image says nothing about how much images differ")
-    if metric.kind == "share" and np.ptp(change) == 0:
-        # No image differs from another: as uncertain as one bit per image without a difference.
-        _, (low, high, method), p_value = _mcnemar(0, 0, len(change), confidence)
-        return value, (value + low, value + high, method), p_value if value == 0 else 0.0
-    low, high, method = skewed_interval(change, confidence)
-    return value, (low, high, f"paired by image; {method}"), skewed_p_value(change)
+    (low, high, method), p_value = difference_interval(change, confidence, _largest(metric))
+    return value, (low, high, f"paired by image; {method}"), p_value
+
+
+def _largest(metric: MetricSpec) -> float | None:
+    least, largest = metric.bounds
+    return None if largest is None else largest - (least or 0.0)
 
 
 def _mcnemar(n_first: int, n_second: int, n: int, confidence: float) -> tuple[float, Interval, float]:

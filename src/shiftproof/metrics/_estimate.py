@@ -17,7 +17,9 @@ import numpy.typing as npt
 from shiftproof._digest import Json
 from shiftproof.errors import OptionError, ShapeError
 from shiftproof.metrics._applicable import NotApplicable
-from shiftproof.metrics._intervals import Interval, crossed_interval, share_interval, skewed_interval
+from shiftproof.metrics._bounded import difference_interval, share_interval
+from shiftproof.metrics._intervals import crossed_interval, skewed_interval
+from shiftproof.metrics._quantiles import Interval
 from shiftproof.metrics._scores import Scores
 from shiftproof.metrics._selection import Floats
 
@@ -68,23 +70,23 @@ def estimate_share(
         confidence: Nominal coverage, in (0, 1).
 
     Returns:
-        For one network a Wilson interval; where shares are not 0 or 1 (several shifts per image) with
-        the effective number of images, as for a clustered sample. For several networks a Student interval
-        whose variance is that of two crossed random factors, images and seeds, with Satterthwaite's
-        degrees of freedom.
+        For one network an interval between Jeffreys' and that of Clopper and Pearson; where shares are not
+        0 or 1 (several shifts per image) that of images with random weights, of which it is a special case.
+        For several networks that of two crossed random factors, images and seeds; of two networks it is
+        wide, because two seeds say little about others.
 
     Raises:
         ShapeError: Not 1-D or 2-D, or without images.
         OptionError: A share outside [0, 1], or a confidence outside (0, 1).
 
     Source:
-        Wilson 1927; Korn and Graubard 1998 (effective sample size); Cameron, Gelbach and Miller 2011
-        (two-way clustering); Satterthwaite 1946.
+        `shiftproof.metrics._bounded` (Rubin 1981; Gaffke 2005); Zou and Donner 2008 and Cameron, Gelbach
+        and Miller 2011 for several networks.
 
     Example:
         >>> estimate = estimate_share([1, 1, 1, 0])
         >>> round(estimate.value, 3), round(estimate.low, 3), round(estimate.high, 3)
-        (0.75, 0.301, 0.954)
+        (0.75, 0.236, 0.985)
     """
     shares = np.atleast_2d(np.asarray(per_image, dtype=np.float64))
     if shares.ndim != 2 or shares.size == 0:
@@ -110,8 +112,10 @@ def estimate_mean(
         confidence: Nominal coverage, in (0, 1).
 
     Returns:
-        Student's interval, corrected for skewness; for several networks that of two crossed factors, as in
-        `estimate_share`. Not applicable to a single image.
+        Student's interval, corrected for skewness; between two bounds, as of differences, that of images
+        with random weights; for several networks that of two crossed factors, as in `estimate_share`. Not
+        applicable to a single image. Where all numbers are equal and without bounds the ends are the value,
+        and the method says that there is no interval.
 
     Raises:
         ShapeError: Not 1-D or 2-D, or without images.
@@ -137,7 +141,8 @@ def estimate_scores(
 
     Args:
         scores: One for each network, all of the same images; in each at least one image counts.
-        kind: Which interval; see `share_interval`, `skewed_interval` and `median_interval`.
+        kind: Which interval; see `share_interval`, `skewed_interval`, `difference_interval` and
+            `median_interval`.
         unit: Unit of the result.
         bounds: Least and largest value that the metric can have; None for no bound.
         confidence: Nominal coverage, in (0, 1).
@@ -146,14 +151,10 @@ def estimate_scores(
         raise OptionError("a confidence between 0 and 1", confidence)
     if kind == "median":
         found = median_interval(scores, confidence)
-    elif len(scores) > 1:
-        found = float(np.mean([s.mean for s in scores])), crossed_interval(_rows(scores), confidence)
-    elif kind == "share":
-        found = scores[0].mean, share_interval(scores[0].sample, confidence, scores[0].lowest)
-    elif len(scores[0].sample) < 2:
+    elif kind == "mean" and len(scores[0].sample) < 2:
         return NotApplicable("one image says nothing about how much images differ")
     else:
-        found = scores[0].mean, skewed_interval(scores[0].sample, confidence)
+        found = float(np.mean([s.mean for s in scores])), _interval(scores, kind, bounds, confidence)
     if isinstance(found, NotApplicable):
         return found
     value, (low, high, method) = found
@@ -201,12 +202,24 @@ def median_interval(scores: Sequence[Scores], confidence: float) -> tuple[float,
     return median(pooled), (float(low), float(high), "order statistics, from the interval of a share")
 
 
+def _interval(scores: Sequence[Scores], kind: Kind, bounds: Bounds, confidence: float) -> Interval:
+    """Of the mean of a share or of a number, over images alone or over images and seeds."""
+    if len(scores) == 1:
+        return _over_images(scores[0].sample, scores[0].lowest, kind, bounds, confidence)
+    rows = np.stack([s.influences for s in scores])
+    lowest = min(s.lowest for s in scores)
+    return crossed_interval(rows, _over_images(rows.mean(0), lowest, kind, bounds, confidence), confidence)
+
+
+def _over_images(sample: Floats, lowest: float, kind: Kind, bounds: Bounds, confidence: float) -> Interval:
+    if kind == "share":
+        return share_interval(sample, confidence, lowest)
+    low, high = bounds
+    if low is None or high is None:
+        return skewed_interval(sample, confidence)
+    return difference_interval(sample, confidence, high - low)[0]
+
+
 def _share_up_to(scores: Sequence[Scores], value: float, confidence: float) -> Interval:
     bits = [Scores((s.values <= value).astype(np.float64), s.counts, "") for s in scores]
-    if len(bits) > 1:
-        return crossed_interval(_rows(bits), confidence)
-    return share_interval(bits[0].sample, confidence)
-
-
-def _rows(scores: Sequence[Scores]) -> Floats:
-    return np.stack([s.influences for s in scores])
+    return _interval(bits, "share", (0, 1), confidence)

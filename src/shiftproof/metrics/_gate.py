@@ -98,8 +98,9 @@ def judge(gate: Gate, estimate: Estimate | NotApplicable) -> Verdict:
 
     Returns:
         `pass` or `fail` where the whole interval is on one side, `inconclusive` where it straddles the
-        threshold, and `not applicable` where there is nothing to judge, which must count as
-        inconclusive: a gate that could not be looked at has not been passed.
+        threshold, or where it has no width because every image has the same number, and `not applicable`
+        where there is nothing to judge, which must count as inconclusive: a gate that could not be looked at
+        has not been passed.
 
     Example:
         >>> judge(parse_gate("accuracy>=0.9"), Estimate(0.95, 0.89, 0.97, 100, 1, "share", 0.95, "Wilson"))
@@ -108,6 +109,8 @@ def judge(gate: Gate, estimate: Estimate | NotApplicable) -> Verdict:
     if isinstance(estimate, NotApplicable):
         return "not applicable"
     t, low, high = gate.threshold, estimate.low, estimate.high
+    if low == high:
+        return "inconclusive"
     passes, fails = {
         ">=": (low >= t, high < t),
         ">": (low > t, high <= t),

@@ -112,6 +112,8 @@ class MeasuredProtocolRecord(StrictRecord):
     method: Line
     method_reason: Line
     stopped_early: bool
+    decided: bool = False
+    confidence: float | None = None
     files: tuple[Line, ...]
     chance: ChanceRecord
     estimates: Mapping[Line, Estimated]

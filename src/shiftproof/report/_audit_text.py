@@ -37,7 +37,7 @@ def confidence(record: AuditRecord) -> str:
     """Of the intervals, as a title."""
     found = [e for part in record.protocols for e in part.estimates.values()]
     levels = sorted({e.confidence for e in found if isinstance(e, EstimateRecord)})
-    return " and ".join(f"{100 * level:g} %" for level in levels)
+    return " and ".join(f"{100 * level:.4g} %" for level in levels)
 
 
 def headline_columns(record: AuditRecord) -> list[str]:
@@ -307,7 +307,16 @@ def not_measured(record: AuditRecord) -> list[str]:
         if part.stopped_early:
             lines.append(
                 f"{part.name} stopped after {part.n_images:,} of {counted(record.data.n_images, 'image')}, "
-                "when the interval was as narrow as requested."
+                + (
+                    "when every gate was decided."
+                    if part.decided
+                    else "when the interval was as narrow as requested."
+                )
+            )
+        if record.config.get("stop_when_decided") and part.confidence is not None:
+            lines.append(
+                f"Gates were judged after 250, 500, 1,000, … images, so intervals of {part.name} are of "
+                f"{100 * part.confidence:.4g} %: those looks together err as rarely as one was asked to."
             )
         if part.method != "dense" and part.method_reason:
             lines.append(f"{part.name} was measured shift by shift: {part.method_reason.rstrip('.')}.")

@@ -28,7 +28,7 @@ def check_shift_invariant(
         images: What `shiftproof.audit` takes.
         radius_px: Every whole offset up to this is tried.
         min_agreement: What the lower end of the interval of the agreement must reach. The interval is that of
-            the images, so few images cannot prove much: 100 that all agree prove 0.963.
+            the images, so few images cannot prove much: 100 that all agree prove 0.969.
         border: What comes in from outside.
         options: More settings of the audit, for example `limit=200` or `confidence=0.99`.
 
