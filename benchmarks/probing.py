@@ -273,7 +273,7 @@ def memory_of(n_images: int, method: str) -> None:
     # Not ru_maxrss: a new process begins with that of the one that started it.
     status = Path("/proc/self/status").read_text()
     peak = 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])  # type: ignore[index]
-    arrays = ("predicted", "true_prob", "drift", "unshifted_logits", "labels", "offsets_px")
+    arrays = ("predicted", "true_prob", "drift", "unshifted_output", "labels", "offsets_px")
     held = sum(getattr(response, name).nbytes for name in arrays)
     print(
         json.dumps(

@@ -80,7 +80,7 @@ class Tiny(nn.Module):
         self.convolution = nn.Conv2d(3, 2, 3)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.convolution(images).relu().mean((2, 3))
+        logits: Tensor = self.convolution(images).relu().mean((2, 3)) - 1
         return logits
 
 
@@ -98,6 +98,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(samples).save(place / "scans" / f"{i}.tif")
     rows = [f"{place}/photos/{i}.png;{i % 2}" for i in range(4)]
     (place / "findings.csv").write_text("\n".join(["scan;finding", *rows]), encoding="utf-8-sig")
+    (place / "names.txt").write_text("cat\ndog\n")
+    (place / "list.csv").write_text("path,labels\n0.png,cat|dog\n1.png,dog\n2.png,\n3.png,cat\n")
+    for i in range(4):
+        Image.open(place / "photos" / f"{i}.png").save(place / f"{i}.png")
     (place / "file.py").write_text("from tests.test_docs import Tiny as build_model")
     (place / "my-protocols.toml").write_text(blocks(TEXTS["docs/audit.md"], "toml")[0])
     trained = place / "runs" / "mine" / "networks" / "cnn2-seed0.safetensors"

@@ -134,4 +134,4 @@ def is_share(unit: str) -> bool:
 
     A "share of the norm of the logits" is none: it may be larger than 1.
     """
-    return unit.startswith("share of images")
+    return unit.startswith(("share of images", "share of labels", "share of neighbours"))

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from shiftproof.adapters import Framing, ModelRequest, load_classifier
+from shiftproof.adapters import Framing, ModelRequest, load_classifier, tell_task
 from shiftproof.errors import ModelError
 
 TRUST = ModelRequest(trust=True)
@@ -95,9 +95,12 @@ def test_a_fixed_batch_and_a_softmax(keras: Any, tmp_path: Path) -> None:
     torch.testing.assert_close(answers.sum(1), torch.ones(3))
     theirs = model(images[:2].permute(0, 2, 3, 1), training=False).detach()
     torch.testing.assert_close(answers[:2], theirs)
-    assert classifier.notes == ("answers are probabilities, not logits: it ends in a softmax",)
-    other = save(small(keras, activation="softmax"), tmp_path / "s.keras")
-    assert load_classifier(other, TRUST).notes == classifier.notes
+    assert classifier.ends_in == "softmax"
+    for activation in ("softmax", "sigmoid", "linear"):
+        other = save(small(keras, activation=activation), tmp_path / "s.keras")
+        assert load_classifier(other, TRUST).ends_in == activation
+    task, _ = tell_task(classifier, images, torch.full((3,), -1))
+    assert (task.name, task.outputs) == ("single-label", "probabilities")
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".hdf5"])

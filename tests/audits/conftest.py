@@ -24,6 +24,7 @@ def top_row(images: Tensor) -> Tensor:
     logits = torch.zeros(len(images), 10)
     logits[:, 0] = 0.5
     logits[:, 1] = lit
+    logits[:, 2] = -1  # no probability
     return logits
 
 

@@ -68,7 +68,7 @@ def test_every_way_to_pass_the_same_images_is_one_response(digit_tensors: tuple[
     first, *others = (audit(network, way, protocols=[GRID]) for way in ways)
     assert first.record["data"]["labelled"] is True
     for other in others:
-        for name in ("predicted", "labels", "unshifted_logits", "drift"):
+        for name in ("predicted", "labels", "unshifted_output", "drift"):
             assert np.array_equal(getattr(other.responses[GRID], name), getattr(first.responses[GRID], name))
     assert others[0].record["data"]["name"] == "DataLoader of TensorDataset"
     assert others[0].record["data"]["digest"] == others[1].record["data"]["digest"]
@@ -82,7 +82,7 @@ def test_a_dataset_of_photographs_is_the_folder_of_them() -> None:
         "colour profile to sRGB": 1, "grey repeated to RGB": 1, "reduced in size": 4,
     }  # fmt: skip
     ours, theirs = by_path.responses[GRID], by_dataset.responses[GRID]
-    assert np.array_equal(ours.unshifted_logits, theirs.unshifted_logits)
+    assert np.array_equal(ours.unshifted_output, theirs.unshifted_output)
     assert ours.labels.tolist() == theirs.labels.tolist() == [1, 0, 1, 1]
 
 
@@ -108,7 +108,9 @@ def test_a_window_in_a_call() -> None:
         Image.fromarray(np.random.default_rng(row).integers(0, 4096, (24, 24)).astype(np.uint16))
         for row in range(3)
     ]
-    result = audit(small((1, 24, 24)), deep, protocols=[GRID], reading=Reading(window=(0, 4095)))
+    result = audit(
+        small((1, 24, 24)), deep, protocols=[GRID], reading=Reading(window=(0, 4095)), task="single-label"
+    )
     assert result.record["data"]["conversions"] == {"window 0 to 4095": 3}
 
 

@@ -36,7 +36,7 @@ def answers(accuracy: float, protocol: str, drift: float = 0.1) -> Response:
         drift=np.full((N, 1), drift, np.float32),
         offsets_px=np.full((N, 1, 2), OFFSETS_PX[protocol]),
         labels=LABELS,
-        unshifted_logits=np.eye(10, dtype=np.float32)[LABELS],
+        unshifted_output=np.eye(10, dtype=np.float32)[LABELS],
         provenance={},
     )
 

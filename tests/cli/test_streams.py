@@ -28,7 +28,7 @@ class Talks(nn.Module):
         ctypes.CDLL(None).printf(b"from C, in its buffer")
         os.write(1, b"from a file descriptor")
         subprocess.run(["echo", "from a child"])
-        return images.mean((2, 3))
+        return images.mean((2, 3)) - 1
 
 def build() -> nn.Module:
     return Talks().eval()

@@ -58,7 +58,7 @@ def test_oracle_mcnemar_is_a_binomial_test(build: Make, first: int, second: int,
 
 @BY_NAME
 def test_equal_responses_differ_by_exactly_nothing(metric: MetricSpec, simulate: Make) -> None:
-    response = simulate(0, 200, tremor=4)
+    response = simulate(0, 200, tremor=4, task=metric.tasks[-1])
     found = compare_responses(response, dataclasses.replace(response), metric)
     assert isinstance(found, Difference)
     assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
@@ -66,7 +66,10 @@ def test_equal_responses_differ_by_exactly_nothing(metric: MetricSpec, simulate:
 
 @BY_NAME
 def test_a_worse_network_is_found(metric: MetricSpec, simulate: Make) -> None:
-    good, bad = simulate(0, 1500, 9, skill=3, tremor=2), simulate(0, 1500, 9, skill=1, tremor=6)
+    task = metric.tasks[0]
+    good, bad = (
+        simulate(0, 1500, 9, skill=skill, tremor=tremor, task=task) for skill, tremor in ((3, 2), (1, 6))
+    )
     found = compare_responses(good, bad, metric)
     assert isinstance(found, Difference)
     ends = metric.estimate(good), metric.estimate(bad)

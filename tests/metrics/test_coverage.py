@@ -147,7 +147,7 @@ def population(network: int, tremor: float) -> Response:
         drift=(change / np.linalg.norm(unshifted, axis=1)[:, None]).astype(np.float32),
         offsets_px=np.arange(1.0, 7)[:, None].repeat(2, 1),
         labels=labels,
-        unshifted_logits=unshifted.astype(np.float32),
+        unshifted_output=unshifted.astype(np.float32),
         provenance={},
     )
 
@@ -163,7 +163,7 @@ def samples(network: int, tremor: float = 2.0) -> Iterator[Response]:
             drift=whole.drift[rows],
             offsets_px=whole.offsets_px,
             labels=whole.labels[rows],
-            unshifted_logits=whole.unshifted_logits[rows],
+            unshifted_output=whole.unshifted_output[rows],
             provenance={},
         )
 

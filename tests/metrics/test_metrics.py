@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,8 +161,8 @@ def test_oracle_pairwise_consistency_is_a_loop_over_pairs(simulate: Make, seed: 
 @BY_NAME
 def test_every_metric_keeps_its_word(metric: MetricSpec, simulate: Make) -> None:
     """Direction on a good and a bad network, bounds, and a text for every question."""
-    good = metric.estimate(simulate(0, 300, skill=3, tremor=2))
-    bad = metric.estimate(simulate(0, 300, skill=0.5, tremor=6))
+    good = metric.estimate(simulate(0, 300, skill=3, tremor=2, task=metric.tasks[0]))
+    bad = metric.estimate(simulate(0, 300, skill=0.5, tremor=6, task=metric.tasks[0]))
     assert isinstance(good, Estimate)
     assert isinstance(bad, Estimate)
     assert (good.value > bad.value) == metric.higher_is_better
@@ -172,7 +173,7 @@ def test_every_metric_keeps_its_word(metric: MetricSpec, simulate: Make) -> None
     assert good.n_seeds == 1
     assert 0 < good.n_images <= 300
     assert metrics.get(metric.name) is metric
-    unlabelled = metric.estimate(simulate(0, 300, tremor=6, labelled=0))
+    unlabelled = metric.estimate(simulate(0, 300, tremor=6, labelled=0, task=metric.tasks[0]))
     assert isinstance(unlabelled, NotApplicable) == metric.needs_labels
 
 
@@ -186,7 +187,8 @@ def test_bounds_and_order(
     metric: MetricSpec, simulate: Make, seed: int, n: int, s: int, k: int, per_image: bool,
     labelled: float, tremor: float,
 ) -> None:  # fmt: skip
-    response = simulate(seed, n, s, k, per_image=per_image, labelled=labelled, tremor=tremor)
+    task = metric.tasks[seed % len(metric.tasks)]
+    response = simulate(seed, n, s, k, per_image=per_image, labelled=labelled, tremor=tremor, task=task)
     found = metric.estimate(response)
     images, shifts = (np.random.default_rng(seed).permutation(m) for m in (n, s))
     turned = metric.estimate(permuted(response, images, shifts))
@@ -209,35 +211,48 @@ def test_bounds_and_order(
 
 def permuted(response: Response, images: np.ndarray, shifts: np.ndarray) -> Response:
     shared = response.offsets_px.ndim == 2
-    return dataclasses.replace(
-        response,
-        predicted=response.predicted[images][:, shifts],
-        true_prob=response.true_prob[images][:, shifts],
-        drift=response.drift[images][:, shifts],
-        labels=response.labels[images],
-        unshifted_logits=response.unshifted_logits[images],
-        offsets_px=response.offsets_px[shifts] if shared else response.offsets_px[images][:, shifts],
-    )
+    changed: dict[str, Any] = {}
+    for name in ("predicted", "true_prob", "drift", "label_prob", "cosine", "neighbours"):
+        if (array := getattr(response, name)) is not None:
+            changed[name] = array[images][:, shifts] if array.shape[1] else array[images]
+    for name in ("labels", "unshifted_output", "unshifted_neighbours"):
+        if (array := getattr(response, name)) is not None:
+            changed[name] = array[images]
+    offsets = response.offsets_px[shifts] if shared else response.offsets_px[images][:, shifts]
+    return dataclasses.replace(response, offsets_px=offsets, **changed)
 
 
 @BY_NAME
 def test_zero_shift_adds_nothing_to_agreement(metric: MetricSpec, simulate: Make) -> None:
     """A zero shift among others changes only what counts it on purpose."""
-    response = simulate(1, 60, 5, tremor=3)
-    grown = dataclasses.replace(
-        response,
-        predicted=np.column_stack([response.predicted, response.unshifted_predicted]),
-        true_prob=np.column_stack([response.true_prob, response.unshifted_true_prob]),
-        drift=np.column_stack([response.drift, np.zeros(60, np.float32)]),
-        offsets_px=np.vstack([response.offsets_px, [-0.0, 0.0]]),
-    )
+    response = simulate(1, 60, 5, tremor=3, task=metric.tasks[-1])
+    unmoved = {
+        "predicted": response.unshifted_predicted,
+        "true_prob": response.unshifted_true_prob,
+        "drift": np.zeros(60, np.float32),
+        "label_prob": response.unshifted_label_prob,
+        "cosine": np.ones(60, np.float32),
+        "neighbours": response.unshifted_neighbours,
+    }
+    wider: dict[str, Any] = {
+        name: np.concatenate([getattr(response, name), array[:, None]], 1)
+        for name, array in unmoved.items()
+        if array is not None and len(array) and getattr(response, name) is not None
+    }
+    offsets = np.vstack([response.offsets_px, [-0.0, 0.0]])
+    grown = dataclasses.replace(response, offsets_px=offsets, **wider)
     same = metric.estimate(grown) == metric.estimate(response)
-    assert same == (metric.name not in ("accuracy", "pairwise-consistency"))
+    assert same == (metric.name not in ("accuracy", "pairwise-consistency", "average-precision"))
 
 
 @BY_NAME
-def test_only_the_zero_shift(metric: MetricSpec, build: Make) -> None:
+def test_only_the_zero_shift(metric: MetricSpec, build: Make, simulate: Make) -> None:
     response = build([[1], [2]], [1, 1], [1, 2], offsets_px=[(0, 0)])
+    if response.task.name not in metric.tasks:
+        response = simulate(0, 9, 1, task=metric.tasks[0], tremor=0)
+        still = dataclasses.replace(response, offsets_px=np.zeros((1, 2)))
+        assert isinstance(metric.estimate(still), NotApplicable) == metric.needs_moves
+        return
     if metric.needs_moves:
         assert "no image was moved" in reason(metric, response)
     else:
@@ -345,7 +360,7 @@ def test_seeds_must_answer_the_same_question(by_hand: Response) -> None:
 @BY_NAME
 def test_several_seeds(metric: MetricSpec, simulate: Make) -> None:
     """Three networks on the same images: the value is the mean of theirs, or the median of all."""
-    seeds = [simulate(i, 200, 5, tremor=4) for i in range(3)]
+    seeds = [simulate(i, 200, 5, tremor=4, task=metric.tasks[-1]) for i in range(3)]
     same = [dataclasses.replace(s, labels=seeds[0].labels, offsets_px=seeds[0].offsets_px) for s in seeds]
     found = metric.estimate(*same)
     assert isinstance(found, Estimate)

@@ -26,16 +26,19 @@ def part(response: Response, rows: slice) -> Response:
     arrays = {
         f.name: getattr(response, f.name)[rows]
         for f in dataclasses.fields(response)
-        if f.name != "provenance"
+        if isinstance(getattr(response, f.name), np.ndarray)
     }
-    return Response(**arrays, provenance=response.provenance)
+    return Response(**arrays, provenance=response.provenance, task=response.task)
 
 
 def same(a: Response, b: Response) -> bool:
-    names = [f.name for f in dataclasses.fields(a) if f.name != "provenance"]
-    return a.provenance == b.provenance and all(
-        np.array_equal(getattr(a, n), getattr(b, n)) and getattr(a, n).dtype == getattr(b, n).dtype
-        for n in names
+    arrays = [
+        (getattr(a, f.name), getattr(b, f.name))
+        for f in dataclasses.fields(a)
+        if f.name not in ("provenance", "task")
+    ]
+    return (a.provenance, a.task) == (b.provenance, b.task) and all(
+        x is y is None or (np.array_equal(x, y) and x.dtype == y.dtype) for x, y in arrays
     )
 
 
@@ -88,5 +91,5 @@ def test_damaged_files_are_refused(response: Response, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"r\.safetensors to be a saved response"):
         Response.load(path)
     path.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
-    with pytest.raises(DataError, match="schema version 2"):
+    with pytest.raises(DataError, match="schema version 3"):
         Response.load(path)

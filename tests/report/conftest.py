@@ -101,7 +101,7 @@ def make() -> SimpleNamespace:
 def audit_json() -> Json:
     """A labelled audit of one protocol without gates."""
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "kind": "audit",
         "verdict": "zoo:cnn2 keeps its prediction under 90.0 % of the shifts of grid:1.",
         "outcome": "pass",
@@ -111,6 +111,12 @@ def audit_json() -> Json:
             "preprocessing": "× 255",
             "framing": "centre 28 × 28, 1 channel",
             "notes": ["the weights are untrained"],
+        },
+        "task": {
+            "name": "single-label",
+            "outputs": "logits",
+            "threshold": None,
+            "why": "one number for each class",
         },
         "data": {
             "name": "pets",
@@ -124,7 +130,14 @@ def audit_json() -> Json:
         },
         "headline": ["clean-accuracy", "agreement", "worst-case-agreement", "kept-when-right"],
         "metrics": {
-            name: {"summary": "", "unit": unit, "bounds": [0, None], "higher_is_better": up, "source": ""}
+            name: {
+                "summary": "",
+                "unit": unit,
+                "bounds": [0, None],
+                "higher_is_better": up,
+                "source": "",
+                "tasks": ["single-label", "binary"],
+            }
             for name, (unit, up) in METRICS.items()
         },
         "protocols": [protocol()],

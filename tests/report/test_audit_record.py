@@ -38,7 +38,7 @@ def test_names_are_printable_from_the_start(hostile: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["schema_version"], 2, "schema_version: Input should be 1"),
+        (["schema_version"], 1, "schema_version: Input should be 2"),
         (["kind"], "study", "kind: Input should be 'audit'"),
         (["protocols"], [], "protocols: Tuple should have at least 1 item"),
         (["surprise"], 1, "surprise: Extra inputs are not permitted"),

@@ -50,7 +50,7 @@ def whole(audit_json: Json, make: SimpleNamespace) -> Json:
     audit_json["metrics"]["accuracy"] = audit_json["metrics"]["agreement"]
     part = audit_json["protocols"][0]
     part["by_class"]["agreement"] = make.view({0: 0.5, 1: 0.75})
-    part["worst"][0] |= {"before": PIXEL, "after": PIXEL}
+    part["worst"][0] |= {"before": PIXEL, "after": PIXEL, "flips_to": "cat, dog"}
     part["changed"] = [
         {"at": [-1.0, 0.0], "n_images": 250, "examples": [[7, 2], [9, 1]]},
         {"at": [1.0, 1.0], "n_images": 1, "examples": [[9, 0]]},
@@ -69,6 +69,8 @@ def renamed(value: Any, name: str, *, keys: tuple[str, ...]) -> Any:
             key: (
                 (name if isinstance(inner, str) else [name for _ in inner])
                 if key in keys and isinstance(inner, (str, list))
+                else inner
+                if key == "task"  # one of four words
                 else renamed(inner, name, keys=keys)
             )
             for key, inner in value.items()
@@ -83,7 +85,7 @@ def code(page: str) -> list[str]:
 
 NAMED = (
     "verdict", "name", "notes", "framing", "preprocessing", "class_names", "summary", "source", "law",
-    "border", "interpolation", "method_reason", "digest", "not_applicable",
+    "border", "interpolation", "method_reason", "digest", "not_applicable", "flips_to",
 )  # fmt: skip
 
 

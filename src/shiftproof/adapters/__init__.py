@@ -10,6 +10,7 @@ from shiftproof.adapters._classifier import evaluating as evaluating
 from shiftproof.adapters._failures import explained as explained
 from shiftproof.adapters._failures import is_out_of_memory as is_out_of_memory
 from shiftproof.adapters._failures import of_others as of_others
+from shiftproof.adapters._failures import too_little_memory as too_little_memory
 from shiftproof.adapters._framed import load_framed as load_framed
 from shiftproof.adapters._load import load_classifier as load_classifier
 from shiftproof.adapters._pipeline import MODEL as MODEL
@@ -20,4 +21,13 @@ from shiftproof.adapters._preprocess import Resampling as Resampling
 from shiftproof.adapters._sources import ModelRequest as ModelRequest
 from shiftproof.adapters._sources import ModelSource as ModelSource
 from shiftproof.adapters._sources import model_sources as model_sources
+from shiftproof.adapters._task import Task as Task
+from shiftproof.adapters._task import check_outputs as check_outputs
+from shiftproof.adapters._task import check_task as check_task
+from shiftproof.adapters._task import number_of_set as number_of_set
+from shiftproof.adapters._task import other_outputs as other_outputs
+from shiftproof.adapters._tell import N_ASKED as N_ASKED
+from shiftproof.adapters._tell import known_task as known_task
+from shiftproof.adapters._tell import tell_task as tell_task
+from shiftproof.adapters._tell import with_task as with_task
 from shiftproof.adapters._wrappers import inside as inside

@@ -1,4 +1,4 @@
-"""Any model as one `Classifier`: images in [0, 1] in, checked logits out."""
+"""Any model as one `Classifier`: images in [0, 1] in, checked numbers out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from shiftproof._device import full_precision
 from shiftproof._digest import Json, digest_of_bytes
+from shiftproof._tasks import Outputs, TaskName
+from shiftproof.adapters._ending import Ending
 from shiftproof.adapters._failures import explained, is_out_of_memory
 from shiftproof.adapters._pipeline import Pipeline
 from shiftproof.adapters._preprocess import Framing, Preprocess
@@ -30,15 +32,20 @@ class Classifier:
 
     Args:
         name: How it was referred to, for reports.
-        model: Preprocessed images to logits. A module is called as it is: put it in evaluation mode with
-            `evaluating`.
+        model: Preprocessed images to logits, or whatever else the task says. A module is called as it is: put
+            it in evaluation mode with `evaluating`.
         preprocess: What happens to an image in [0, 1] before the model sees it, and after it was shifted.
         framing: Size of the images, and how files are brought to it, before they are shifted.
         logits: Where the logits are in an answer that is a tuple, a list or a mapping.
-        class_names: One name per logit, where the source of the model knows them.
+        class_names: One name per logit, or two where one number tells two classes apart, the negative one
+            first; where the source of the model knows them.
         digest: SHA-256 that names the weights and the code, or empty where nothing can be said.
         notes: What a reader has to know: source of the preprocessing, untrained weights.
         thread_safe: Whether several threads may call a model that is no module.
+        task: What an answer is, where that is known; see `Task`. `tell_task` finds out the rest.
+        outputs: Whether the numbers are logits, probabilities or a vector, where that is known.
+        threshold: Of the probability, for `binary` and `multi-label`; None for 0.5.
+        ends_in: The last operation of a model that is no module, where its source knows it.
 
     Raises:
         OptionError: A mean or std for another number of channels than the framing has.
@@ -58,13 +65,17 @@ class Classifier:
     digest: str = ""
     notes: tuple[str, ...] = ()
     thread_safe: bool = False
+    task: TaskName | None = None
+    outputs: Outputs | None = None
+    threshold: float | None = None
+    ends_in: Ending | None = None
 
     def __post_init__(self) -> None:
         if self.framing.image_shape is not None:
             self.preprocess.check_channels(self.framing.image_shape[0])
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits, float32 (N, K), of images (N, C, H, W), float32 in [0, 1].
+        """Logits or what else it answers with, float32 (N, K), of images (N, C, H, W), float32 in [0, 1].
 
         Images and answer have memory of their own: a model may write into what it is given, and into what it
         has answered before.
@@ -137,18 +148,28 @@ class Classifier:
             return [self]
         return [replace(self, model=model) for model in copies]
 
+    def part(self, answer: Any) -> Tensor:
+        """The part of an answer of the model that holds the logits, as it is."""
+        return _as_tensor(_picked(answer, self.logits, self.name), self.name)
+
+    def _names_fit(self, n_outputs: int) -> bool:
+        """One name for each number; for one number alone two, and for an embedding whatever they are."""
+        if self.task == "embedding":
+            return True
+        return len(self.class_names or ()) == (2 if n_outputs == 1 else n_outputs)
+
     def checked(self, answer: Any, n_images: int) -> Tensor:
         """An answer of the model as float32 (N, K), or an error that says what is wrong with it."""
-        logits = _as_tensor(_picked(answer, self.logits, self.name), self.name)
+        logits = self.part(answer)
         if logits.ndim > 2 and set(logits.shape[2:]) == {1}:  # a last convolution whose map has one place
             logits = logits.flatten(1)
         if logits.ndim != 2 or len(logits) != n_images or logits.shape[1] == 0:
             raise ShapeError(
                 f"{self.name} to answer {n_images} images with logits of shape ({n_images}, K)",
                 tuple(logits.shape),
-                cause="Each image needs one number per class.",
+                cause="Each image needs one number per class, or a vector of at least one number.",
             )
-        if self.class_names is not None and logits.shape[1] != len(self.class_names):
+        if self.class_names is not None and not self._names_fit(logits.shape[1]):
             raise ShapeError(
                 f"one logit for each of the {len(self.class_names)} class names of {self.name}",
                 logits.shape[1],
@@ -189,13 +210,26 @@ def as_classifier(model: Model | Classifier, *, name: str = "model") -> Classifi
     if isinstance(model, Classifier):
         return model
     if isinstance(model, nn.Module):
-        name, framing = type(model).__name__, Framing()
         if isinstance(model, Network):
-            name, framing = model.name, Framing(model.image_shape)
+            return of_zoo(model)
+        name = type(model).__name__
         with explained(f"{name} to show its layers and weights"):
-            return Classifier(name, model, framing=framing, digest=digest_of_module(model))
+            return Classifier(name, model, digest=digest_of_module(model))
     with explained(f"{name} to say what it is called"):
         return Classifier(str(getattr(model, "__name__", name)), model)
+
+
+def of_zoo(network: Network) -> Classifier:
+    """A classifier for a network of the zoo; what it answers is known, also where it lies in [0, 1]."""
+    with explained(f"{network.name} to show its layers and weights"):
+        return Classifier(
+            network.name,
+            network,
+            framing=Framing(network.image_shape),
+            digest=digest_of_module(network),
+            task="single-label",
+            outputs="logits",
+        )
 
 
 def digest_of_module(module: nn.Module) -> str:

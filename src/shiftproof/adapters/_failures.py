@@ -84,6 +84,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return "allocate memory" in text or "out of memory" in text
 
 
+def too_little_memory() -> ModelError:
+    """The error for a model that runs out of memory even for a single image."""
+    return ModelError(
+        "memory for one image at a time", "too little", fix="Use a smaller model or image, or another device."
+    )
+
+
 def building(reference: str) -> AbstractContextManager[None]:
     """`explained` for a model that a library builds, and whose published weights it downloads."""
     return explained(

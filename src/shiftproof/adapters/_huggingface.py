@@ -19,6 +19,9 @@ from shiftproof.adapters._sources import ModelRequest, ModelSource
 from shiftproof.adapters._weights import put_weights_if_any
 from shiftproof.errors import ModelError
 
+# What the configuration of a model that was trained for several labels an image says.
+SEVERAL_LABELS = "multi_label_classification"
+
 
 class _Place(NamedTuple):
     """Where a model lies: a folder, or a repository at a revision."""
@@ -65,6 +68,7 @@ def _load(rest: str, request: ModelRequest) -> Classifier:
         class_names=_class_names(model.config.id2label) if not request.untrained else None,
         digest=digest_of_module(module),
         notes=(*notes, *read.notes),
+        task="multi-label" if model.config.problem_type == SEVERAL_LABELS else None,
     )
 
 

@@ -17,6 +17,7 @@ from shiftproof._inputs import Most, check_archive, file_parts
 from shiftproof._optional import require
 from shiftproof.adapters._batches import in_batches_of
 from shiftproof.adapters._classifier import Classifier
+from shiftproof.adapters._ending import Ending
 from shiftproof.adapters._failures import explained
 from shiftproof.adapters._layout import read_layout
 from shiftproof.adapters._preprocess import Framing, Preprocess
@@ -64,7 +65,7 @@ def _load(file: str, request: ModelRequest) -> Classifier:
         Preprocess(channels_last=layout.channels_last),
         Framing(layout.image_shape),
         digest=digest,
-        notes=("answers are probabilities, not logits: it ends in a softmax",) * _ends_in_softmax(model),
+        ends_in=_ending(model),
     )
 
 
@@ -97,10 +98,12 @@ def _backend_in_environment() -> Iterator[None]:
             os.environ["KERAS_BACKEND"] = before
 
 
-def _ends_in_softmax(model: Any) -> bool:
+def _ending(model: Any) -> Ending | None:
+    """The activation of the last layer, where it says anything."""
     last = model.layers[-1] if getattr(model, "layers", None) else None
-    is_softmax = type(last).__name__ == "Softmax"
-    return is_softmax or getattr(getattr(last, "activation", None), "__name__", "") == "softmax"
+    activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__.lower())
+    known: dict[str, Ending] = {"softmax": "softmax", "sigmoid": "sigmoid", "linear": "linear"}
+    return known.get(activation)
 
 
 KERAS = ModelSource(

@@ -19,6 +19,7 @@ from shiftproof.adapters._batches import in_batches_of
 from shiftproof.adapters._classifier import Classifier
 from shiftproof.adapters._failures import explained, in_one_line
 from shiftproof.adapters._layout import read_layout
+from shiftproof.adapters._onnx_ending import onnx_ending
 from shiftproof.adapters._onnx_files import external_files
 from shiftproof.adapters._preprocess import Framing, Preprocess
 from shiftproof.adapters._sources import ModelRequest, ModelSource
@@ -88,13 +89,15 @@ def _load(file: str, request: ModelRequest) -> Classifier:
             cause="It takes bytes, so it normalises them itself.",
             fix="Leave out --mean and --std.",
         )
+    output = _output(session, request, path.name)
     return Classifier(
         path.name,
-        _OnnxModel(session, images.name, _output(session, request, path.name), dtype, layout.batch),
+        _OnnxModel(session, images.name, output, dtype, layout.batch),
         preprocess,
         Framing(layout.image_shape),
         digest=digest_of_bytes([content, *(part for other in beside for part in _named(other, path.parent))]),
         thread_safe=True,
+        ends_in=onnx_ending(content, output),
     )
 
 

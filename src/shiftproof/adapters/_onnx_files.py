@@ -85,7 +85,7 @@ def _checked(place: str, folder: Path) -> Path:
 def _locations(message: memoryview, kind: int, budget: Iterator[int]) -> Iterator[str]:
     """Values of all entries "location" of external data anywhere in a message."""
     entry: dict[int, str] = {}
-    for field in _fields(message, budget):
+    for field in fields(message, budget):
         if field.value is not None:
             _check_size(kind, field)
             continue
@@ -105,7 +105,7 @@ def _check_size(kind: int, field: _Field) -> None:
         raise ValueError(f"an input with a size of {size}")
 
 
-def _fields(message: memoryview, budget: Iterator[int]) -> Iterator[_Field]:
+def fields(message: memoryview, budget: Iterator[int]) -> Iterator[_Field]:
     """Fields with a content or a number of their own. Each field takes one from the budget."""
     at = 0
     while at < len(message):

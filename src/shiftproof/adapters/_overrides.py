@@ -7,13 +7,14 @@ from dataclasses import replace
 from shiftproof.adapters._classifier import Classifier
 from shiftproof.adapters._preprocess import Framing
 from shiftproof.adapters._sources import ModelRequest
+from shiftproof.adapters._tell import with_task
 from shiftproof.data import Fit
 from shiftproof.errors import ModelError, OptionError
 from shiftproof.zoo import ImageShape
 
 
 def overridden(classifier: Classifier, request: ModelRequest) -> Classifier:
-    """A classifier with the requested preprocessing, framing, logits and class names.
+    """A classifier with the requested preprocessing, framing, logits, class names and task.
 
     A note says what was replaced. Where the size changes and `resize_px` is not requested, it changes in
     proportion, so that the same part of an image is seen.
@@ -38,7 +39,7 @@ def overridden(classifier: Classifier, request: ModelRequest) -> Classifier:
         said.append(f"framing as requested, instead of: {source.framing.describe()}")
     if request.class_names is not None and source.class_names not in (None, request.class_names):
         said.append("class names as requested, instead of the source's")
-    return replace(
+    described = replace(
         classifier,
         preprocess=preprocess,
         framing=framing,
@@ -46,6 +47,7 @@ def overridden(classifier: Classifier, request: ModelRequest) -> Classifier:
         class_names=request.class_names or classifier.class_names,
         notes=(*classifier.notes, *said),
     )
+    return with_task(described, task=request.task, outputs=request.outputs, threshold=request.threshold)
 
 
 def _framing(classifier: Classifier, request: ModelRequest) -> Framing:

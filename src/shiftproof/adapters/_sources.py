@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shiftproof._registry import Registry
+from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters._classifier import Classifier
+from shiftproof.adapters._task import check_task
 from shiftproof.data import FitWay
 from shiftproof.errors import OptionError
 
@@ -36,7 +38,10 @@ class ModelRequest:
         bgr: Whether it takes blue, green and red, in this order; mean and std are in the same.
         channels_last: Whether it takes (N, H, W, C).
         logits: Index or key of the logits in an answer with several parts.
-        class_names: One name per logit.
+        class_names: One name per logit; for one number that tells two classes apart, two.
+        task: What an answer is: `single-label`, `binary`, `multi-label` or `embedding`.
+        outputs: What its numbers are: `logits`, `probabilities` or, for an embedding, `vector`.
+        threshold: Above which probability an answer is positive, or a label there.
     """
 
     trust: bool = False
@@ -55,6 +60,9 @@ class ModelRequest:
     channels_last: bool | None = None
     logits: int | str | None = None
     class_names: tuple[str, ...] | None = None
+    task: TaskName | None = None
+    outputs: Outputs | None = None
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, tuple[int | None, int]] = {
@@ -65,6 +73,7 @@ class ModelRequest:
         for name, (value, most) in sizes.items():
             if value is not None and not 1 <= value <= most:
                 raise OptionError(f"{name} from 1 to {most:,}", value)
+        check_task(self.task, self.outputs, self.threshold)
 
     @property
     def n_channels(self) -> int | None:

@@ -37,6 +37,7 @@ def _load(name: str, request: ModelRequest) -> Classifier:
         class_names=None if fresh else _class_names(timm, model),
         digest=digest_of_module(model),
         notes=(*notes, "preprocessing of timm's configuration", *said),
+        task="embedding" if model.num_classes == 0 else None,
     )
 
 

@@ -6,9 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from shiftproof.adapters._classifier import Classifier, digest_of_module
+from shiftproof.adapters._classifier import Classifier, of_zoo
 from shiftproof.adapters._failures import explained
-from shiftproof.adapters._preprocess import Framing
 from shiftproof.adapters._sources import ModelRequest, ModelSource
 from shiftproof.adapters._weights import checkpoint_of_ours, put_weights_if_any
 from shiftproof.errors import CheckpointError, ModelError
@@ -120,13 +119,7 @@ def _built(name: str, architecture: str, request: ModelRequest) -> Classifier:
 
 
 def _classifier(name: str, network: Network, *notes: str) -> Classifier:
-    return Classifier(
-        name,
-        network,
-        framing=Framing(network.image_shape),
-        digest=digest_of_module(network),
-        notes=notes,
-    )
+    return replace(of_zoo(network), name=name, notes=notes)
 
 
 ZOO = ModelSource(

@@ -62,4 +62,5 @@ def _rows(a: Response, b: Response, confidence: float) -> list[Json]:
             "difference": compare_responses(b, a, spec, confidence=confidence).to_dict(),
         }
         for spec in metrics
+        if {a.task.name, b.task.name} & set(spec.tasks)
     ]

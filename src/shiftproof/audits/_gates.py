@@ -49,6 +49,14 @@ def check_gates(gates: Sequence[Gate], question: AuditQuestion) -> None:
 
 def _check_has_data(gate: Gate, question: AuditQuestion, protocol: ShiftProtocol, images: Images) -> None:
     spec = metrics.get(gate.metric)
+    if question.task.name not in spec.tasks:
+        raise ConfigError(
+            f"a metric for {question.task.name} in the gate {str(gate)!r}",
+            spec.name,
+            cause=f"The task of {question.classifier.name} is {question.task.name} ({question.task.why}), "
+            f"and {spec.name} is for {' and '.join(spec.tasks)}.",
+            fix="See `shiftproof metrics ls` for the others, or say another --task.",
+        )
     if spec.needs_labels and not bool((images.labels >= 0).any()):
         raise ConfigError(
             f"images with known classes for the gate {str(gate)!r}",

@@ -178,6 +178,7 @@ def _shard(
         "probe",
         {
             "protocol": protocol.describe(),
+            "task": question.task.identity(),
             "seed": question.options.seed,
             "method": probe.choice.name,
             "rows": [rows.start, rows.stop],

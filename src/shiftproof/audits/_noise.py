@@ -32,6 +32,7 @@ def ask_again(
         "noise",
         {
             "protocol": protocol.describe(),
+            "task": question.task.identity(),
             "seed": options.seed,
             "batch_size": options.batch_size,
             "device": question.device.type,
@@ -59,7 +60,8 @@ def ask_again(
 
 def noise_record(noise: Response, confidence: float) -> dict[str, Json]:
     """What metrics make of the repetitions: the numbers that nothing but noise would reach."""
-    floors = {spec.name: _floor(spec, noise, confidence) for spec in metrics if _has_a_floor(spec)}
+    asked = [spec for spec in metrics if noise.task.name in spec.tasks and _has_a_floor(spec)]
+    floors = {spec.name: _floor(spec, noise, confidence) for spec in asked}
     return {
         "n_images": noise.n_images,
         "repeats": list(REPEATS),

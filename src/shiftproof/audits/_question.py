@@ -11,17 +11,24 @@ from torch import Tensor
 
 from shiftproof._device import choose_device, describe_environment
 from shiftproof._digest import Json, derive_seed
+from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters import (
+    N_ASKED,
     Classifier,
     Model,
     ModelRequest,
+    Task,
     as_classifier,
+    check_task,
     describe,
     evaluating,
     load_classifier,
     load_framed,
+    tell_task,
+    with_task,
 )
-from shiftproof.data import AS_USUAL, Images, ImagesLike, Reading, match_labels
+from shiftproof.audits._task import fitted
+from shiftproof.data import AS_USUAL, Images, ImagesLike, Reading
 from shiftproof.errors import OptionError, ShapeError
 from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
@@ -51,12 +58,16 @@ class AuditOptions:
         batch_size: Images at a time; by default by their size.
         threads: Batches at a time on a CPU; all cores by default.
         allow_noise: Go on where answers change as much without a shift as under shifts.
+        task: What an answer is: `single-label`, `binary`, `multi-label` or `embedding`; by default as the
+            answers say.
+        outputs: What its numbers are: `logits`, `probabilities`, or `vector` for an embedding.
+        threshold: Above which probability an answer is positive, or a label there; 0.5 by default.
         reading: What a source of images cannot say of itself: a root, columns, a window.
         pictures: Whether the record has the worst images themselves, small, before and after the shift.
 
     Raises:
         OptionError: A value outside its range.
-        UnknownNameError: No such method.
+        UnknownNameError: No such method or task.
     """
 
     protocols: Sequence[str | ShiftProtocol] = (DEFAULT_PROTOCOL,)
@@ -72,6 +83,9 @@ class AuditOptions:
     batch_size: int | None = None
     threads: int | None = None
     allow_noise: bool = False
+    task: TaskName | None = None
+    outputs: Outputs | None = None
+    threshold: float | None = None
     reading: Reading = AS_USUAL
     pictures: bool = True
 
@@ -79,6 +93,7 @@ class AuditOptions:
         if not self.protocols:
             raise OptionError("at least one protocol", "none")
         check_method(self.method)
+        check_task(self.task, self.outputs, self.threshold)
         if self.precision is not None and not 0 < self.precision < 0.5:
             raise OptionError("a precision between 0 and 0.5", self.precision)
         if not 0 < self.confidence < 1:
@@ -103,7 +118,8 @@ class AuditQuestion:
         parts: Protocol and images; a protocol of moving crops has larger ones.
         options: Every setting.
         device: Where to compute.
-        n_classes: Number of logits.
+        n_classes: How many classes or labels there are; for an embedding, how many numbers.
+        task: What an answer is.
     """
 
     classifier: Classifier
@@ -111,6 +127,7 @@ class AuditQuestion:
     options: AuditOptions
     device: torch.device
     n_classes: int
+    task: Task
 
     @property
     def images(self) -> Images:
@@ -137,6 +154,7 @@ class AuditQuestion:
             "precision": self.options.precision,
             "stop_when_decided": self.options.stop_when_decided,
             "confidence": self.options.confidence,
+            "task": self.task.identity(),
             "environment": describe_environment(self.device),
         }
 
@@ -167,12 +185,15 @@ def ask(
     names = [protocol.name for protocol in found]
     if len(set(names)) < len(names):
         raise OptionError("each protocol once", ", ".join(names))
-    classifier = (
-        load_classifier(model, request or ModelRequest()) if isinstance(model, str) else as_classifier(model)
+    classifier = with_task(
+        load_classifier(model, request or ModelRequest()) if isinstance(model, str) else as_classifier(model),
+        task=options.task,
+        outputs=options.outputs,
+        threshold=options.threshold,
     ).to(device)
     loaded: dict[tuple[int, int], Images] = {}
     parts = []
-    n_classes = 0
+    task, n_classes = Task(), 0
     for protocol in found:
         shape = classifier.framing.image_shape
         margin = protocol.margin_px(shape[1:]) if shape else (0, 0)
@@ -186,10 +207,11 @@ def ask(
                 max_bad=options.max_bad,
                 reading=options.reading,
             )
-            n_classes = _count_classes(classifier, raw, margin, device)
-            loaded[margin] = _in_random_order(match_labels(raw, classifier.class_names, n_classes), options)
+            task, n_classes = _told(classifier, raw, margin, device)
+            loaded[margin] = _in_random_order(fitted(raw, classifier, task, n_classes), options)
         parts.append((protocol, loaded[margin]))
-    return AuditQuestion(classifier, tuple(parts), options, device, n_classes)
+    known = with_task(classifier, task=task.name, outputs=task.outputs, threshold=task.threshold)
+    return AuditQuestion(known, tuple(parts), options, device, n_classes, task)
 
 
 def _protocol(reference: str | ShiftProtocol, border: ProtocolBorder | None) -> ShiftProtocol:
@@ -212,16 +234,18 @@ def _shuffled(n_images: int, seed: int) -> Tensor:
     return torch.randperm(n_images, generator=generator)
 
 
-def _count_classes(
+def _told(
     classifier: Classifier, images: Images, margin_px: tuple[int, int], device: torch.device
-) -> int:
-    """Ask about one image: does the model take it, and with how many numbers does it answer?"""
-    first = images.pixels(slice(0, 1))
+) -> tuple[Task, int]:
+    """Ask about a few images: does the model take them, what does it answer, and with how many numbers?"""
+    rows = torch.linspace(0, len(images) - 1, min(N_ASKED, len(images))).long()
+    few = images.take(rows).pixels(slice(0, len(rows)))
     (my, mx), takes = margin_px, classifier.framing.image_shape
     if takes is not None and (my or mx):
-        my, mx = (first.shape[2] - takes[1]) // 2, (first.shape[3] - takes[2]) // 2
-    first = first[:, :, my : first.shape[2] - my, mx : first.shape[3] - mx].to(device).float() / 255
-    if takes is not None and tuple(first.shape[1:]) != takes:
-        raise ShapeError(f"images of shape {takes} for {classifier.name}", tuple(first.shape[1:]))
-    with evaluating(classifier.model), torch.inference_mode():
-        return int(classifier(first).shape[1])
+        my, mx = (few.shape[2] - takes[1]) // 2, (few.shape[3] - takes[2]) // 2
+    few = few[:, :, my : few.shape[2] - my, mx : few.shape[3] - mx].to(device).float() / 255
+    if takes is not None and tuple(few.shape[1:]) != takes:
+        raise ShapeError(f"images of shape {takes} for {classifier.name}", tuple(few.shape[1:]))
+    with evaluating(classifier.model):
+        task, n_outputs = tell_task(classifier, few, images.labels)
+    return task, task.n_classes(n_outputs)

@@ -12,6 +12,7 @@ from shiftproof._digest import Json
 from shiftproof.adapters import describe
 from shiftproof.audits._measure import Measured
 from shiftproof.audits._question import AuditQuestion
+from shiftproof.audits._task import SHOWN
 from shiftproof.audits._worst import worst
 from shiftproof.data import Images
 from shiftproof.metrics import (
@@ -30,13 +31,8 @@ from shiftproof.metrics import (
 )
 from shiftproof.probe import Response
 
-SCHEMA_VERSION = 1
-HEADLINE = ("clean-accuracy", "agreement", "worst-case-agreement", "kept-when-right")
-HEADLINE_WITHOUT_LABELS = ("agreement", "worst-case-agreement", "wobble", "drift")
-# Maps and curves are drawn for these; the others are numbers.
-DRAWN = ("agreement", "accuracy", "drift")
+SCHEMA_VERSION = 2
 STRIDES_PX = (2, 4)
-OF_CLASSES = ("clean-accuracy", "agreement", "worst-case-agreement")
 Parts = Mapping[Any, Estimate | NotApplicable] | NotApplicable
 
 
@@ -51,6 +47,7 @@ def audit_record(question: AuditQuestion, measured: Sequence[Measured]) -> dict[
         "schema_version": SCHEMA_VERSION,
         "kind": "audit",
         "model": describe(question.classifier),
+        "task": {**question.task.identity(), "why": question.task.why},
         "data": _data(images),
         "headline": list(headline(measured[0].response)),
         "metrics": {
@@ -60,6 +57,7 @@ def audit_record(question: AuditQuestion, measured: Sequence[Measured]) -> dict[
                 "bounds": list(spec.bounds),
                 "higher_is_better": spec.higher_is_better,
                 "source": spec.source,
+                "tasks": list(spec.tasks),
             }
             for spec in metrics
         },
@@ -71,7 +69,8 @@ def audit_record(question: AuditQuestion, measured: Sequence[Measured]) -> dict[
 
 def headline(response: Response) -> tuple[str, ...]:
     """The four metrics that say most, with or without labels."""
-    return HEADLINE if (response.labels >= 0).any() else HEADLINE_WITHOUT_LABELS
+    shown = SHOWN[response.task.name]
+    return shown.headline if (response.labels >= 0).any() else shown.headline_without_labels
 
 
 def _data(images: Images) -> dict[str, Json]:
@@ -91,7 +90,9 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
     response = part.response
     confidence = part.confidence
 
-    def view(look: Callable[..., Parts], names: Sequence[str] = DRAWN) -> dict[str, Json]:
+    shown = SHOWN[response.task.name]
+
+    def view(look: Callable[..., Parts], names: Sequence[str] = shown.drawn) -> dict[str, Json]:
         return {name: _points(look(metrics.get(name), response, confidence=confidence)) for name in names}
 
     return {
@@ -117,7 +118,7 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
         "by_shift": view(by_shift),
         "by_radius": view(by_radius),
         "by_phase": {str(stride): view(phases_at_equal_radius(stride)) for stride in STRIDES_PX},
-        "by_class": view(by_class, OF_CLASSES),
+        "by_class": view(by_class, shown.of_classes),
         **worst(question, part),
     }
 

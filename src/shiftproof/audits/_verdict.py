@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shiftproof._tasks import WORDS
 from shiftproof._text import counted, percent
 
 
@@ -12,16 +13,14 @@ def verdict(record: Mapping[str, Any]) -> str:
     """One sentence on the first protocol of an audit's record."""
     part = record["protocols"][0]
     name = record["model"]["name"]
+    one, many, always_same = WORDS[record["task"]["name"]]
     agreement = part["estimates"]["agreement"]
     if "not_applicable" in agreement:
         return f"{name} under {part['name']}: agreement is not applicable, {agreement['not_applicable']}."
     if part["chance"]["agreement"] == 1:
-        return (
-            f"{name} predicts the same class for every image, so its agreement under shifts is meaningless "
-            f"({_n(agreement)})."
-        )
+        return f"{name} {always_same}, so its agreement under shifts is meaningless ({_n(agreement)})."
     text = (
-        f"{name} keeps its prediction under {percent(agreement['value'])} of the shifts of {part['name']} "
+        f"{name} keeps its {one} under {percent(agreement['value'])} of the shifts of {part['name']} "
         f"({percent(agreement['low'])} to {percent(agreement['high'])}, {_n(agreement)})"
     )
     always = part["estimates"]["worst-case-agreement"]
@@ -31,7 +30,7 @@ def verdict(record: Mapping[str, Any]) -> str:
     noise = record.get("noise")
     if noise and noise["beyond_rounding"] and "value" in noise["estimates"]["agreement"]:
         kept = noise["estimates"]["agreement"]
-        text += f"; without any shift, asked again, it keeps {percent(kept['value'])} of its predictions"
+        text += f"; without any shift, asked again, it keeps {percent(kept['value'])} of its {many}"
     return f"{text}."
 
 

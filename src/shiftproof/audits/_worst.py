@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shiftproof._digest import Json
+from shiftproof.audits._answers import answer_of, label_of
 from shiftproof.audits._measure import Measured
 from shiftproof.audits._pictures import pictures
 from shiftproof.audits._question import AuditQuestion
-from shiftproof.data import Images
 from shiftproof.metrics import NotApplicable, Selection, agrees, metrics, select, smallest_flip_px
 
 N_WORST = 10
@@ -25,10 +25,10 @@ def worst(question: AuditQuestion, part: Measured) -> dict[str, Json]:
     """The parts of a record that name images: `worst`, `changed` and `changed_images`."""
     answers = select(part.response)
     order = _most_often_first(answers)
-    found = [_worst_image(answers, part.images, index) for index in order[:N_WORST]]
+    found = [_worst_image(part, answers, index) for index in order[:N_WORST]]
     shown = [_shown(question, part, answers, index) for index in order[:N_WORST]]
     rows: list[Json] = [image | looks for image, looks in zip(found, shown, strict=True)]
-    return {"worst": rows, **_changed(answers, part.images, order)}
+    return {"worst": rows, **_changed(part, answers, order)}
 
 
 def _most_often_first(answers: Selection) -> list[int]:
@@ -58,22 +58,22 @@ def _nearest_flip(answers: Selection, index: int) -> tuple[Selection, int]:
     return image, int(np.where(flips, image.radius_px, np.inf).argmin())
 
 
-def _worst_image(answers: Selection, images: Images, index: int) -> dict[str, Json]:
+def _worst_image(part: Measured, answers: Selection, index: int) -> dict[str, Json]:
     image, shift = _nearest_flip(answers, index)
     flips = image.moved & ~agrees(image)
     return {
         "index": index,
-        "name": images.name_of(index),
-        "label": int(image.labels[0]),
-        "unshifted": int(image.unshifted_predicted[0]),
+        "name": part.images.name_of(index),
+        "label": label_of(part.response, part.images, index),
+        "unshifted": answer_of(part.response, part.images, index, None),
         "share_of_shifts_that_change_it": float(flips.sum() / image.moved.sum()),
         "smallest_flip_px": float(smallest_flip_px(image)[0]),
         "flip_offset_px": image.offsets_px.reshape(-1, 2)[shift].tolist(),
-        "flips_to": int(image.predicted[0, shift]),
+        "flips_to": answer_of(part.response, part.images, index, shift),
     }
 
 
-def _changed(answers: Selection, images: Images, order: Sequence[int]) -> dict[str, Json]:
+def _changed(part: Measured, answers: Selection, order: Sequence[int]) -> dict[str, Json]:
     """At each shift that all images share how many change, and the first few of them in this order."""
     if not answers.shares_offsets or answers.predicted.shape[1] > MOST_SHIFTS:
         return {}
@@ -90,13 +90,15 @@ def _changed(answers: Selection, images: Images, order: Sequence[int]) -> dict[s
             {
                 "at": offset,
                 "n_images": int(flips[:, shift].sum()),
-                "examples": [[index, int(answers.predicted[index, shift])] for index in examples],
+                "examples": [
+                    [index, answer_of(part.response, part.images, index, shift)] for index in examples
+                ],
             }
         )
     about: dict[str, Json] = {
         str(index): {
-            "name": images.name_of(index),
-            "unshifted": int(answers.unshifted_predicted[index]),
+            "name": part.images.name_of(index),
+            "unshifted": answer_of(part.response, part.images, index, None),
         }
         for index in sorted(named)
     }

@@ -158,7 +158,7 @@ def _deviation(
         # `maximum` hands on what is no number, and so does all that follows.
         change = torch.maximum(change, (answer.double() - said.double()).abs().max())
         largest = torch.maximum(largest, answer.double().abs().max())
-        if still.ndim == 2:
+        if still.ndim == 2 and still.shape[1] > 1:
             n_flips += int((answer.argmax(1) != said.argmax(1)).sum())
     relative = float(change / largest) if largest > 0 else float(change)
     return Deviation(
@@ -166,7 +166,7 @@ def _deviation(
         float(change),
         relative,
         networks.tolerance(dtype),
-        n_flips if still.ndim == 2 else None,
+        n_flips if still.ndim == 2 and still.shape[1] > 1 else None,
     )
 
 

@@ -123,6 +123,7 @@ def metrics_ls(*, shown: o.Shown) -> None:
             {
                 "name": spec.name,
                 "better": "higher" if spec.higher_is_better else "lower",
+                "tasks": ", ".join(spec.tasks),
                 "unit": spec.unit,
                 "summary": spec.summary,
                 "source": spec.source,

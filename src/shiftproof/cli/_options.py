@@ -178,6 +178,22 @@ class ModelOptions:
     logits: Annotated[
         str | None, option(MODEL, "Which part of the model's output holds the logits.", metavar="INDEX|NAME")
     ] = None
+    task: Annotated[
+        str | None,
+        option(
+            MODEL,
+            "What the model answers: single-label, binary, multi-label or embedding; inferred by default.",
+            metavar="NAME",
+        ),
+    ] = None
+    outputs: Annotated[
+        str | None,
+        option(MODEL, "What its numbers are: logits or probabilities; inferred by default.", metavar="NAME"),
+    ] = None
+    threshold: Annotated[
+        float | None,
+        option(MODEL, "Probability above which an answer is positive, or a label is there; 0.5 by default."),
+    ] = None
     class_names: Annotated[
         Path | None, option(MODEL, "Text file with one class name per line, in the order of the logits.")
     ] = None

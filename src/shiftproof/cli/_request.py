@@ -44,6 +44,9 @@ def model_request(given: ModelOptions) -> ModelRequest:
         channels_last=given.channels_last,
         logits=int(logits) if logits and re.fullmatch(r"-?\d{1,9}", logits) else logits,
         class_names=_lines(given.class_names),
+        task=given.task,  # type: ignore[arg-type]  # as above
+        outputs=given.outputs,  # type: ignore[arg-type]  # as above
+        threshold=given.threshold,
         untrained=given.untrained,
     )
 

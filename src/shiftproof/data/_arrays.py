@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from shiftproof.data._images import UNKNOWN, LabelledImages
+from shiftproof.data._label_sets import label_sets_of
 from shiftproof.data._labels import labels_of, numbered
 from shiftproof.data._samples import Bytes, Samples, UnusableImage, Window, eight_bits
 from shiftproof.errors import DataError
@@ -24,7 +25,8 @@ def from_arrays(images: Any, labels: Any, *, name: str, what: str, window: Windo
 
     Args:
         images: (N, C, H, W), (N, H, W, C) or (N, H, W); see `bytes_of`.
-        labels: Integers or names, (N,) or (N, 1); None: unknown.
+        labels: Integers or names, (N,) or (N, 1); or an array (N, K) of 0 and 1, where an image may have
+            several; None: unknown.
         name: Of the set.
         what: The images in messages.
         window: What is black and what is white.
@@ -44,7 +46,10 @@ def from_arrays(images: Any, labels: Any, *, name: str, what: str, window: Windo
         )
     pixels, changes = bytes_of(samples, what, window)
     numbers, class_names = torch.full((len(pixels),), UNKNOWN), tuple[str, ...]()
-    if labels is not None:
+    sets = label_sets_of(labels, len(pixels))
+    if sets is not None:
+        numbers, class_names = sets, tuple(map(str, range(sets.shape[1])))
+    elif labels is not None:
         numbers, class_names = numbered(labels_of(labels, len(pixels), what), (), name)
     conversions = dict.fromkeys(changes, len(pixels))
     return LabelledImages(name, as_tensor(pixels), numbers, class_names, conversions=conversions)

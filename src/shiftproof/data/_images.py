@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from shiftproof._digest import derive_seed, digest_of_bytes
+from shiftproof.data._label_sets import check_label_sets
 from shiftproof.errors import DataError
 
 UNKNOWN = -1
@@ -28,7 +29,8 @@ class Images(Protocol):
 
     Attributes:
         name: Where they come from, for reports.
-        labels: int64 (N,); `UNKNOWN` (−1) where there is no label.
+        labels: int64 (N,); `UNKNOWN` (−1) where there is no label. Where an image may have several, (N, K)
+            of 0 and 1, a column for each class.
         class_names: One name per class; empty without labels.
         image_shape: (C, H, W).
         digest: SHA-256 over contents, labels, class names and what was done to bring them to one shape.
@@ -66,7 +68,7 @@ class Images(Protocol):
         """The images at these positions, in this order."""
 
     def with_labels(self, labels: Tensor, class_names: tuple[str, ...]) -> Images:
-        """The same images under other labels, int64 (N,)."""
+        """The same images under other labels, int64 (N,) or (N, K)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,8 @@ class LabelledImages:
     Args:
         name: Where they come from, for reports.
         images: uint8, shape (N, C, H, W), 0 to 255. Divide by 255 for the [0, 1] that models take.
-        labels: int64, shape (N,), in [0, number of classes), or `UNKNOWN` (−1).
+        labels: int64, shape (N,), in [0, number of classes), or `UNKNOWN` (−1); or (N, K) of 0 and 1, where
+            an image may have several.
         class_names: One name per class.
         skipped: What was left out of the set.
         conversions: What was done to its images: all of them, so that each count is N.
@@ -108,6 +111,9 @@ class LabelledImages:
                 "uint8 images of shape (N, C, H, W)",
                 f"{self.images.dtype} of shape {tuple(self.images.shape)}",
             )
+        if self.labels.ndim == 2:
+            check_label_sets(self.labels, len(self.images), self.class_names)
+            return
         if self.labels.shape != (len(self.images),):
             raise DataError(
                 f"one label for each of the {len(self.images)} images",

@@ -22,6 +22,8 @@ class Listing:
         entries: The files that claim to be images.
         class_names: One name per class; empty without labels.
         not_considered: The other files.
+        label_sets: Where an image may have several labels: the sets that occur, of 0 and 1 for each class;
+            the label of an entry is the number of its set.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Listing:
     entries: tuple[Entry, ...]
     class_names: tuple[str, ...] = ()
     not_considered: tuple[str, ...] = ()
+    label_sets: tuple[tuple[int, ...], ...] = ()
 
 
 def claims_to_be_image(path: Path) -> bool:

@@ -201,7 +201,7 @@ def _checked(
         check_entry = partial(check_file, roots=opened.roots, frame=frame, window=reading.window)
         entries = [opened.entries[row] for row in rows]
         good, bad = check_all(entries, check_entry, n_wanted=n_wanted, max_bad=max_bad)
-        labels = torch.tensor([one.label for one in good])
+        labels = _labels(opened, good)
         name, class_names, beside = opened.name, opened.class_names, opened.not_considered
     frame = _frame_of(good, wanted)
     originals = tuple(_with_changes(one, frame) for one in good)
@@ -262,6 +262,11 @@ def _check_window_was_used(reading: Reading, images: Images) -> None:
         )
 
 
+def _labels(listing: Listing, checked: Sequence[Checked]) -> Tensor:
+    labels = torch.tensor([one.label for one in checked])
+    return torch.tensor(listing.label_sets)[labels] if listing.label_sets else labels
+
+
 def _too_thin(size_px: tuple[int, int]) -> DataError:
     return DataError("images that can be resized", f"{size_px[0]} × {size_px[1]} px: too long and thin")
 
@@ -270,7 +275,7 @@ def _named(images: Images, class_names: tuple[str, ...]) -> Images:
     """Names instead of the numbers 0, 1, …; a source with names of its own keeps them."""
     if images.class_names != tuple(str(number) for number in range(len(images.class_names))):
         return images
-    largest = int(images.labels.max())
+    largest = len(images.class_names) - 1 if images.labels.ndim == 2 else int(images.labels.max())
     if largest >= len(class_names):
         raise DataError(
             f"a class name for each label up to {largest}",

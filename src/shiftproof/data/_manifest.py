@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from shiftproof._inputs import Most, read_file
 from shiftproof.data._check import Entry
+from shiftproof.data._label_sets import may_be_several, number_label_sets
 from shiftproof.data._labels import number_labels
 from shiftproof.data._listing import Listing, as_text
 from shiftproof.data._reading import AS_USUAL, Reading
@@ -21,7 +22,7 @@ from shiftproof.errors import DataError
 DELIMITERS = (",", ";", "\t")
 # In the order of preference; as here, in Keras' data frames, in folders for Hugging Face.
 PATH_COLUMNS = ("path", "filename", "file_name", "filepath")
-LABEL_COLUMNS = ("label", "class")
+LABEL_COLUMNS = ("label", "class", "labels")
 
 
 def list_manifest(file: Path, reading: Reading = AS_USUAL) -> Listing:
@@ -31,8 +32,9 @@ def list_manifest(file: Path, reading: Reading = AS_USUAL) -> Listing:
         file: UTF-8, or UTF-16 with a byte-order mark; separated by commas, semicolons or tabs; with a header.
             One column names the files: `path`, `filename`, `file_name`, `filepath` or that of `reading`; in
             its root, or in the folder of the table. One, which may be absent, has the labels: `label`,
-            `class` or that of `reading`; names, or numbers from 0 in all rows; empty where unknown. Other
-            columns are not read.
+            `class` or that of `reading`; names, or numbers from 0 in all rows; empty where unknown. In a
+            column `labels`, or one with a cell such as `cat|dog`, an image may have several of them, and an
+            empty cell is none of them. Other columns are not read.
         reading: May name the columns, and the folder of the images.
 
     Raises:
@@ -44,10 +46,13 @@ def list_manifest(file: Path, reading: Reading = AS_USUAL) -> Listing:
     labels = ["" if columns.label is None else row[columns.label] for _, row in rows]
     if not paths:
         raise DataError(f"at least one image in {file.name!r}", "only a header")
-    numbers, class_names = number_labels(labels, file.name)
+    if may_be_several(columns.label_name, labels):
+        numbers, sets, class_names = number_label_sets(labels, file.name)
+    else:
+        (numbers, class_names), sets = number_labels(labels, file.name), ()
     root = places.root.resolve()
     entries = (Entry(as_text(path), root / path, label) for path, label in zip(paths, numbers, strict=True))
-    return Listing(as_text(file.name), (root,), tuple(entries), class_names)
+    return Listing(as_text(file.name), (root,), tuple(entries), class_names, label_sets=sets)
 
 
 class _Columns(NamedTuple):
@@ -55,6 +60,7 @@ class _Columns(NamedTuple):
 
     path: int
     label: int | None
+    label_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +163,7 @@ def _columns(header: Sequence[str], reading: Reading, source: str) -> _Columns:
             fix="Write a header, path,label, or name its columns: --path-column NAME --label-column NAME.",
         )
     assert path is not None
-    return _Columns(path, label)
+    return _Columns(path, label, "" if label is None else header[label].lower())
 
 
 def _place(header: Sequence[str], given: str | None, usual: Sequence[str]) -> int | None:

@@ -46,6 +46,8 @@ def match_labels(images: Images, class_names: tuple[str, ...] | None, n_classes:
         >>> match_labels(data, ("Tabby cat", "dog", "ant"), 3).labels
         tensor([2, 0])
     """
+    if images.labels.ndim == 2:
+        return _match_sets(images, class_names, n_classes)
     if class_names is not None and len(class_names) != n_classes:
         raise DataError(
             f"{n_classes} class names for a model with {n_classes} classes",
@@ -66,6 +68,25 @@ def match_labels(images: Images, class_names: tuple[str, ...] | None, n_classes:
             fix="Pass them with `--class-names FILE`.",
         )
     return images
+
+
+def _match_sets(images: Images, class_names: tuple[str, ...] | None, n_classes: int) -> Images:
+    """Columns of labels in the order of the model's; what the data do not name, no image has."""
+    names = class_names
+    if names is None:
+        numbered = all(_is_number(name) for name in images.class_names)
+        names = tuple(map(str, range(n_classes))) if numbered else images.class_names
+    place = {name: number for number, name in enumerate(names)}
+    absent = [name for name in images.class_names if name not in place]
+    if absent or len(names) != n_classes:
+        raise DataError(
+            f"labels among the {n_classes} of the model",
+            f"{len(images.class_names)}: {_shown(absent or images.class_names)}",
+            fix="Pass the model's names in its order with `--class-names FILE`.",
+        )
+    labels = torch.zeros(len(images), n_classes, dtype=torch.int64)
+    labels[:, [place[name] for name in images.class_names]] = images.labels
+    return images.with_labels(labels, names)
 
 
 def _by_number(images: Images, n_classes: int) -> Images:

@@ -3,6 +3,9 @@
 from shiftproof.metrics import _accuracy as _accuracy
 from shiftproof.metrics import _agreement as _agreement
 from shiftproof.metrics import _change as _change
+from shiftproof.metrics import _embedding as _embedding
+from shiftproof.metrics import _labels as _labels
+from shiftproof.metrics import _precision as _precision
 from shiftproof.metrics._agreement import agrees as agrees
 from shiftproof.metrics._applicable import NotApplicable as NotApplicable
 from shiftproof.metrics._chance import chance_accuracy as chance_accuracy

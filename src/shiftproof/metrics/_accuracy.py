@@ -6,7 +6,7 @@ import numpy as np
 
 from shiftproof.metrics._scores import Scores, mean_over_shifts
 from shiftproof.metrics._selection import Bools, Selection
-from shiftproof.metrics._spec import MetricSpec, metrics
+from shiftproof.metrics._spec import WITH_TRUTH, MetricSpec, metrics
 
 
 def _clean_accuracy(answers: Selection) -> Scores:
@@ -42,8 +42,10 @@ for _spec in (
         _clean_accuracy,
         "how often the unshifted image is classified correctly",
         True,
-        "the usual top-1 accuracy, of the images that were also shifted",
+        "the usual top-1 accuracy, of the images that were also shifted; of several labels all have to be "
+        "right, which is subset accuracy",
         needs_labels=True,
+        tasks=WITH_TRUTH,
         needs_moves=False,
     ),
     MetricSpec(
@@ -53,6 +55,7 @@ for _spec in (
         True,
         "mean over shifts, the zero shift included, then over images",
         needs_labels=True,
+        tasks=WITH_TRUTH,
         needs_moves=False,
     ),
     MetricSpec(
@@ -62,6 +65,7 @@ for _spec in (
         True,
         "Engstrom et al. 2019, arXiv:1712.02779, over the protocol's shifts instead of a grid attack",
         needs_labels=True,
+        tasks=WITH_TRUTH,
         needs_moves=False,
     ),
     MetricSpec(
@@ -73,6 +77,7 @@ for _spec in (
         "conditional on the unshifted prediction and leaves the zero shift out",
         unit="share of images right when unshifted",
         needs_labels=True,
+        tasks=WITH_TRUTH,
     ),
 ):
     metrics.register(_spec.name, _spec)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from shiftproof.metrics._scores import MOVED, Scores, mean_over_shifts
 from shiftproof.metrics._selection import Bools, Selection
-from shiftproof.metrics._spec import MetricSpec, metrics
+from shiftproof.metrics._spec import ALL, MetricSpec, metrics
 
 Ints = npt.NDArray[np.integer[Any]]
 ROWS = 4096
@@ -78,6 +78,7 @@ for _spec in (
         "how often the prediction for the shifted image equals that for the unshifted one, right or wrong",
         True,
         "Azulay and Weiss 2019, arXiv:1805.12177 (1 − their change rate); ours leaves the zero shift out",
+        tasks=ALL,
     ),
     MetricSpec(
         "worst-case-agreement",
@@ -85,6 +86,7 @@ for _spec in (
         "how often an image keeps its unshifted prediction at every measured shift",
         True,
         "as worst-case accuracy, with the unshifted prediction in place of the true class",
+        tasks=ALL,
     ),
     MetricSpec(
         "pairwise-consistency",
@@ -93,6 +95,7 @@ for _spec in (
         True,
         "Zhang 2019, arXiv:1904.11486; over all pairs of the shifts measured, equal pairs left out, where "
         "theirs draws one pair per batch",
+        tasks=ALL,
     ),
     MetricSpec(
         "flip-rate",
@@ -100,6 +103,7 @@ for _spec in (
         "how often the prediction for the shifted image differs from that for the unshifted one",
         False,
         "Azulay and Weiss 2019, arXiv:1805.12177; 1 − agreement, the zero shift left out",
+        tasks=ALL,
     ),
 ):
     metrics.register(_spec.name, _spec)

@@ -8,12 +8,14 @@ from shiftproof.metrics._agreement import agrees
 from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._scores import Scores, mean_over_shifts
 from shiftproof.metrics._selection import Selection, select
-from shiftproof.metrics._spec import MetricSpec, metrics
+from shiftproof.metrics._spec import ALL, MetricSpec, metrics
 from shiftproof.probe import Response
 
 
 def chance_accuracy(answers: Response | Selection) -> float | NotApplicable:
     """Accuracy of the best constant answer: the share of the largest class among the known labels."""
+    if select(answers).task.name == "embedding":
+        return NotApplicable("an embedding is neither right nor wrong")
     labels = select(answers).labels
     known = labels[labels >= 0]
     if not len(known):
@@ -61,5 +63,6 @@ metrics.register(
         "Scott 1955 (π); the chance level is that of the unshifted predictions",
         unit="share of the way from chance to certainty",
         bounds=(None, 1.0),
+        tasks=ALL,
     ),
 )

@@ -7,23 +7,26 @@ import numpy as np
 from shiftproof._digest import derive_seed
 from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._scores import MOVED, Scores, mean_over_shifts
-from shiftproof.metrics._selection import Floats, Selection
-from shiftproof.metrics._spec import MetricSpec, metrics
+from shiftproof.metrics._selection import Floats, Selection, needed
+from shiftproof.metrics._spec import ALL, CLASSES, WITH_TRUTH, MetricSpec, metrics
 
 MAX_IMAGES = 2000
 PAIRS_PER_IMAGE = 20
 
 
 def _wobble(answers: Selection) -> Scores:
-    seen, unshifted = answers.true_prob, answers.unshifted_true_prob.astype(np.float64)
+    seen, unshifted = needed(answers.true_prob), needed(answers.unshifted_true_prob).astype(np.float64)
     largest = np.maximum(unshifted, seen.max(1, initial=0, where=answers.moved))
     smallest = np.minimum(unshifted, seen.min(1, initial=1, where=answers.moved))
     return Scores(largest - smallest, answers.is_moved, MOVED)
 
 
 def _mean_abs_change(answers: Selection) -> Scores:
-    change = np.abs(answers.true_prob - answers.unshifted_true_prob[:, None])
-    return mean_over_shifts(change, answers.moved)
+    if answers.task.name == "multi-label":
+        seen, unshifted = needed(answers.label_prob), needed(answers.unshifted_label_prob)
+        return mean_over_shifts(np.abs(seen - unshifted[:, None]).mean(-1), answers.moved)
+    seen, unshifted = needed(answers.true_prob), needed(answers.unshifted_true_prob)
+    return mean_over_shifts(np.abs(seen - unshifted[:, None]), answers.moved)
 
 
 def _drift(answers: Selection) -> Scores:
@@ -42,7 +45,7 @@ def _sensitivity(answers: Selection) -> Scores | NotApplicable:
     if isinstance(found, NotApplicable):
         return found
     distance, influence = found
-    moved_by = relative.values * np.linalg.norm(answers.unshifted_logits.astype(np.float64), axis=1)
+    moved_by = relative.values * np.linalg.norm(answers.unshifted_output.astype(np.float64), axis=1)
     mean = float(moved_by[relative.counts].mean())
     return Scores(
         values=moved_by / distance,
@@ -72,7 +75,7 @@ def _distance_between_classes(answers: Selection) -> tuple[float, Floats] | NotA
     first, second = first[differ], second[differ]
     if not len(first):
         return NotApplicable("it compares with images of another class, and there are none")
-    logits = answers.unshifted_logits[ring].astype(np.float64)
+    logits = answers.unshifted_output[ring].astype(np.float64)
     distances = np.sqrt(((logits[first] - logits[second]) ** 2).sum(1))
     middle = float(np.median(distances))
     if middle == 0:
@@ -107,18 +110,20 @@ for _spec in (
         "mean absolute change of the probability of the true class",
         False,
         "Azulay and Weiss 2019, arXiv:1805.12177, who take the top class; ours takes the true one, and the "
-        "unshifted prediction where the label is unknown",
+        "unshifted prediction where the label is unknown; of several labels, the mean over all of them",
         unit="probability",
+        tasks=WITH_TRUTH,
     ),
     MetricSpec(
         "drift",
         _drift,
-        "mean relative change of the logits, in the Euclidean norm",
+        "mean relative change of the logits, or of what else the model answers with, in the Euclidean norm",
         False,
         "‖z(shifted) − z‖ ÷ ‖z‖; images whose unshifted logits are all 0 are left out",
         unit="share of the norm of the logits",
         bounds=(0.0, None),
         kind="mean",
+        tasks=ALL,
     ),
     MetricSpec(
         "sensitivity",
@@ -131,6 +136,7 @@ for _spec in (
         bounds=(0.0, None),
         kind="mean",
         needs_labels=True,
+        tasks=(*CLASSES, "embedding"),
     ),
 ):
     metrics.register(_spec.name, _spec)

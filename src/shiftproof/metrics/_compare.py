@@ -211,7 +211,15 @@ def _weighted_medians(values: Floats, n_each: np.ndarray) -> Floats:
 def _equal(a: Response, b: Response) -> bool:
     return all(
         np.array_equal(getattr(a, name), getattr(b, name))
-        for name in ("predicted", "true_prob", "drift", "unshifted_logits")
+        for name in (
+            "predicted",
+            "true_prob",
+            "label_prob",
+            "cosine",
+            "neighbours",
+            "drift",
+            "unshifted_output",
+        )
     )
 
 

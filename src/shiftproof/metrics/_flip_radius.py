@@ -8,7 +8,7 @@ from shiftproof.metrics._agreement import agrees
 from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._scores import MOVED, Scores
 from shiftproof.metrics._selection import Floats, Selection, select
-from shiftproof.metrics._spec import MetricSpec, metrics
+from shiftproof.metrics._spec import ALL, MetricSpec, metrics
 from shiftproof.probe import Response
 
 
@@ -41,5 +41,6 @@ metrics.register(
         unit="px",
         bounds=(0.0, None),
         kind="median",
+        tasks=ALL,
     ),
 )

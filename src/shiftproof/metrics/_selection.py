@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from shiftproof.adapters import Task
 from shiftproof.probe import Response
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.integer[Any]]
+Number = TypeVar("Number", bound=np.generic)
+
+
+# Fields with a cell for each image and shift, and with a row for each image.
+OF_CELLS = ("predicted", "true_prob", "drift", "label_prob", "cosine", "neighbours", "counts")
+OF_IMAGES = (
+    "labels", "label_sets", "unshifted_predicted", "unshifted_true_prob", "unshifted_label_prob",
+    "unshifted_neighbours", "unshifted_output",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,27 +32,41 @@ class Selection:
     """Answers to N images under S shifts, of which some count. The fields are those of `Response`.
 
     Args:
-        predicted: int (N, S).
-        true_prob: float32 (N, S).
+        task: What an answer is.
+        predicted: int (N, S); where an answer is a set of labels, a small number for each set that occurs.
         drift: float32 (N, S).
         offsets_px: float64 (S, 2) or (N, S, 2).
-        labels: int (N,); −1 where unknown.
+        labels: int (N,); the right answer as in `predicted`, −1 where unknown; for `embedding` the class.
         unshifted_predicted: int (N,).
-        unshifted_true_prob: float32 (N,).
-        unshifted_logits: float32 (N, K).
+        unshifted_output: float32 (N, K).
         counts: bool (N, S); which answers are looked at.
+        true_prob: float32 (N, S).
+        unshifted_true_prob: float32 (N,).
+        label_prob: float32 (N, S, K).
+        unshifted_label_prob: float32 (N, K).
+        label_sets: int (N, K) of 0 and 1; which labels are right.
+        cosine: float32 (N, S).
+        neighbours: int (N, S, k).
+        unshifted_neighbours: int (N, k).
         of_images: What was computed from the images alone, shared by all parts with the same images.
     """
 
+    task: Task
     predicted: npt.NDArray[np.integer[Any]]
-    true_prob: npt.NDArray[np.floating[Any]]
     drift: npt.NDArray[np.floating[Any]]
     offsets_px: Floats
     labels: npt.NDArray[np.integer[Any]]
     unshifted_predicted: npt.NDArray[np.integer[Any]]
-    unshifted_true_prob: npt.NDArray[np.floating[Any]]
-    unshifted_logits: npt.NDArray[np.floating[Any]]
+    unshifted_output: npt.NDArray[np.floating[Any]]
     counts: Bools
+    true_prob: npt.NDArray[np.floating[Any]] | None = None
+    unshifted_true_prob: npt.NDArray[np.floating[Any]] | None = None
+    label_prob: npt.NDArray[np.floating[Any]] | None = None
+    unshifted_label_prob: npt.NDArray[np.floating[Any]] | None = None
+    label_sets: npt.NDArray[np.integer[Any]] | None = None
+    cosine: npt.NDArray[np.floating[Any]] | None = None
+    neighbours: npt.NDArray[np.integer[Any]] | None = None
+    unshifted_neighbours: npt.NDArray[np.integer[Any]] | None = None
     of_images: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -82,46 +108,67 @@ class Selection:
         """Only some shifts: bool (S,) where all images share them, or (N, S)."""
         if chosen.ndim == 2:
             return replace(self, counts=self.counts & chosen)
-        return replace(
-            self,
-            predicted=self.predicted[:, chosen],
-            true_prob=self.true_prob[:, chosen],
-            drift=self.drift[:, chosen],
-            counts=self.counts[:, chosen],
-            offsets_px=self.offsets_px[chosen],
-        )
+        return replace(self, offsets_px=self.offsets_px[chosen], **self._cut(OF_CELLS, (slice(None), chosen)))
 
     def with_images(self, chosen: Bools) -> Selection:
         """Only some images: bool (N,)."""
         return replace(
             self,
-            predicted=self.predicted[chosen],
-            true_prob=self.true_prob[chosen],
-            drift=self.drift[chosen],
-            counts=self.counts[chosen],
             offsets_px=self.offsets_px if self.shares_offsets else self.offsets_px[chosen],
-            labels=self.labels[chosen],
-            unshifted_predicted=self.unshifted_predicted[chosen],
-            unshifted_true_prob=self.unshifted_true_prob[chosen],
-            unshifted_logits=self.unshifted_logits[chosen],
+            of_images={},
+            **self._cut((*OF_CELLS, *OF_IMAGES), (chosen,)),
+        )
+
+    def with_label(self, label: int) -> Selection:
+        """Only one of several labels: its answers are 1 where it is there, and 0."""
+        seen, unshifted = needed(self.label_prob)[..., label], needed(self.unshifted_label_prob)[:, label]
+        sets = None if self.label_sets is None else self.label_sets[:, [label]]
+        return replace(
+            self,
+            predicted=(seen > self.task.cut).astype(np.int64),
+            unshifted_predicted=(unshifted > self.task.cut).astype(np.int64),
+            labels=self.labels if sets is None else sets[:, 0],
+            label_prob=seen[..., None],
+            unshifted_label_prob=unshifted[:, None],
+            label_sets=sets,
+            unshifted_output=self.unshifted_output[:, [label]],
             of_images={},
         )
+
+    def _cut(self, names: Sequence[str], index: tuple[Any, ...]) -> dict[str, Any]:
+        arrays = {name: getattr(self, name) for name in names}
+        return {name: array[index] for name, array in arrays.items() if array is not None}
+
+
+def needed(array: npt.NDArray[Number] | None) -> npt.NDArray[Number]:
+    """An array that the task of a metric has."""
+    assert array is not None, "metrics are asked about their tasks alone"
+    return array
 
 
 def select(answers: Response | Selection) -> Selection:
     """Everything of a response; a selection stays what it is."""
     if isinstance(answers, Selection):
         return answers
+    predicted, unshifted_predicted, labels = answers.small_numbers
+    has_class = answers.task.name in ("single-label", "binary")
     return Selection(
-        predicted=answers.predicted,
-        true_prob=answers.true_prob,
+        task=answers.task,
+        predicted=predicted,
         drift=answers.drift,
         offsets_px=answers.offsets_px,
-        labels=answers.labels,
-        unshifted_predicted=answers.unshifted_predicted,
-        unshifted_true_prob=answers.unshifted_true_prob,
-        unshifted_logits=answers.unshifted_logits,
+        labels=labels,
+        unshifted_predicted=unshifted_predicted,
+        unshifted_output=answers.unshifted_output,
         counts=np.broadcast_to(np.True_, answers.predicted.shape),
+        true_prob=answers.true_prob if has_class else None,
+        unshifted_true_prob=answers.unshifted_true_prob if has_class else None,
+        label_prob=answers.label_prob,
+        unshifted_label_prob=answers.unshifted_label_prob,
+        label_sets=answers.labels if answers.labels.ndim == 2 else None,
+        cosine=answers.cosine,
+        neighbours=answers.neighbours,
+        unshifted_neighbours=answers.unshifted_neighbours,
     )
 
 
@@ -151,7 +198,7 @@ def within(answers: Response | Selection, radius_px: float) -> Selection:
         >>> response = Response(
         ...     predicted=np.zeros((1, 3), np.int32), true_prob=np.ones((1, 3), np.float32),
         ...     drift=np.zeros((1, 3), np.float32), offsets_px=np.array([[0.0, 1], [-4, 2], [5, 0]]),
-        ...     labels=np.zeros(1, np.int64), unshifted_logits=np.ones((1, 2), np.float32), provenance={})
+        ...     labels=np.zeros(1, np.int64), unshifted_output=np.ones((1, 2), np.float32), provenance={})
         >>> within(response, 4).offsets_px.tolist()
         [[0.0, 1.0], [-4.0, 2.0]]
     """

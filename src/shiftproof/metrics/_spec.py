@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
 from shiftproof._registry import Registry
+from shiftproof._tasks import TaskName
 from shiftproof.errors import ComparisonError
 from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._estimate import Bounds, Estimate, Kind, estimate_scores
 from shiftproof.metrics._scores import MOVED, Scores
 from shiftproof.metrics._selection import Selection, select
 from shiftproof.probe import Response
+
+ALL: tuple[TaskName, ...] = get_args(TaskName)
+# Tasks whose answer is one class, and those whose answer can be right.
+CLASSES: tuple[TaskName, ...] = ("single-label", "binary")
+WITH_TRUTH: tuple[TaskName, ...] = (*CLASSES, "multi-label")
+IN_WORDS: dict[TaskName, str] = {
+    "single-label": "answers with one class",
+    "binary": "answers of yes or no",
+    "multi-label": "answers with several labels",
+    "embedding": "embeddings",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,7 @@ class MetricSpec:
             numbers without an upper bound, or the `median`.
         needs_labels: Whether it only has a meaning for images whose true class is known.
         needs_moves: Whether it only has a meaning where an image was moved.
+        tasks: For which answers it has a meaning.
     """
 
     name: str
@@ -44,6 +58,7 @@ class MetricSpec:
     kind: Kind = "share"
     needs_labels: bool = False
     needs_moves: bool = True
+    tasks: tuple[TaskName, ...] = CLASSES
 
     def scores(self, answers: Response | Selection) -> Scores | NotApplicable:
         """One number per image, and which of them count; at least one does.
@@ -52,6 +67,8 @@ class MetricSpec:
             answers: A response, or a part of it such as `within(response, 4)`.
         """
         selection = select(answers)
+        if selection.task.name not in self.tasks:
+            return NotApplicable(f"it has no meaning for {IN_WORDS[selection.task.name]}")
         if not selection.n_images:
             return NotApplicable("there are no images")
         if self.needs_labels and not selection.labelled.any():

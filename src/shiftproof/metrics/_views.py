@@ -94,8 +94,13 @@ def by_phase(
 def by_class(
     metric: MetricSpec, *answers: Response | Selection, confidence: float = 0.95
 ) -> ClassBars | NotApplicable:
-    """A metric for the images of each true class, by its number; images without a label are left out."""
+    """A metric for the images of each true class, by its number; images without a label are left out.
+
+    Where an answer has several labels, the metric of each label by itself, over all images.
+    """
     selections = one_question(answers)
+    if selections[0].label_prob is not None:
+        return _by_label(metric, selections, confidence)
     classes = np.unique(selections[0].labels[selections[0].labelled]).tolist()
     if not classes:
         return NotApplicable("no image has a known true class")
@@ -105,6 +110,14 @@ def by_class(
 
     found = _parts({label: at(label) for label in classes}, metric, selections, confidence)
     return ClassBars(metric, found)
+
+
+def _by_label(metric: MetricSpec, selections: list[Selection], confidence: float) -> ClassBars:
+    def at(label: int) -> Callable[[Selection], Selection]:
+        return lambda part: part.with_label(label)
+
+    labels = range(selections[0].unshifted_output.shape[1])
+    return ClassBars(metric, _parts({label: at(label) for label in labels}, metric, selections, confidence))
 
 
 def _parts(

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shiftproof.adapters import is_out_of_memory
+from shiftproof.adapters import is_out_of_memory, too_little_memory
 from shiftproof.data import Images
-from shiftproof.errors import ModelError
-from shiftproof.probe._direct import Answers
+from shiftproof.probe._reading import Answers
 from shiftproof.probe._views import BatchViews, Views
 
 # Numbers in a batch of images at which small networks stay in the cache of a core.
@@ -29,7 +28,7 @@ class Asker(Protocol):
     """A way to get a model's answers to all views of a batch."""
 
     def ask(self, views: BatchViews, labels: Tensor) -> Answers:
-        """The answers to n images; labels int64 (n,)."""
+        """The answers to n images; labels int64 (n,) or (n, K)."""
 
 
 def automatic_batch_size(image_shape: Sequence[int], n_images: int, device: torch.device) -> int:
@@ -117,11 +116,7 @@ class Batches:
             if not is_out_of_memory(error):
                 raise
             if n_images == 1:
-                raise ModelError(
-                    "memory for one image at a time",
-                    "too little",
-                    fix="Use a smaller model or image, or another device.",
-                ) from error
+                raise too_little_memory() from error
             self.batch_size = min(self.batch_size, n_images // 2)
         finally:
             self.free.put(asker)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from shiftproof.adapters import check_finite
 from shiftproof.dense import RollPlan, WindowPlan
-from shiftproof.probe._direct import Answers, reduced, shown_class
+from shiftproof.probe._reading import Answers, Reader
 from shiftproof.probe._views import BatchViews, Views
 
 
@@ -39,17 +39,18 @@ class Dense:
 
     Args:
         plan: How.
+        reader: What is kept of the answers.
     """
 
     plan: AllAtOnce
+    reader: Reader
 
     def ask(self, views: BatchViews, labels: Tensor) -> Answers:
-        """All shifts of one batch of images; labels int64 (n,), −1 where unknown."""
+        """All shifts of one batch of images; labels int64 (n,), −1 where unknown, or (n, K)."""
         logits = self.plan.logits(views).float()
         check_finite(logits, "the model")
-        unshifted, moved = logits[:, :1], logits[:, 1:]
-        shown = shown_class(unshifted[:, 0], labels)
-        return Answers(unshifted[:, 0], *reduced(moved, unshifted, shown[:, None]))
+        still = self.reader.still(logits[:, 0], labels, views.place.to(logits.device))
+        return self.reader.answers(still, [self.reader.cells(logits[:, 1:], still)])
 
 
 class Windows:

@@ -9,16 +9,28 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from shiftproof._digest import Json
 from shiftproof._threads import available_cores, worker_pool
-from shiftproof.adapters import Classifier, Model, as_classifier, evaluating
+from shiftproof.adapters import (
+    Classifier,
+    Model,
+    Task,
+    as_classifier,
+    check_outputs,
+    evaluating,
+    known_task,
+    other_outputs,
+)
 from shiftproof.data import Images
 from shiftproof.errors import DataError, ShapeError
 from shiftproof.probe._batches import Batches, automatic_batch_size
-from shiftproof.probe._direct import Answers, other_classes
 from shiftproof.probe._method import Choice, Method, choose_method
+from shiftproof.probe._neighbours import Gallery, build_gallery, chosen_for_gallery
+from shiftproof.probe._reading import Answers, Reader
 from shiftproof.probe._response import Response
+from shiftproof.probe._task import told_task
 from shiftproof.probe._views import Views
 from shiftproof.shifts import ShiftProtocol
 
@@ -40,8 +52,8 @@ def measure_response(
     """Ask a model about every image, unshifted and under each shift of a protocol.
 
     Args:
-        model: Images (N, C, H, W), float32 in [0, 1], to logits (N, K). A module is put in evaluation
-            mode for the measurement and put back after it.
+        model: Images (N, C, H, W), float32 in [0, 1], to logits (N, K), or to what its task says. A module
+            is put in evaluation mode for the measurement and put back after it.
         data: The images.
         protocol: Which shifts, and what comes in from outside.
         seed: Source of the offsets; the same seed gives the same offsets to every model.
@@ -60,7 +72,8 @@ def measure_response(
 
     Raises:
         ShapeError: The model does not answer with (N, K), or has fewer classes than the data.
-        ModelError: It answers with something else, or needs more memory than there is.
+        ModelError: It answers with something else, its task cannot be told, or it needs more memory than
+            there is.
         UnknownNameError: No such method.
         OptionError: `dense` where it is not exact, or shifts as large as the image.
         DataError: No images.
@@ -107,11 +120,15 @@ def probing(
     with ExitStack() as stack:
         stack.enter_context(evaluating(classifier.model))
         choice = choose_method(method, classifier, views, data, device)
-        askers = choice.askers(classifier, (threads or available_cores()) if device.type == "cpu" else 1)
+        size = batch_size or choice.batch_size or automatic_batch_size(data.image_shape, len(data), device)
+        task = known_task(classifier) or told_task(classifier, views, data, device)
+        gallery = _gallery(classifier, views, data, device, size, seed) if task.name == "embedding" else None
+        reader = Reader(task, classifier.name, gallery)
+        n_workers = (threads or available_cores()) if device.type == "cpu" else 1
+        askers = choice.askers(classifier, reader, n_workers)
         # One asker that threads may not share keeps torch's own threads.
         pool = stack.enter_context(worker_pool(len(askers))) if len(askers) > 1 or threads == 1 else None
-        size = batch_size or choice.batch_size or automatic_batch_size(data.image_shape, len(data), device)
-        yield Probe(choice, Batches(askers, data, views, device, size), pool, seed)
+        yield Probe(choice, task, Batches(askers, data, views, device, size), pool, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,12 +137,14 @@ class Probe:
 
     Args:
         choice: The method, and why.
+        task: What an answer is.
         batches: Images, views and workers.
         pool: Threads for the workers; None to compute here.
         seed: Source of the offsets.
     """
 
     choice: Choice
+    task: Task
     batches: Batches
     pool: Executor | None
     seed: int
@@ -140,13 +159,14 @@ class Probe:
         """The response of these images; see `measure_response`."""
         images, views = self.batches.images, self.batches.views
         rows = slice(*rows.indices(len(images)))
-        filled = _Filled(rows, views.n_shifts)
+        filled = _Filled(rows)
         self.batches.run(rows, filled.fill, pool=self.pool, check_stop=check_stop)
         offsets = views.offsets_px if views.shared else views.offsets_px[rows]
         return Response(
             **filled.arrays,
             offsets_px=offsets.numpy(),
             labels=images.labels[rows].numpy(),
+            task=self.task,
             provenance={
                 **(provenance or {}),
                 **views.protocol.identity(),
@@ -156,25 +176,36 @@ class Probe:
         )
 
 
+@torch.inference_mode()
+def _gallery(
+    classifier: Classifier, views: Views, data: Images, device: torch.device, batch_size: int, seed: int
+) -> Gallery:
+    """Embeddings of a sample of the images as they are, the same sample for every model."""
+
+    def embed(place: Tensor) -> Tensor:
+        pixels = data.take(place).pixels(slice(0, len(place)))
+        outputs = classifier(views.unshifted(pixels.to(device).float().div_(255)))
+        check_outputs(Task("embedding", "vector"), outputs, classifier.name)
+        return outputs
+
+    return build_gallery(embed, chosen_for_gallery(len(data), seed), batch_size)
+
+
 class _Filled:
     """Arrays for the whole record from the start, so that putting parts together needs no second copy."""
 
-    def __init__(self, rows: slice, n_shifts: int) -> None:
+    def __init__(self, rows: slice) -> None:
         self.first = rows.start
         self.n_images = rows.stop - rows.start
-        self.n_shifts = n_shifts
-        self.arrays: dict[str, np.ndarray] = {
-            "predicted": np.empty((self.n_images, n_shifts), np.int32),
-            "true_prob": np.empty((self.n_images, n_shifts), np.float32),
-            "drift": np.empty((self.n_images, n_shifts), np.float32),
-        }
+        self.arrays: dict[str, np.ndarray] = {}
 
     def fill(self, rows: slice, answers: Answers) -> None:
-        n_logits = answers.unshifted.shape[1]
         here = slice(rows.start - self.first, rows.stop - self.first)
-        logits = self.arrays.setdefault("unshifted_logits", np.empty((self.n_images, n_logits), np.float32))
-        if logits.shape[1] != n_logits:
-            raise other_classes(n_logits, logits.shape[1])
-        logits[here] = answers.unshifted.cpu().numpy()
-        for name in ("predicted", "true_prob", "drift"):
-            self.arrays[name][here] = getattr(answers, name).cpu().numpy()
+        for name, part in (answers.of_images | answers.of_shifts).items():
+            found = part.cpu().numpy()
+            array = self.arrays.get(name)
+            if array is None:  # several threads may come here at once; the array of one of them stays
+                array = self.arrays.setdefault(name, np.empty((self.n_images, *found.shape[1:]), found.dtype))
+            if array.shape[1:] != found.shape[1:]:
+                raise other_outputs(found.shape[-1], array.shape[-1])
+            array[here] = found

@@ -15,6 +15,7 @@ from shiftproof.errors import OptionError
 from shiftproof.probe._batches import Asker
 from shiftproof.probe._dense import AllAtOnce, Dense, Rolls, Windows
 from shiftproof.probe._direct import Direct
+from shiftproof.probe._reading import Reader
 from shiftproof.probe._views import Views
 
 Method = Literal["auto", "direct", "dense"]
@@ -45,11 +46,11 @@ class Choice:
         """Images at a time, or None for what fits the images."""
         return None if self.plan is None else self.plan.images_per_batch
 
-    def askers(self, classifier: Classifier, n_workers: int) -> list[Asker]:
+    def askers(self, classifier: Classifier, reader: Reader, n_workers: int) -> list[Asker]:
         """One for each worker; fewer where threads cannot share the model."""
         if self.plan is not None:
-            return [Dense(self.plan)] * n_workers
-        return [Direct(replica) for replica in classifier.replicas(n_workers)]
+            return [Dense(self.plan, reader)] * n_workers
+        return [Direct(replica, reader) for replica in classifier.replicas(n_workers)]
 
 
 def check_method(method: str) -> None:

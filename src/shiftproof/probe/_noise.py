@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from shiftproof._digest import derive_seed
 from shiftproof.adapters import Classifier
 from shiftproof.data import Images
 from shiftproof.probe._batches import automatic_batch_size
-from shiftproof.probe._direct import reduced, shown_class
 from shiftproof.probe._measure import measure_response
+from shiftproof.probe._neighbours import Gallery
+from shiftproof.probe._reading import Reader
 from shiftproof.probe._response import Response
 from shiftproof.shifts import Offsets, ShiftProtocol
 
@@ -61,25 +64,30 @@ def measure_noise(
     size = batch_size or automatic_batch_size(images.image_shape, n_images, device)
     unmoved = replace(protocol, name="unmoved", law=Offsets(((0.0, 0.0),)))
 
-    def ask(chosen: Images, batch_size: int) -> Tensor:
-        response = measure_response(
+    def ask(chosen: Images, batch_size: int) -> Response:
+        return measure_response(
             classifier, chosen, unmoved, method="direct", batch_size=batch_size, device=device,
             threads=threads, check_stop=check_stop,
         )  # fmt: skip
-        return torch.from_numpy(response.unshifted_logits)
 
     order = torch.randperm(n_images, generator=generator)
     first, again = ask(images, size), ask(images, size)
-    elsewhere = ask(images.take(order), size // 2 or 2)[order.argsort()]
-    shown = shown_class(first, images.labels)
-    columns = [reduced(logits, first, shown) for logits in (again, elsewhere)]
-    predicted, true_prob, drift = (torch.stack(column, 1).numpy() for column in zip(*columns, strict=True))
-    return Response(
-        predicted=predicted,
-        true_prob=true_prob,
-        drift=drift,
+    elsewhere = torch.from_numpy(ask(images.take(order), size // 2 or 2).unshifted_output)[order.argsort()]
+    repeated = torch.stack([torch.from_numpy(again.unshifted_output), elsewhere], 1)
+    return replace(
+        first,
+        **_as_shifts(first, repeated, classifier.name),
         offsets_px=np.zeros((len(REPEATS), 2)),
-        labels=images.labels.numpy(),
-        unshifted_logits=first.numpy(),
         provenance={"model": classifier.digest, "data": images.digest, "seed": seed},
     )
+
+
+def _as_shifts(first: Response, repeated: Tensor, name: str) -> dict[str, Any]:
+    """What is kept of repeated answers (n, 2, K), as if each of them were a shift."""
+    outputs = torch.from_numpy(first.unshifted_output)
+    place = torch.arange(len(outputs))
+    gallery = Gallery(normalize(outputs, dim=-1), place) if first.task.name == "embedding" else None
+    reader = Reader(first.task, name, gallery)
+    still = reader.still(outputs, torch.from_numpy(first.labels), place)
+    answers = reader.answers(still, [reader.cells(repeated, still)])
+    return {name: part.numpy() for name, part in (answers.of_images | answers.of_shifts).items()}

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -18,11 +19,33 @@ from shiftproof._digest import Json, canonical_json
 from shiftproof._documents import parse_json
 from shiftproof._files import write_atomically
 from shiftproof._inputs import Most, check_file
+from shiftproof._tasks import Outputs, TaskName
+from shiftproof.adapters import Task, number_of_set
 from shiftproof.errors import ComparisonError, DataError, ShapeError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+# Rounding, also of probabilities that were computed in half precision.
+SLACK = 2e-3
+SINGLE_LABEL = Task()
+CLASSES: tuple[TaskName, ...] = ("single-label", "binary")
 Ints = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float32]
+
+
+class _SavedTask(BaseModel):
+    """Of a saved response."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: TaskName
+    outputs: Outputs
+    threshold: Annotated[float, Field(ge=0, le=1)] | None
+
+    @model_validator(mode="after")
+    def _has_a_threshold(self) -> _SavedTask:
+        if (self.threshold is None) != (self.name in ("single-label", "embedding")):
+            raise ValueError(f"{self.name} with the threshold {self.threshold}")
+        return self
 
 
 class _Header(BaseModel):
@@ -32,24 +55,37 @@ class _Header(BaseModel):
 
     schema_version: int | None = None
     provenance: dict[str, Any] = {}
+    task: _SavedTask | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Response:
     """What a model answered to N images under S shifts. Every number shown is a function of this.
 
+    Which arrays there are depends on the task; the others are None, or have no columns.
+
     Args:
-        predicted: int32 (N, S); the class of the largest logit, the lowest index on a tie.
-        true_prob: float32 (N, S); softmax probability of the true class; where the label is unknown, of
-            the class that is answered to the unshifted image.
-        drift: float32 (N, S); ‖z(shifted) − z(unshifted)‖₂ ÷ ‖z(unshifted)‖₂ of the logits z; ≥ 0.
+        predicted: int32 (N, S); the answer as a number. `single-label`: the class of the largest output, the
+            lowest index on a tie. `binary`: 1 where the probability is above the threshold. `multi-label`:
+            int64, the number of the set of labels, see `shiftproof.adapters.number_of_set`. `embedding`: the
+            image whose unshifted embedding is nearest, by its place in the set.
+        true_prob: float32 (N, S); for `single-label` and `binary` the probability of the true class; where
+            the label is unknown, of the class that is answered to the unshifted image. Else (N, 0).
+        drift: float32 (N, S); ‖y(shifted) − y(unshifted)‖₂ ÷ ‖y(unshifted)‖₂ of the outputs y; ≥ 0.
         offsets_px: float64 (S, 2) shared by all images, or (N, S, 2); (dy, dx) in pixels.
-        labels: int64 (N,); the true classes, −1 where unknown.
-        unshifted_logits: float32 (N, K); the answer to the image as it is.
+        labels: int64 (N,); the true classes, −1 where unknown. `multi-label`: (N, K) of 0 and 1 where known.
+        unshifted_output: float32 (N, K); what the model answers to the image as it is: logits,
+            probabilities or a vector, as the task says.
         provenance: Model, data, protocol, versions, device and seed, as JSON.
+        task: What an answer is.
+        label_prob: float32 (N, S, K); for `multi-label` the probability of each label.
+        cosine: float32 (N, S); for `embedding` the cosine to the vector of the unshifted image.
+        neighbours: int32 (N, S, k); for `embedding` the nearest images of a fixed sample of the set, as they
+            are and without the image itself, the nearest first.
+        unshifted_neighbours: int32 (N, k); the same for the unshifted image.
 
     Raises:
-        ShapeError: The arrays do not fit together.
+        ShapeError: The arrays do not fit together, or are not those of the task.
     """
 
     predicted: Ints
@@ -57,22 +93,36 @@ class Response:
     drift: Floats
     offsets_px: npt.NDArray[np.float64]
     labels: Ints
-    unshifted_logits: Floats
+    unshifted_output: Floats
     provenance: Mapping[str, Json]
+    task: Task = SINGLE_LABEL
+    label_prob: Floats | None = None
+    cosine: Floats | None = None
+    neighbours: Ints | None = None
+    unshifted_neighbours: Ints | None = None
 
     def __post_init__(self) -> None:
         n, s = self.predicted.shape
+        k = self.unshifted_output.shape[-1]
+        nearest = self.neighbours.shape[-1] if self.neighbours is not None else 0
+        several = self.task.name == "multi-label"
         expected: dict[str, list[tuple[int, ...]]] = {
-            "true_prob": [(n, s)],
+            "true_prob": [(n, s) if self.task.name in CLASSES else (n, 0)],
             "drift": [(n, s)],
             "offsets_px": [(s, 2), (n, s, 2)],
-            "labels": [(n,)],
-            "unshifted_logits": [(n, self.unshifted_logits.shape[-1])],
+            "labels": [(n,), (n, k)] if several else [(n,)],
+            "unshifted_output": [(n, k)],
+            "label_prob": [(n, s, k)],
+            "cosine": [(n, s)],
+            "neighbours": [(n, s, nearest)],
+            "unshifted_neighbours": [(n, nearest)],
         }
-        for name, shapes in expected.items():
-            shape = getattr(self, name).shape
-            if shape not in shapes:
-                raise ShapeError(f"`{name}` of shape {' or '.join(map(str, shapes))}", shape)
+        for name in _arrays_of(self.task.name):
+            array = getattr(self, name)
+            if array is None:
+                raise ShapeError(f"`{name}` in a response of the task {self.task.name}", "none")
+            if name in expected and array.shape not in expected[name]:
+                raise ShapeError(f"`{name}` of shape {' or '.join(map(str, expected[name]))}", array.shape)
 
     @property
     def n_images(self) -> int:
@@ -86,25 +136,59 @@ class Response:
 
     @property
     def n_classes(self) -> int:
-        """K, the number of logits."""
-        return int(self.unshifted_logits.shape[1])
+        """How many classes or labels there are; for an embedding, how many numbers."""
+        return self.task.n_classes(int(self.unshifted_output.shape[1]))
 
     @cached_property
     def unshifted_predicted(self) -> Ints:
-        """int64 (N,); the answer to the image as it is."""
-        return np.asarray(self.unshifted_logits.argmax(1))
+        """int64 (N,); the answer to the image as it is, as in `predicted`."""
+        if self.unshifted_neighbours is not None:
+            return self.unshifted_neighbours[:, 0].astype(np.int64)
+        return np.asarray(self.task.decided(torch.from_numpy(self.unshifted_output)).long())
 
     @cached_property
     def unshifted_true_prob(self) -> Floats:
-        """float32 (N,); the same probability as in `true_prob`, of the image as it is."""
+        """float32 (N,); the same probability as in `true_prob`, of the image as it is; empty without it."""
+        if self.task.name not in CLASSES:
+            return np.empty(0, dtype=np.float32)
         shown = np.where(self.labels >= 0, self.labels, self.unshifted_predicted)
-        powers = np.exp(self.unshifted_logits - self.unshifted_logits.max(1, keepdims=True))
-        return np.asarray(powers[np.arange(self.n_images), shown] / powers.sum(1), dtype=np.float32)
+        outputs = torch.from_numpy(self.unshifted_output)
+        return np.asarray(self.task.probability_of(outputs, torch.from_numpy(shown)))
+
+    @cached_property
+    def unshifted_label_prob(self) -> Floats | None:
+        """float32 (N, K); the same probabilities as in `label_prob`, of the image as it is."""
+        if self.label_prob is None:
+            return None
+        return np.asarray(self.task.probabilities(torch.from_numpy(self.unshifted_output)))
+
+    @cached_property
+    def true_answers(self) -> Ints:
+        """int64 (N,); the right answer as in `predicted`, −1 where unknown."""
+        if self.labels.ndim == 1:
+            return self.labels
+        return np.asarray(number_of_set(torch.from_numpy(self.labels) == 1))
+
+    @cached_property
+    def small_numbers(self) -> tuple[Ints, Ints, Ints]:
+        """`predicted`, `unshifted_predicted` and `true_answers`; sets of labels numbered from 0."""
+        parts = (self.predicted, self.unshifted_predicted, self.true_answers)
+        if self.task.name != "multi-label":
+            return parts
+        places = np.unique(np.concatenate([part.ravel() for part in parts]), return_inverse=True)[1]
+        ends = np.cumsum([part.size for part in parts])[:-1]
+        found = [place.reshape(part.shape) for place, part in zip(np.split(places, ends), parts, strict=True)]
+        return found[0], found[1], np.where(self.true_answers >= 0, found[2], -1)
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
-        header = {"schema_version": SCHEMA_VERSION, "provenance": dict(self.provenance)}
+        names = _arrays_of(self.task.name)
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in names}
+        header = {
+            "schema_version": SCHEMA_VERSION,
+            "provenance": dict(self.provenance),
+            "task": self.task.identity(),
+        }
         return save(arrays, {"response": canonical_json(header)})
 
     def save(self, path: Path) -> None:
@@ -122,15 +206,19 @@ class Response:
             check_file(path, Most.WEIGHTS)
             with safe_open(path, framework="np") as file:
                 header = _Header.model_validate(parse_json((file.metadata() or {}).get("response", "{}")))
-                if header.schema_version != SCHEMA_VERSION:
+                if header.schema_version != SCHEMA_VERSION or header.task is None:
                     raise DataError(
                         f"a response of schema version {SCHEMA_VERSION} in {path.name}", header.schema_version
                     )
-                arrays = {name: file.get_tensor(name) for name in _ARRAYS}
-            for name, (dtype, n_axes) in _ARRAYS.items():
-                if arrays[name].dtype != dtype or arrays[name].ndim not in n_axes:
-                    raise DataError(f"`{name}` in {path.name} as it is saved", f"{arrays[name].dtype}")
-            found = cls(**arrays, provenance=header.provenance)
+                task = Task(header.task.name, header.task.outputs, header.task.threshold)
+                arrays = {name: file.get_tensor(name) for name in _arrays_of(task.name)}
+            for name, array in arrays.items():
+                dtype, n_axes = _ARRAYS[name]
+                if name == "predicted" and task.name == "multi-label":
+                    dtype = np.int64
+                if array.dtype != dtype or array.ndim not in n_axes:
+                    raise DataError(f"`{name}` in {path.name} as it is saved", f"{array.dtype}")
+            found = cls(**arrays, provenance=header.provenance, task=task)
         except ValidationError as error:
             raise DataError(f"{path.name} to be a saved response", error.errors()[0]["msg"]) from error
         except (SafetensorError, OSError, ValueError) as error:
@@ -143,16 +231,25 @@ class Response:
     def _check_numbers(self, name: str) -> None:
         """`DataError` where a file holds numbers that no model can have answered."""
         k = self.n_classes
-        possible = {
-            "predicted": (self.predicted >= 0) & (self.predicted < k),
-            "labels": (self.labels >= -1) & (self.labels < k),
-            "true_prob": (self.true_prob >= 0) & (self.true_prob <= 1 + 1e-4),
+        one_class = self.task.name in CLASSES
+        label_prob = np.empty(0) if self.label_prob is None else self.label_prob
+        neighbours = [each for each in (self.neighbours, self.unshifted_neighbours) if each is not None]
+        possible: dict[str, Any] = {
+            "predicted": (self.predicted >= 0) & ((self.predicted < k) | (not one_class)),
+            "labels": (self.labels >= -1) & ((self.labels < k) | (self.task.name == "embedding")),
+            "true_prob": (self.true_prob >= -SLACK) & (self.true_prob <= 1 + SLACK),
+            "label_prob": (label_prob >= -SLACK) & (label_prob <= 1 + SLACK),
+            "neighbours": np.all([(each >= 0).all() and each.shape[-1] > 0 for each in neighbours]),
             "drift": self.drift >= 0,
-            "unshifted_logits": np.isfinite(self.unshifted_logits),
+            "unshifted_output": np.isfinite(self.unshifted_output),
             "offsets_px": np.isfinite(self.offsets_px),
         }
+        if self.cosine is not None:
+            possible["cosine"] = np.abs(self.cosine) <= 1
+        if self.labels.ndim == 2:
+            possible["labels"] = (self.labels == 0) | (self.labels == 1)
         for array, fine in possible.items():
-            if not fine.all():
+            if not np.all(fine):
                 raise DataError(
                     f"`{array}` in {name} to be what a model with {k} classes can answer", "other"
                 )
@@ -181,14 +278,14 @@ class Response:
         for index, source in enumerate(parts):
             part = first if index == 0 else _opened(source)
             _check_same_measurement(first, part)
-            for name in _ARRAYS:
+            for name in _arrays_of(first.task.name):
                 if shared and name == "offsets_px":
                     continue
                 values = getattr(part, name)
                 whole = arrays.setdefault(name, np.empty((n_images, *values.shape[1:]), values.dtype))
                 whole[start : start + part.n_images] = values
             start += part.n_images
-        return cls(**arrays, provenance=first.provenance)
+        return cls(**arrays, provenance=first.provenance, task=first.task)
 
 
 def _opened(part: Response | Path) -> Response:
@@ -206,7 +303,7 @@ def _n_images(part: Response | Path) -> int:
 
 
 def _check_same_measurement(first: Response, part: Response) -> None:
-    if part.provenance != first.provenance or part.n_shifts != first.n_shifts:
+    if (part.provenance, part.task, part.n_shifts) != (first.provenance, first.task, first.n_shifts):
         raise ComparisonError(
             "responses of one model, data set and protocol",
             f"{canonical_json(part.provenance)} beside {canonical_json(first.provenance)}",
@@ -218,9 +315,24 @@ def _check_same_measurement(first: Response, part: Response) -> None:
 # Type and numbers of axes of each array, as it is saved.
 _ARRAYS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "predicted": (np.int32, (2,)),
-    "true_prob": (np.float32, (2,)),
     "drift": (np.float32, (2,)),
     "offsets_px": (np.float64, (2, 3)),
-    "labels": (np.int64, (1,)),
-    "unshifted_logits": (np.float32, (2,)),
+    "labels": (np.int64, (1, 2)),
+    "unshifted_output": (np.float32, (2,)),
+    "true_prob": (np.float32, (2,)),
+    "label_prob": (np.float32, (3,)),
+    "cosine": (np.float32, (2,)),
+    "neighbours": (np.int32, (3,)),
+    "unshifted_neighbours": (np.int32, (2,)),
 }
+_ALWAYS = ("predicted", "true_prob", "drift", "offsets_px", "labels", "unshifted_output")
+_OF_TASK: dict[TaskName, tuple[str, ...]] = {
+    "single-label": (),
+    "binary": (),
+    "multi-label": ("label_prob",),
+    "embedding": ("cosine", "neighbours", "unshifted_neighbours"),
+}
+
+
+def _arrays_of(task: TaskName) -> tuple[str, ...]:
+    return _ALWAYS + _OF_TASK[task]

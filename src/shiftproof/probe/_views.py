@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from shiftproof.errors import OptionError, ShapeError
@@ -92,7 +93,7 @@ class Views:
     def batch(self, images: Tensor, rows: slice) -> BatchViews:
         """The views of one batch: images (n, C, H', W') in [0, 1], which are these rows of the set."""
         offsets = self.offsets_px if self.shared else self.offsets_px[rows]
-        return BatchViews(self, images, offsets)
+        return BatchViews(self, images, offsets, torch.arange(rows.start, rows.start + len(images)))
 
     @property
     def corner(self) -> tuple[int, int]:
@@ -114,11 +115,13 @@ class BatchViews:
         views: The measurement.
         images: (n, C, H', W') in [0, 1].
         offsets_px: (S, 2) or (n, S, 2).
+        place: int64 (n,); which images of the set they are.
     """
 
     views: Views
     images: Tensor
     offsets_px: Tensor
+    place: Tensor
 
     @property
     def n_shifts(self) -> int:

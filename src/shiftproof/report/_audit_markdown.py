@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
     GATE_COLUMNS,
-    WORST_COLUMNS,
-    WORST_NOTE,
     about_rows,
     by_severity,
     chance_note,
@@ -22,7 +20,10 @@ from shiftproof.report._audit_text import (
     radius_columns,
     radius_remark,
     radius_rows,
+    worst_columns,
+    worst_note,
     worst_rows,
+    worst_title,
 )
 from shiftproof.report._markdown import escaped, table
 
@@ -63,7 +64,7 @@ def _lines(record: AuditRecord) -> Iterable[str]:
         yield from _section(
             f"Under {part.name}: {part.summary}", headline_columns(record), headline_rows(record, part)
         )
-        yield from ("", escaped(chance_note(part)))
+        yield from ("", escaped(chance_note(record, part)))
     yield from _first_protocol(record, record.protocols[0])
     yield from _bullets("Not measured", not_measured(record))
     about = [f"{name}: {value}" if name else value for name, value in about_rows(record)]
@@ -77,11 +78,11 @@ def _first_protocol(record: AuditRecord, part: MeasuredProtocolRecord) -> Iterab
     for remark in filter(None, (radius_remark(part), phase_line(part))):
         yield from ("", escaped(remark))
     if part.worst:
-        title = "Images whose prediction changes most often"
-        yield from _section(title, WORST_COLUMNS, worst_rows(record, part), left=3)
-        yield from ("", escaped(WORST_NOTE))
+        title = worst_title(record)
+        yield from _section(title, worst_columns(record), worst_rows(record, part), left=3)
+        yield from ("", escaped(worst_note(record)))
     else:
-        yield from ("", escaped(no_worst(part)))
+        yield from ("", escaped(no_worst(record, part)))
 
 
 def _section(

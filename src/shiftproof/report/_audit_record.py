@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
+from shiftproof._tasks import Outputs, TaskName
 from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, StrictRecord, read_record
 
 At = TypeVar("At")
@@ -85,19 +86,20 @@ PictureAddress = Annotated[
 
 
 class WorstRecord(StrictRecord):
-    """An image whose answer changes often; a label of −1 is not known.
+    """An image whose answer changes often.
 
+    Label and answers are numbers of classes, −1 where not known; or sets of labels, or names of images.
     `before` and `after` are pictures of it, unshifted and at `flip_offset_px`; empty where there are none.
     """
 
     index: int
     name: Line
-    label: int
-    unshifted: int
+    label: int | Line
+    unshifted: int | Line
     share_of_shifts_that_change_it: float
     smallest_flip_px: float
     flip_offset_px: Offset
-    flips_to: int
+    flips_to: int | Line
     before: PictureAddress = ""
     after: PictureAddress = ""
 
@@ -107,14 +109,14 @@ class ChangedRecord(StrictRecord):
 
     at: Offset
     n_images: int
-    examples: tuple[tuple[int, int], ...]
+    examples: tuple[tuple[int, int | Line], ...]
 
 
 class ChangedImageRecord(StrictRecord):
     """An image among those examples."""
 
     name: Line
-    unshifted: int
+    unshifted: int | Line
 
 
 class MeasuredProtocolRecord(StrictRecord):
@@ -168,6 +170,15 @@ class ModelRecord(StrictRecord):
     notes: tuple[Line, ...]
 
 
+class TaskRecord(StrictRecord):
+    """What an answer is; see `shiftproof.adapters.Task`."""
+
+    name: TaskName
+    outputs: Outputs
+    threshold: float | None
+    why: Line
+
+
 class SkippedRecord(StrictRecord):
     """A file that could not be used, and why."""
 
@@ -187,8 +198,10 @@ class DataRecord(StrictRecord):
     skipped: tuple[SkippedRecord, ...]
     conversions: Mapping[Line, int]
 
-    def class_name(self, number: int) -> str:
-        """The name of a class, its number where it has none, and `unknown` below 0."""
+    def class_name(self, number: int | str) -> str:
+        """The name of a class, its number where it has none, and `unknown` below 0; words as they are."""
+        if isinstance(number, str):
+            return number
         if number < 0:
             return "unknown"
         return self.class_names[number] if number < len(self.class_names) else str(number)
@@ -202,6 +215,7 @@ class MetricRecord(StrictRecord):
     bounds: tuple[float | None, float | None]
     higher_is_better: bool
     source: Line
+    tasks: tuple[TaskName, ...]
 
 
 class GateRecord(StrictRecord):
@@ -216,11 +230,12 @@ class GateRecord(StrictRecord):
 class AuditRecord(StrictRecord):
     """A whole audit: one model, images, every protocol, and the verdict."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     kind: Literal["audit"]
     verdict: Line
     outcome: Literal["pass", "fail", "inconclusive"]
     model: ModelRecord
+    task: TaskRecord
     data: DataRecord
     headline: tuple[Line, ...]
     metrics: Mapping[Line, MetricRecord]

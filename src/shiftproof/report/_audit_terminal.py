@@ -12,8 +12,6 @@ from rich.text import Text
 from shiftproof.report._audit_map import draw_bars, draw_map
 from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
-    WORST_COLUMNS,
-    WORST_NOTE,
     about_rows,
     by_severity,
     chance_note,
@@ -29,7 +27,10 @@ from shiftproof.report._audit_text import (
     radius_remark,
     radius_rows,
     shares_by_radius,
+    worst_columns,
+    worst_note,
     worst_rows,
+    worst_title,
 )
 
 # Where everything fits. On less, long words are broken.
@@ -93,7 +94,7 @@ def _print_headline(record: AuditRecord, part: MeasuredProtocolRecord, console: 
     for metric, value, *rest in headline_rows(record, part):
         table.add_row(Text(metric), Text(value, style="bold"), *map(Text, rest))
     console.print(table)
-    console.print(Text(chance_note(part), style="bold" if is_constant(part) else "dim"))
+    console.print(Text(chance_note(record, part), style="bold" if is_constant(part) else "dim"))
 
 
 def _print_shifts(part: MeasuredProtocolRecord, console: Console) -> None:
@@ -123,10 +124,10 @@ def _print_shifts(part: MeasuredProtocolRecord, console: Console) -> None:
 def _print_worst(record: AuditRecord, part: MeasuredProtocolRecord, console: Console) -> None:
     rows = worst_rows(record, part)
     if not rows:
-        print_heading(no_worst(part), console)
+        print_heading(no_worst(record, part), console)
         return
-    print_heading("Images whose prediction changes most often", console)
-    table = new_table(WORST_COLUMNS, left=3)
+    print_heading(worst_title(record), console)
+    table = new_table(worst_columns(record), left=3)
     for name, label, answer, *rest, to in rows:
         table.add_row(
             Text(_short(name, 60)), *(Text(_short(cell, 30)) for cell in (label, answer, *rest, to))
@@ -135,7 +136,7 @@ def _print_worst(record: AuditRecord, part: MeasuredProtocolRecord, console: Con
     for index in (1, 2, 5):
         table.columns[index].max_width = MAX_CLASS
     console.print(table)
-    console.print(Text(WORST_NOTE, style="dim"))
+    console.print(Text(worst_note(record), style="dim"))
 
 
 def _short(name: str, most: int) -> str:

@@ -14,6 +14,7 @@ from shiftproof.report._audit_record import (
 )
 from shiftproof.report._numbers import NO_NUMBER, amount, in_full, interval, title
 from shiftproof.report._record import EstimateRecord, NotApplicableRecord
+from shiftproof.report._task_text import BESIDE_AGREEMENT, is_asked, n_answers, task_line, words
 
 Rows = list[list[str]]
 # Which chance level stands beside a metric. A constant answer has the same accuracy at every shift.
@@ -48,7 +49,8 @@ def headline_columns(record: AuditRecord) -> list[str]:
 def headline_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
     """The headline metrics of a protocol, and clean accuracy beside them in any case."""
     # A dictionary, since clean accuracy usually is one of them.
-    names = dict.fromkeys([*record.headline, *({"clean-accuracy"} & set(record.metrics))])
+    beside = {"clean-accuracy"} & {name for name in record.metrics if is_asked(record, name)}
+    names = dict.fromkeys([*record.headline, *beside])
     return [_headline_row(record, part, name) for name in names]
 
 
@@ -74,13 +76,16 @@ def _noise_rows(record: AuditRecord) -> Rows:
     noise = record.noise
     if noise is None:
         return []
+    answers = words(record).answers
     images, again = counted(noise.n_images, "image"), "when asked again, also in other batches"
     if not noise.beyond_rounding:
-        change = f"logits change by at most {noise.largest_drift:.1g}" if noise.largest_drift else "all equal"
-        return [["noise", f"none: same predictions for {images} {again} ({change})"]]
+        change = (
+            f"outputs change by at most {noise.largest_drift:.1g}" if noise.largest_drift else "all equal"
+        )
+        return [["noise", f"none: same {answers} for {images} {again} ({change})"]]
     flips = noise.estimates.get("flip-rate")
     share = percent(flips.value) if isinstance(flips, EstimateRecord) else NO_NUMBER
-    differ = f"{share} of the predictions for {images} differ {again}"
+    differ = f"{share} of the {answers} for {images} differ {again}"
     return [["noise", f"{differ}; the column “unmoved” is each metric without any shift"]]
 
 
@@ -104,16 +109,18 @@ def is_constant(part: MeasuredProtocolRecord) -> bool:
     return part.chance.agreement == 1
 
 
-def chance_note(part: MeasuredProtocolRecord) -> str:
+def chance_note(record: AuditRecord, part: MeasuredProtocolRecord) -> str:
     """What the chance levels are, and a warning where agreement is meaningless."""
+    accuracy = part.chance.accuracy
     if is_constant(part):
+        share = "; the accuracy is the share of that one class" if isinstance(accuracy, float) else ""
         return (
-            f"Every image gets the same prediction, so 100 % in {', '.join(OF_CONSTANT[:3])} is meaningless; "
-            "the accuracy is the share of that one class."
+            f"Every image gets the same {words(record).answer}, so 100 % in {', '.join(OF_CONSTANT[:3])} is "
+            f"meaningless{share}."
         )
-    known = isinstance(part.chance.accuracy, float)
-    accuracy = "for accuracy, always predicting the most frequent class; " if known else ""
-    return f"Chance: {accuracy}for agreement, two independent predictions of this model."
+    known = isinstance(accuracy, float)
+    best = "for accuracy, always predicting the most frequent class; " if known else ""
+    return f"Chance: {best}for agreement, two independent {words(record).answers} of this model."
 
 
 def about_rows(record: AuditRecord) -> Rows:
@@ -123,6 +130,7 @@ def about_rows(record: AuditRecord) -> Rows:
     rows = [
         ["model", f"{model.name}{digest}"],
         ["preprocessing", f"{model.framing}; {model.preprocessing}"],
+        ["task", task_line(record)],
         *(["note", note] for note in model.notes),
         *_noise_rows(record),
         ["data", f"{data.name}: {_size(record)}"],
@@ -149,34 +157,39 @@ def _size(record: AuditRecord) -> str:
     labels = "labelled" if data.labelled else "without labels"
     return (
         f"{counted(data.n_images, 'image')} of {' × '.join(map(str, size))} px, "
-        f"{counted(channels, 'channel')}, {labels}; {n_classes:,} classes"
+        f"{counted(channels, 'channel')}, {labels}; {n_answers(record, n_classes)}"
     )
 
 
 def radius_columns(part: MeasuredProtocolRecord) -> list[str]:
     """Titles of the table against the radius."""
-    accuracy = ["accuracy", "interval"] if _by_radius(part, "accuracy") else []
-    return ["radius", "agreement", "interval", *accuracy, "n"]
+    beside = [column for name in _beside_agreement(part) for column in (name, "interval")]
+    return ["radius", "agreement", "interval", *beside, "n"]
+
+
+def _beside_agreement(part: MeasuredProtocolRecord) -> list[str]:
+    """What else is shown against the radius: one metric, where it has numbers."""
+    return [name for name in BESIDE_AGREEMENT if _by_radius(part, name)][:1]
 
 
 def radius_rows(part: MeasuredProtocolRecord) -> Rows:
-    """Agreement, and accuracy where there are labels, against the radius: a few rows."""
-    agreement, accuracy = (_by_radius(part, name) for name in ("agreement", "accuracy"))
+    """Agreement, and what stands beside it, against the radius: a few rows."""
+    curves = [_by_radius(part, name) for name in ("agreement", *_beside_agreement(part))]
     rows: Rows = []
-    for radius in few(sorted({*agreement, *accuracy}), MAX_RADII):
-        cells = [f"{radius} px"]
-        for curve in (agreement, accuracy) if accuracy else (agreement,):
-            cells += curve.get(radius, ("", "", ""))[:2]
-        rows.append([*cells, (agreement.get(radius) or accuracy[radius])[2]])
+    for radius in few(sorted(set().union(*curves)), MAX_RADII):
+        cells = [cell for curve in curves for cell in curve.get(radius, ("", "", ""))[:2]]
+        n = next(curve[radius][2] for curve in curves if radius in curve)
+        rows.append([f"{radius} px", *cells, n])
     return rows
 
 
 def _by_radius(part: MeasuredProtocolRecord, metric: str) -> dict[int, tuple[str, str, str]]:
-    view = part.by_radius.get(metric)
+    view, found = part.by_radius.get(metric), part.estimates.get(metric)
+    unit = found.unit if isinstance(found, EstimateRecord) else "share of images"
     return {
         point.at: (
-            percent(point.value),
-            f"{percent(point.low)} to {percent(point.high)}",
+            amount(point.value, unit),
+            f"{amount(point.low, unit)} to {amount(point.high, unit)}",
             f"{point.n_images:,}",
         )
         for point in (view.points if view else ())
@@ -218,11 +231,24 @@ def _offset(at: tuple[float, float]) -> str:
     return ", ".join(f"{end:g}" for end in at)
 
 
-WORST_COLUMNS = ["image", "label", "predicted", "changed", "first at", "to"]
-WORST_NOTE = (
-    "Changed: share of the shifts that change the prediction. First at: the smallest of them, (dy, dx); "
-    "to: the prediction there."
-)
+def worst_columns(record: AuditRecord) -> list[str]:
+    """Titles of the table of the worst images."""
+    answer = "nearest" if record.task.name == "embedding" else "predicted"
+    return ["image", "label", answer, "changed", "first at", "to"]
+
+
+def worst_title(record: AuditRecord) -> str:
+    """Heading of the images whose answer changes most often."""
+    return f"Images whose {words(record).answer} changes most often"
+
+
+def worst_note(record: AuditRecord) -> str:
+    """What the columns of the worst images are."""
+    answer = words(record).answer
+    return (
+        f"Changed: share of the shifts that change the {answer}. First at: the smallest of them, (dy, dx); "
+        f"to: the {answer} there."
+    )
 
 
 def worst_rows(record: AuditRecord, part: MeasuredProtocolRecord) -> Rows:
@@ -248,11 +274,11 @@ def _signed(offset: float) -> str:
     return f"{offset:+.3g}".replace("-", "−") if offset else "0"
 
 
-def no_worst(part: MeasuredProtocolRecord) -> str:
+def no_worst(record: AuditRecord, part: MeasuredProtocolRecord) -> str:
     """Why there are no worst images."""
     agreement = part.estimates.get("agreement")
     if isinstance(agreement, EstimateRecord):
-        return "No measured shift changes the prediction for any image."
+        return f"No measured shift changes the {words(record).answer} for any image."
     return "No image was moved."
 
 
@@ -303,7 +329,7 @@ def _reasons(record: AuditRecord) -> dict[tuple[str, tuple[str, ...]], list[str]
     for part in record.protocols:
         names: dict[str, list[str]] = {}
         for name, estimate in sorted(part.estimates.items()):
-            if isinstance(estimate, NotApplicableRecord):
+            if isinstance(estimate, NotApplicableRecord) and is_asked(record, name):
                 names.setdefault(estimate.not_applicable, []).append(name)
         for name, reason in _views_without(part).items():
             names.setdefault(reason, []).append(name)

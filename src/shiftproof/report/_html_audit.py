@@ -14,8 +14,6 @@ from shiftproof.report._audit_figures import points, quantities
 from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
     GATE_COLUMNS,
-    WORST_COLUMNS,
-    WORST_NOTE,
     about_rows,
     by_severity,
     chance,
@@ -28,6 +26,8 @@ from shiftproof.report._audit_text import (
     not_measured,
     number_cells,
     phase_line,
+    worst_columns,
+    worst_note,
     worst_rows,
 )
 from shiftproof.report._drawn_charts import curves, dot, dots
@@ -236,12 +236,12 @@ def _point_cells(point: Any, quantity: Quantity) -> list[str]:
 
 def _worst(record: AuditRecord, part: MeasuredProtocolRecord) -> list[Block]:
     if not part.worst:
-        return [Lines([no_worst(part)])]
-    rows = worst_rows(record, part)
-    note = Lines([WORST_NOTE])
+        return [Lines([no_worst(record, part)])]
+    columns, rows = worst_columns(record), worst_rows(record, part)
+    note = Lines([worst_note(record)])
     if not any(worst.before for worst in part.worst):
-        return [Table(WORST_COLUMNS, rows, left=3), note, Lines([NO_PICTURES])]
-    table = Table(WORST_COLUMNS, rows, left=3, caption="The same as a table", folded=True)
+        return [Table(columns, rows, left=3), note, Lines([NO_PICTURES])]
+    table = Table(columns, rows, left=3, caption="The same as a table", folded=True)
     return [Pictures(_pictures(record, part, rows)), note, table]
 
 
@@ -271,7 +271,7 @@ def _all_numbers(record: AuditRecord) -> list[Block]:
     for part in record.protocols:
         caption = f"Under {part.name}: {part.summary}"
         blocks.append(Table(headline_columns(record), headline_rows(record, part), caption=caption))
-        blocks.append(Lines([chance_note(part)]))
+        blocks.append(Lines([chance_note(record, part)]))
         columns = ["metric", "value", "interval", "n", "better", "what it is"]
         rows = [_metric_row(record, part, name) for name in sorted(part.estimates)]
         # Words after numbers: set to the left as well.

@@ -73,7 +73,7 @@ def unit_of_change(unit: str) -> str:
 
 def title(metric: str, unit: str) -> str:
     """A metric with its unit, where that does not stand behind its numbers."""
-    return metric if is_share(unit) or unit in SHORT_UNITS else f"{metric} ({unit})"
+    return metric if is_share(unit) or unit in (*SHORT_UNITS, metric) else f"{metric} ({unit})"
 
 
 def interval(estimate: EstimateRecord) -> str:
