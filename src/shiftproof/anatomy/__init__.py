@@ -13,6 +13,14 @@ from shiftproof.anatomy._circular_facts import Fact as Fact
 from shiftproof.anatomy._circular_facts import Rolls as Rolls
 from shiftproof.anatomy._circular_group import Group as Group
 from shiftproof.anatomy._circular_pass import Walk as Walk
+from shiftproof.anatomy._cuts import Cut as Cut
+from shiftproof.anatomy._cuts import Motion as Motion
+from shiftproof.anatomy._cuts import Place as Place
+from shiftproof.anatomy._cuts import Placed as Placed
+from shiftproof.anatomy._cuts import common_stride as common_stride
+from shiftproof.anatomy._cuts import commutes as commutes
+from shiftproof.anatomy._cuts import find_cuts as find_cuts
+from shiftproof.anatomy._cuts import find_places as find_places
 from shiftproof.anatomy._law import Lost as Lost
 from shiftproof.anatomy._law import Reason as Reason
 from shiftproof.anatomy._operations import Adaptive as Adaptive
@@ -40,4 +48,5 @@ from shiftproof.anatomy._reading import Step as Step
 from shiftproof.anatomy._reading import Steps as Steps
 from shiftproof.anatomy._reading import read_network as read_network
 from shiftproof.anatomy._trace import Trace as Trace
+from shiftproof.anatomy._trace import path_in_model as path_in_model
 from shiftproof.anatomy._trace import trace as trace
