@@ -1,8 +1,9 @@
 """`explain`: the whole change of the answer, which the losses of all layers add up to.
 
 Shares no code with the product: images are moved by slices, or between pixels by their Fourier series; the
-answers come from the weights in the package. The change is the squared difference of the logits, over
-that between an image and the one before it.
+answers come from the weights in the package. The change is the squared distance of the logits, over that
+between an image and the one after it; the share of answers that are another class; how far the probability
+of the class moves that is answered to the unshifted image.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import torch
 from tests.independent.conftest import Command
 from tests.independent.plain import Floats, batch_of, cnn2, digits, limited, moved, packaged
 
-N = 12
-STRIDE_PX = 4  # of two pools
+N, SHIFTS = 12, 2
 MARGIN_PX = 16
 
 
@@ -35,40 +35,36 @@ def moved_by(image: Floats, dy: float, dx: float) -> Floats:
 
 
 def test_the_change_of_the_answer(command: Command) -> None:
-    words = ["--limit", str(N), "--remedies", "0", "--device", "cpu", "--quiet"]
+    words = ["--limit", str(N), "--shifts", str(SHIFTS), "--remedies", "0", "--device", "cpu", "--quiet"]
     record = command("explain", "zoo:cnn2", "demo:mnist", *words)
-    assert (record["frame"], record["border"], record["n_images"]) == ("interior", "zeros", N)
+    assert (record["frame"], record["border"], record["n_images"]) == ("border", "zeros", N)
 
     weights = packaged("cnn2")
     images = digits("test")[0][limited(10_000, N)] / 255
     still = cnn2(weights, 255 * batch_of(images))
-    others = (still - still.roll(1, 0)).square().mean()  # every image beside the one before it
+    others = (still - still.roll(-1, 0)).square().sum(1).mean()
+    answered = still.argmax(1)
+    for condition in ("multiples", "fractional", "with-border"):
+        offsets_px = record["offsets_px"][condition]
+        changes = []
+        for shift in range(SHIFTS):
+            pairs = zip(images, offsets_px, strict=True)
+            shown = np.stack([moved_by(image, *offsets[shift]) for image, offsets in pairs])
+            logits = cnn2(weights, 255 * batch_of(shown))
+            probability = (logits.softmax(1) - still.softmax(1))[torch.arange(N), answered].abs()
+            distance = (logits - still).square().sum(1) / others
+            changes.append(torch.stack([distance, probability, (logits.argmax(1) != answered).float()]))
+        means = torch.stack(changes).mean((0, 2)).tolist()
+        expected = dict(zip(("logits", "probability", "flips"), means, strict=True))
+        found = {unit: estimate["value"] for unit, estimate in record["change"][condition].items()}
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    multiples = np.array(record["offsets_px"]["multiples"])
+    assert (multiples % 4 == 0).all()
+    assert (np.abs(np.array(record["offsets_px"]["with-border"]) - multiples) <= 4).all()
 
-    def change(offsets_px: list[list[float]]) -> float:
-        answers = [
-            cnn2(weights, 255 * batch_of(np.stack([moved_by(image, dy, dx) for image in images])))
-            for dy, dx in offsets_px
-        ]
-        return float(torch.stack([(each - still).square().mean() for each in answers]).mean() / others)
-
-    offsets_px: list[list[float]] = record["offsets_px"]
-    whole = [offset for offset in offsets_px if all(d == round(d) for d in offset)]
-    between = [offset for offset in offsets_px if offset not in whole]
-    spread = whole[: offsets_px.index(between[0])]  # before the fractions; after them, multiples of strides
-    multiples = [offset for offset in whole if all(d % STRIDE_PX == 0 for d in offset)]
-    assert (len(spread), len(between)) == (8, 8)
-    expected = {
-        "whole-pixel": change(spread),
-        "fractional": change(between),
-        "multiples": change(multiples),
-        "with-border": change(multiples),  # an answer without positions has no border of its own
-    }
-    found = {name: error["value"] for name, error in record["output_errors"].items()}
-    assert found == pytest.approx(expected, rel=1e-4)
-
-    whole_change = expected["fractional"] + expected["with-border"] - expected["multiples"]
-    assert record["output_loss"]["value"] == pytest.approx(whole_change, rel=1e-4)
-    assert 0.05 < whole_change < 5, "there is a change to explain"
-    # What the layers lose adds up to it.
-    parts = sum(row["increase"]["value"] for row in record["rows"]) + record["image_loss"]["value"]
-    assert parts == pytest.approx(whole_change, rel=1e-4)
+    whole = record["change"]["with-border"]
+    assert 0.01 < whole["logits"]["value"] < 5, "there is a change to explain"
+    # What the layers lose adds up to it, in every unit.
+    for unit, estimate in whole.items():
+        parts = sum(row["loss"][unit]["value"] for row in record["rows"])
+        assert parts == pytest.approx(estimate["value"], abs=1e-9)

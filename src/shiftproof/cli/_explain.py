@@ -23,17 +23,21 @@ if TYPE_CHECKING:
 
 HELP = (
     "Measure which layers of a network lose translation invariance, why, and how much.\n\n"
-    "Images are shown as they are and moved; the feature maps of each layer are moved back and compared. "
-    "What a layer adds to the error of its inputs is split into downsampling, border, non-linearity, head "
-    "and what is left."
+    "The network is stopped after a layer, and what it holds is replaced by what it held of the image where "
+    "it was, moved along. How much the answer still changes is what the layers after it cause; what each of "
+    "them loses is split into downsampling, border, head, and what fractions of a pixel add."
 )
 
 Limit = Annotated[int, typer.Option(help="Use so many images, drawn at random.", rich_help_panel=o.WHAT)]
+Shifts = Annotated[int, typer.Option(help="Shifts of each image, in each condition.", rich_help_panel=o.WHAT)]
+Cuts = Annotated[
+    int, typer.Option(help="After so many cuts no further block is opened.", rich_help_panel=o.RUN)
+]
 MaxShift = Annotated[
     int | None,
     typer.Option(
         "--max-shift-px",
-        help="Longest shift; by default a seventh of the image, and half of it for multiples of strides.",
+        help="Longest shift; by default a seventh of the image, or the total stride of the network.",
         rich_help_panel=o.WHAT,
     ),
 ]
@@ -64,7 +68,7 @@ Maps = Annotated[
 Figure = Annotated[
     Path | None,
     typer.Option(
-        help="Draw what each layer loses, by cause, as SVG, or PNG by its suffix.",
+        help="Draw the staircase, what is left of the change after each cut, as SVG, or PNG by its suffix.",
         metavar="FILE",
         rich_help_panel=o.RUN,
     ),
@@ -77,9 +81,11 @@ def explain(
     data: o.Data,
     *,
     limit: Limit = 32,
+    shifts: Shifts = 2,
     max_shift_px: MaxShift = None,
     border: Border = "zeros",
     remedies: Remedies = 3,
+    cuts: Cuts = 48,
     seed: o.Seed = 0,
     max_bad: o.MaxBad = 0.01,
     files: o.ReadingOptions,
@@ -112,9 +118,12 @@ def explain(
         question.classifier,
         question.images,
         limit=limit,
+        n_shifts=shifts,
         max_shift_px=max_shift_px,
         border=check_border(border),
         n_remedies=remedies,
+        most_cuts=cuts,
+        seed=seed,
         confidence=confidence,
         device=device,
         batch_size=batch_size,

@@ -55,14 +55,15 @@ IMAGES = "images"
 
 @contextmanager
 def watching(
-    network: nn.Module, images: Tensor, visit: Callable[[Call], None], *, repeatable: bool = False
+    network: nn.Module, images: Tensor, visit: Callable[[Call], Tensor | None], *, repeatable: bool = False
 ) -> Iterator[None]:
     """Call `visit` after each step of the network, before the next one may overwrite what it gave.
 
     Args:
         network: Run inside the block, on `images` themselves.
         images: What the steps depend on.
-        visit: May compute with the answer, but must not change it.
+        visit: May compute with the answer, but must not change it. A tensor that it returns takes the place
+            of the answer of a call that gives one tensor.
         repeatable: Whether calls can be repeated; it costs a copy of their inputs.
     """
     watcher = _Watcher(visit, repeatable)
@@ -98,7 +99,7 @@ def _is_leaf(module: nn.Module) -> bool:
 class _Watcher(TorchFunctionMode):
     """Functions come by the mode, layers by hooks; inside a layer, functions are its own business."""
 
-    def __init__(self, visit: Callable[[Call], None], repeatable: bool) -> None:
+    def __init__(self, visit: Callable[[Call], Tensor | None], repeatable: bool) -> None:
         super().__init__()
         self.visit, self.repeatable = visit, repeatable
         self.names: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -119,14 +120,15 @@ class _Watcher(TorchFunctionMode):
             elif not self.inside:
                 self.paths.append(path)
 
-        def leave(_: nn.Module, args: Any, kwargs: Any, answer: Any) -> None:
+        def leave(_: nn.Module, args: Any, kwargs: Any, answer: Any) -> Any:
             if not is_leaf:
                 if not self.inside:
                     self.paths.pop()
-                return
+                return None
             if self.inside == 1:
-                self._seen(path, type(module).__name__, path, self.given.pop(), answer, module)
+                answer = self._seen(path, type(module).__name__, path, self.given.pop(), answer, module)
             self.inside -= 1
+            return answer
 
         return [
             module.register_forward_pre_hook(enter, with_kwargs=True),
@@ -143,7 +145,10 @@ class _Watcher(TorchFunctionMode):
             answer = func(*args, **kwargs)
             name = function_name(func)
             place = ".".join(filter(None, [*self.paths[-1:], name]))
-            self._seen(place, name, None, given, args[0] if name == "setitem" else answer, func)
+            if name == "setitem":
+                self._seen(place, name, None, given, args[0], func)
+            else:
+                answer = self._seen(place, name, None, given, answer, func)
         finally:
             self.inside -= 1
         return answer
@@ -157,18 +162,23 @@ class _Watcher(TorchFunctionMode):
         arguments = mapped(arguments, lambda tensor: copies.get(id(tensor), tensor))
         return arguments, [(name, copies[id(tensor)]) for name, tensor in found]
 
-    def _seen(self, name: str, kind: str, layer: str | None, given: Any, answer: Any, function: Any) -> None:
+    def _seen(self, name: str, kind: str, layer: str | None, given: Any, answer: Any, function: Any) -> Any:
+        """Tell of a call; its answer, or what takes its place."""
         (args, kwargs), found = given
         tensors = [tensor for tensor in tensors_in(answer) if tensor.is_floating_point()]
         if not (found and tensors):
-            return
+            return answer
         self.counts[name] += 1
         name += f"#{self.counts[name]}" if self.counts[name] > 1 else ""
         again = _repeating(function, args, kwargs, found)
         for index, tensor in enumerate(tensors):
             own = f"{name}[{index}]" if index else name
             self.names[tensor] = own
-            self.visit(Call(own, kind, layer, tuple(found), tensor, again))
+            other = self.visit(Call(own, kind, layer, tuple(found), tensor, again))
+            if other is not None and answer is tensor:
+                self.names[other] = own
+                return other
+        return answer
 
 
 def function_name(function: Any) -> str:

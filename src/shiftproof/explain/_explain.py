@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,34 +20,27 @@ from shiftproof.adapters import (
     load_classifier,
     load_framed,
 )
+from shiftproof.anatomy import Place, common_stride
 from shiftproof.data import AS_USUAL, ImagesLike, Reading, is_images
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain._batches import device_of
-from shiftproof.explain._blame import NOTHING, WORTH_SHARING, Loss, blame, loss_of
-from shiftproof.explain._calls import IMAGES
-from shiftproof.explain._equivariance import (
-    CONDITIONS,
-    Condition,
-    Errors,
-    Floats,
-    Measured,
-    Plan,
-    choose_frame,
-    measure_errors,
-)
-from shiftproof.explain._explanation import Explanation, LayerRow
-from shiftproof.explain._graph import Graph, read_graph
-from shiftproof.explain._sentence import main_cause, sentence
-from shiftproof.explain._swap import swapped
-from shiftproof.explain._views import choose_views
-from shiftproof.metrics import Estimate, NotApplicable, estimate_mean
+from shiftproof.explain._explanation import Explanation
+from shiftproof.explain._interventions import UNMOVED, Question
+from shiftproof.explain._losses import loss_of, size_of
+from shiftproof.explain._offsets import CONDITIONS, Frame, draw_offsets
+from shiftproof.explain._read import read_runs
+from shiftproof.explain._report import explained
+from shiftproof.explain._runs import Runs
+from shiftproof.explain._segments import open_where_it_drops
+from shiftproof.explain._staircase import Staircase
+from shiftproof.explain._swap import remedies_for
 from shiftproof.shifts import Border, check_border
 
 DEFAULT_LIMIT = 32
-# A layer is tried in place of those that lose at least so much.
-WORTH_A_REMEDY = 0.02
-UNIT = "squared difference, 1 for another image"
-# What is kept of the unmoved images, in numbers: a quarter of a gigabyte.
+# A segment that loses so much of the change, by one cause, is opened.
+WORTH_OPENING = 0.02
+# Images at a time, and numbers at the cuts of one image that make these fewer.
+MOST_AT_ONCE = 16
 NUMBERS_KEPT = 2**26
 
 
@@ -57,9 +49,11 @@ def explain(
     images: ImagesLike,
     *,
     limit: int | None = DEFAULT_LIMIT,
+    n_shifts: int = 2,
     max_shift_px: int | None = None,
     border: Border = "zeros",
     n_remedies: int = 3,
+    most_cuts: int = 48,
     seed: int = 0,
     confidence: float = 0.95,
     device: str = "auto",
@@ -68,11 +62,12 @@ def explain(
     on_step: Callable[[str], None] = lambda step: None,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Explanation:
-    """Measure what each layer loses of translation equivariance, and why.
+    """Find out by intervention which layer makes the answer change when the image moves, and why.
 
-    A network is equivariant up to a layer if a shift of the image moves the layer's maps by as much, and
-    invariant if it leaves the answer as it is. Images are shown as they are and moved; the maps are moved
-    back and compared; and the error of a layer minus that of its inputs is what this layer loses.
+    The network is stopped after a step, and all tensors that are alive are replaced by what a perfectly
+    equivariant network would hold: those of the image where it was, moved along. How much the answer still
+    changes is what the steps after it cause, and the drop from one cut to the next is what is lost between
+    them. Blocks are cut at their ends first, and inside only where the staircase drops.
 
     Args:
         model: A module of images (N, C, H, W) in [0, 1] to logits (N, K), such as a network of torchvision;
@@ -80,77 +75,118 @@ def explain(
         images: A tensor (N, C, H, W) of bytes or of numbers in [0, 1]; `Images`; a reference such as a
             folder; or what `shiftproof.audit` takes. At least 2 different ones.
         limit: Use the first so many images of a tensor or of `Images`, or so many at random of all else.
-        max_shift_px: Longest shift on each axis; see `choose_views`.
+        n_shifts: Of each image, in each condition.
+        max_shift_px: Longest shift on each axis; see `draw_offsets`.
         border: What comes in from outside.
         n_remedies: How many of the layers that lose most are replaced, one at a time in a copy of the
             network, to measure what that would gain.
-        seed: Source of the choice of images; shifts are the same every time.
+        most_cuts: After so many cuts no further block is opened.
+        seed: Source of the choice of images and of the shifts.
         confidence: Nominal coverage of the intervals.
         device: auto, cpu, cuda, cuda:N or mps.
-        batch_size: Images at a time, at least 2; by default by what the maps take.
+        batch_size: Images at a time; by default by what the maps take.
         reading: What a source of images cannot say of itself: a root, columns, a window.
         on_step: Told what is being done.
         check_stop: Called between runs of the network; may raise `Stopped`.
 
     Returns:
-        A row for each layer, and how they add up.
+        The staircase, and a row for each layer or block, whose losses add up to the whole change.
 
     Raises:
         DataError: Fewer than 2 images, or all alike.
-        ModelError: The model is no module.
+        ModelError: The model is no module, or gives another answer each time.
         OptionError: A number out of its range.
         ShiftproofError: Whatever else is wrong with the model or the images.
 
     Convention:
-        The error is a mean squared difference divided by the one between different images at the same
-        positions: 0 is exact, 1 is unrelated. Maps are moved back by offset / total stride: whole
-        positions as they are; between positions by a windowed sinc, or a Fourier series on a circle, or
-        the nearest positions where these fit better. The second call of a layer is `name#2`. Layers that
-        restore have negative increases; shares are of what the others lose.
+        The change is the squared distance of the logits over that between images, the change of the
+        probability of the class that is answered to the unshifted image, and the share of shifts under which
+        the class is another: with nothing patched, what an audit measures under the same shifts. Maps are
+        moved by whole positions, as near as these come to the offset: by the nearest multiple of the strides
+        of all tensors that are alive. Fractions of a pixel come on top of that, band-limited. Rows without
+        positions are as they were. What is put in was computed with every border going around, so that it
+        moves exactly; the row `images` is what the border of the images themselves costs. Where sizes close
+        no circle, positions that come in from outside are as computed.
+        The second call of a layer is `name#2`.
         Pinned by tests/explain/test_explain.py.
 
     Source:
-        Lenc and Vedaldi 2015 (equivariance of features); Zhang 2019, arXiv:1904.11486 (downsampling); Karras
-        et al. 2021, arXiv:2106.12423 (non-linearities and fractions of a pixel); Kayhan and van Gemert 2020,
-        arXiv:2003.07064 (borders); Chaman and Dokmanic 2021, arXiv:2011.14214 (circular shifts). Differs:
-        errors are normalised by other images, and differences of conditions are taken layer by layer.
+        Interchange interventions: Geiger et al. 2021, arXiv:2106.02997; Zhang 2019, arXiv:1904.11486
+        (downsampling); Karras et al. 2021, arXiv:2106.12423 (non-linearities and fractions of a pixel);
+        Kayhan and van Gemert 2020, arXiv:2003.07064 (borders); Chaman and Dokmanic 2021, arXiv:2011.14214
+        (circular shifts). Differs: what is put in is the unshifted run, moved.
 
     Example:
         >>> from shiftproof.zoo import build_network
         >>> images = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
         >>> found = explain(build_network("cnn1"), images, n_remedies=0)
-        >>> [row.layer for row in found.rows][:3]
-        ['body.conv1', 'body.relu1', 'body.pool1']
+        >>> found.ranked()[0].layer
+        'body.flatten'
     """
     place = choose_device(device)
     classifier = _with_layers(load_classifier(model) if isinstance(model, str) else as_classifier(model))
+    for name, number, least in (
+        ("n_shifts", n_shifts, 1),
+        ("n_remedies", n_remedies, 0),
+        ("most_cuts", most_cuts, 2),
+        ("batch_size", batch_size, 1),
+    ):
+        if number is not None and number < least:
+            raise OptionError(f"`{name}` of at least {least}", number)
     pixels, data = _pixels(images, classifier, limit, seed, reading)
-    if n_remedies < 0:
-        raise OptionError("`n_remedies` of at least 0", n_remedies)
-    if batch_size is not None and batch_size < 2:
-        raise OptionError("`batch_size` of at least 2", batch_size, cause="Images are compared with others.")
     border = check_border(border)
-    assert isinstance(classifier.model, nn.Module)
     home = device_of(classifier)
     try:
         classifier = classifier.to(place)
         with evaluating(classifier.model):
-            on_step("reading the network")
             shown = pixels.to(place)
-            graph = read_graph(classifier, shown)
-            strides = {step.stride for step in graph.steps.values()}
-            views = choose_views(graph.image_shape[1:], strides, max_shift_px=max_shift_px)
-            size = batch_size or _batch_size(graph)
-            plan = Plan(views, border, choose_frame(graph, views), size)
-            on_step(f"comparing {len(graph.steps):,} steps under {len(views)} shifts")
-            measured = measure_errors(classifier, graph, shown, plan, check_stop=check_stop)
-            _check_differ(measured)
-            losses = blame(graph, measured, len(pixels))
-            work = _Work(classifier, graph, shown, plan, confidence, check_stop)
-            remedies = _remedies(work, losses, n_remedies, on_step)
+            on_step("reading the network")
+            runs, note = read_runs(classifier, shown)
+            question = _question(runs, shown, n_shifts, max_shift_px, border, seed, batch_size)
+            staircase = Staircase(runs, question, check_stop)
+
+            def measure(at: Any) -> None:
+                on_step(f"cutting {classifier.name} after {len(at)} of {len(runs.moments):,} steps")
+                staircase.measure(at)
+
+            measure([UNMOVED, 0, len(runs.moments) - 1])
+            whole = max(staircase.whole(condition) for condition in CONDITIONS)
+            segments = open_where_it_drops(
+                runs,
+                measure,
+                lambda segment: size_of(loss_of(staircase, segment)) / whole if whole else 0.0,
+                worth=WORTH_OPENING,
+                most_cuts=most_cuts,
+                begin=UNMOVED if question.moves_apart("with-border") else 0,
+            )
+            losses = [loss_of(staircase, segment) for segment in segments]
+            remedies = remedies_for(classifier, staircase, losses, n_remedies, read_runs, on_step)
     finally:
         classifier.to(home)
-    return _explained(work, losses, remedies, data)
+    notes = (*classifier.notes, *note)
+    return explained(
+        staircase, losses, remedies, confidence=confidence, model=describe(classifier), data=data, notes=notes
+    )
+
+
+def _question(
+    runs: Runs,
+    shown: Tensor,
+    n_shifts: int,
+    max_shift_px: int | None,
+    border: Border,
+    seed: int,
+    batch_size: int | None,
+) -> Question:
+    size_px = (int(shown.shape[2]), int(shown.shape[3]))
+    places = [p for i in range(len(runs.moments)) if isinstance(p := runs.placed(i), Place)]
+    certain = [place for place in places if not place.by_shape] or places
+    stride = common_stride(certain)
+    offsets = draw_offsets(len(shown), n_shifts, size_px, stride, max_shift_px=max_shift_px, seed=seed)
+    frame: Frame = "circle" if all(place.goes_around(size_px) for place in certain) else "border"
+    numbers = sum(place.size[0] * place.size[1] for place in places)
+    size = batch_size or max(1, min(MOST_AT_ONCE, NUMBERS_KEPT // max(1, 64 * numbers)))
+    return Question(shown, offsets, border, frame, size)
 
 
 def _with_layers(classifier: Classifier) -> Classifier:
@@ -185,7 +221,7 @@ def _pixels(
         raise DataError(
             "at least 2 images of shape (N, C, H, W)",
             tuple(pixels.shape),
-            cause="The scale of an error is the difference between images.",
+            cause="The scale of a change is the difference between images.",
         )
     pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.detach()
     low, high = float(pixels.min()), float(pixels.max())
@@ -195,160 +231,15 @@ def _pixels(
             f"numbers from {low:g} to {high:g}",
             cause="Normalisation belongs to the model, after the shift.",
         )
+    if bool((pixels == pixels[:1]).all()):
+        raise DataError(
+            "images that differ",
+            "equal ones",
+            cause="The scale of a change is the difference between images.",
+        )
     own = digest or digest_of_bytes([pixels.cpu().contiguous().numpy().tobytes()])
     described: dict[str, Json] = {
         "name": name, "n_images": len(pixels), "image_shape": list(pixels.shape[1:]), "digest": own,
         "conversions": conversions,
     }  # fmt: skip
     return pixels, described
-
-
-def _batch_size(graph: Graph) -> int:
-    numbers = sum(int(np.prod(step.shape)) for step in graph.steps.values())
-    return max(2, min(16, NUMBERS_KEPT // max(1, numbers)))
-
-
-def _check_differ(measured: Mapping[str, Measured]) -> None:
-    if all(isinstance(error, NotApplicable) for error in measured[IMAGES].errors.values()):
-        raise DataError(
-            "images that differ",
-            "equal ones",
-            cause="The scale of an error is the difference between images.",
-        )
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Work:
-    """What every part of the explanation needs."""
-
-    classifier: Classifier
-    graph: Graph
-    images: Tensor
-    plan: Plan
-    confidence: float
-    check_stop: Callable[[], None]
-
-    def estimate(self, per_image: Floats) -> Estimate:
-        found = estimate_mean(per_image, unit=UNIT, confidence=self.confidence)
-        assert isinstance(found, Estimate), "there are two images at least"
-        return found
-
-    def estimates(self, errors: Errors) -> dict[Any, Estimate | NotApplicable]:
-        return {c: e if isinstance(e, NotApplicable) else self.estimate(e) for c, e in errors.items()}
-
-
-def _remedies(
-    work: _Work, losses: Mapping[str, Loss], n_wanted: int, on_step: Callable[[str], None]
-) -> dict[str, tuple[str, float]]:
-    """For those that lose most: another layer, and the part of the increase that it takes away."""
-    found: dict[str, tuple[str, float]] = {}
-    for loss in sorted(losses.values(), key=lambda loss: -loss.share):
-        if len(found) == n_wanted or loss.share < WORTH_A_REMEDY:
-            break
-        calls = [step for step in work.graph.steps.values() if step.layer == loss.step.layer]
-        assert isinstance(work.classifier.model, nn.Module)
-        swap = swapped(work.classifier.model, loss.step, main_cause(loss)) if len(calls) == 1 else None
-        if swap is None:
-            continue
-        on_step(f"trying {swap.replacement} in place of {loss.step.name}")
-        # Where borders go around, a layer that wraps is the same layer.
-        wraps = work.plan.frame == "circle" and main_cause(loss) == "border"
-        conditions: tuple[Condition, ...] = ("with-border",) if wraps else CONDITIONS
-        level = _level_after(work, replace(work.classifier, model=swap.network), loss, conditions)
-        if level is not None:
-            before, after = loss.increase.mean(), loss.flow * (level - loss.before).mean()
-            found[loss.step.name] = (swap.replacement, float(1 - after / before))
-    return found
-
-
-def _level_after(
-    work: _Work, classifier: Classifier, loss: Loss, conditions: tuple[Condition, ...]
-) -> Floats | None:
-    """The loss of the step with another layer in its place; None where that cannot be measured as well."""
-    graph = read_graph(classifier, work.images)
-    name = loss.step.name
-    step = graph.steps.get(name)
-    if step is None or step.shape != loss.step.shape:
-        return None
-    measured = measure_errors(
-        classifier,
-        graph,
-        work.images,
-        work.plan,
-        only=[name],
-        conditions=conditions,
-        check_stop=work.check_stop,
-    )
-    found = {c: (measured[name].errors if c in conditions else loss.errors)[c] for c in CONDITIONS}
-    known = {c: error for c, error in found.items() if not isinstance(error, NotApplicable)}
-    return loss_of(known) if len(known) == len(CONDITIONS) else None
-
-
-def _explained(
-    work: _Work, losses: Mapping[str, Loss], remedies: Mapping[str, tuple[str, float]], data: dict[str, Json]
-) -> Explanation:
-    total = sum(max(0.0, float(loss.increase.mean())) for name, loss in losses.items() if name != IMAGES)
-    answer = losses[work.graph.answer]
-    rows = tuple(
-        _row(work, loss, total, remedies.get(name))
-        for name, loss in losses.items()
-        if name != IMAGES and _is_shown(loss)
-    )
-    return Explanation(
-        rows=rows,
-        image_loss=work.estimate(losses[IMAGES].level),
-        output_loss=work.estimate(answer.level),
-        output_errors=work.estimates(answer.errors),
-        frame=work.plan.frame,
-        border=work.plan.border,
-        offsets_px=tuple(view.offset_px for view in work.plan.views),
-        n_images=len(work.images),
-        model=describe(work.classifier),
-        data=data,
-        notes=tuple(_notes(work, total)),
-    )
-
-
-def _is_shown(loss: Loss) -> bool:
-    """Layers are; functions where they change anything: most only give the same numbers another shape."""
-    if loss.step.layer is not None:
-        return True
-    return any(abs(float(part.mean())) > NOTHING for part in loss.split.values())
-
-
-def _row(work: _Work, loss: Loss, total: float, remedy: tuple[str, float] | None) -> LayerRow:
-    step = loss.step
-    reasons = {error.reason for error in loss.errors.values() if isinstance(error, NotApplicable)}
-    return LayerRow(
-        layer=step.name,
-        kind=step.kind,
-        stride_px=(float(step.stride[0]), float(step.stride[1])),
-        size=step.space.size if step.space else None,
-        errors=work.estimates(loss.errors),
-        increase=work.estimate(loss.increase),
-        split={cause: float(part.mean()) for cause, part in loss.split.items()},
-        share=loss.share,
-        sentence=sentence(loss, work.graph, total=total, remedy=remedy),
-        remedy=remedy[0] if remedy else None,
-        remedy_removes=remedy[1] if remedy else None,
-        not_applicable=_why_not(loss, reasons),
-    )
-
-
-def _why_not(loss: Loss, reasons: set[str]) -> str | None:
-    if loss.flow == 0:
-        return "the answer does not depend on it"
-    everything = all(isinstance(error, NotApplicable) for error in loss.errors.values())
-    return "; ".join(sorted(reasons)) if everything else None
-
-
-def _notes(work: _Work, total: float) -> list[str]:
-    notes = list(work.classifier.notes)
-    if work.plan.frame == "circle":
-        notes.append(
-            "No position of the deepest maps sees the image alone. Every cause but the border was measured "
-            "on the network with all borders and shifts going around."
-        )
-    if total < WORTH_SHARING:
-        notes.append(f"All layers together lose {total:.1g}: too little to tell who loses it.")
-    return notes

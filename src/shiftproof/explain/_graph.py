@@ -117,9 +117,10 @@ def run(classifier: Classifier, shown: Tensor, visit: Any, *, repeatable: bool =
     assert isinstance(network, nn.Module)
     ours: list[BaseException] = []
 
-    def watched(call: Call) -> None:
+    def watched(call: Call) -> Tensor | None:
         try:
-            visit(call)
+            other: Tensor | None = visit(call)
+            return other
         except BaseException as error:  # not of the model that is watched
             ours.append(error)
             raise

@@ -12,13 +12,13 @@ from torch import Tensor
 from shiftproof._digest import Json
 from shiftproof._registry import unknown_name
 from shiftproof.adapters import Classifier, Model, as_classifier, evaluating
+from shiftproof.anatomy import Place, Reason
 from shiftproof.data import Images
 from shiftproof.errors import DataError
 from shiftproof.explain._batches import device_of, float_batches
 from shiftproof.explain._directional import Method, choose_method, directional_derivative
-from shiftproof.explain._graph import N_IMAGES, read_graph
 from shiftproof.explain._layer_answer import Function, in_double, layer_function
-from shiftproof.explain._space import Space
+from shiftproof.explain._read import read_runs
 from shiftproof.explain._tangent import Between, tangent
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean
 from shiftproof.shifts import Border
@@ -253,10 +253,12 @@ def layer_lie_derivative(
     classifier = as_classifier(model)
     with evaluating(classifier.model):
         function, dtype, device = _asked(classifier, data, layer, precise)
-        space = _space_of(classifier, data, layer, device)
-        if isinstance(space, NotApplicable):
-            return space
-        lengths = tuple(float(stride) * size for stride, size in zip(space.stride, space.size, strict=True))
+        place = _place_of(classifier, data, layer, device)
+        if isinstance(place, NotApplicable):
+            return place
+        lengths = tuple(
+            float(stride) * size for stride, size in zip(place.stride_px, place.size, strict=True)
+        )
         if between == "fourier" and lengths != data.image_shape[1:]:
             return NotApplicable(
                 f"the maps of {layer} cover {lengths[0]:g} × {lengths[1]:g} px, so that they do not repeat "
@@ -264,11 +266,11 @@ def layer_lie_derivative(
             )
         how = _how(function, data, between, border, method, dtype, device)
         found = [
-            _residuals(_both_axes(function, images, how), space, how)
+            _residuals(_both_axes(function, images, how), place, how)
             for images in float_batches(data, batch_size, device, dtype)
         ]
     residual, expected = (np.concatenate([part[i] for part in found]) for i in (0, 1))
-    stride_px = (float(space.stride[0]), float(space.stride[1]))
+    stride_px = (float(place.stride_px[0]), float(place.stride_px[1]))
     return LayerLieDerivative(layer, stride_px, residual, expected, how)
 
 
@@ -307,34 +309,35 @@ def _both_axes(function: Function, images: Tensor, how: Differentiation) -> list
     return [directional_derivative(function, images, each, how.method) for each in directions]
 
 
-def _space_of(
+def _place_of(
     classifier: Classifier, data: Images, layer: str, device: torch.device
-) -> Space | NotApplicable:
-    first = next(float_batches(data, N_IMAGES, device))
-    graph = read_graph(classifier, first.expand(N_IMAGES, -1, -1, -1) if len(first) == 1 else first)
-    step = graph.steps.get(layer)
-    if step is None:
+) -> Place | NotApplicable:
+    first = next(float_batches(data, 2, device))
+    runs, _ = read_runs(classifier, first.expand(2, -1, -1, -1))
+    calls = [index for index, moment in enumerate(runs.moments) if moment.layer == layer]
+    if not calls:
         return NotApplicable(f"{layer} holds several layers; choose one of them")
-    if step.space is None:
+    place = runs.placed(calls[0])
+    if place is None or isinstance(place, Reason):
         return NotApplicable(f"the answer of {layer} has no positions that belong to places of the image")
-    if min(step.space.size) < FEWEST_POSITIONS:
-        rows, columns = step.space.size
+    if min(place.size) < FEWEST_POSITIONS:
+        rows, columns = place.size
         return NotApplicable(
             f"the maps of {layer} have {rows} × {columns} positions, too few to move between"
         )
-    return step.space
+    return place
 
 
 def _residuals(
-    both: list[tuple[Tensor, Tensor]], space: Space, how: Differentiation
+    both: list[tuple[Tensor, Tensor]], place: Place, how: Differentiation
 ) -> tuple[Floats, Floats]:
     """Root mean squares of the residual and of what was expected, each float64 (n, 2)."""
     residuals, expected = [], []
     for axis, (value, derivative) in enumerate(both):
         # What is moved back by −t ÷ stride changes by minus the tangent, once every stride.
-        moving = tangent(space.maps(value), axis, between=how.between, border=how.border)
-        moving = moving / float(space.stride[axis])
-        rest = space.maps(derivative) - moving
+        moving = tangent(place.maps(value), axis, between=how.between, border=how.border)
+        moving = moving / float(place.stride_px[axis])
+        rest = place.maps(derivative) - moving
         residuals.append(_root_mean_square(rest, how.between))
         expected.append(_root_mean_square(moving, how.between))
     return np.stack(residuals, 1), np.stack(expected, 1)

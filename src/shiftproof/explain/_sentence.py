@@ -1,108 +1,124 @@
-"""One sentence for a layer, put together from what was measured of it."""
+"""One sentence for a layer or a block, put together from what was measured of it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from shiftproof._text import percent
-from shiftproof.explain._blame import Cause, Loss
-from shiftproof.explain._graph import Graph, Step
+from shiftproof.anatomy import Place
+from shiftproof.explain._losses import Cause, Loss
+from shiftproof.explain._runs import Runs
+from shiftproof.explain._swap import Remedy
 
 # Layers with a low-pass filter of their own before the stride.
 LOW_PASS = ("BlurPool2d", "MaxBlurPool2d", "LowPassPool2d", "DetailPreservingPool2d")
-LINEAR = ("Conv2d", "conv2d", "Linear", "linear", "BatchNorm2d", "batch_norm")
 AVERAGES = ("AvgPool2d", "avg_pool2d", "AdaptiveAvgPool2d", "adaptive_avg_pool2d")
 LITTLE = 0.05
 
 
-def sentence(loss: Loss, graph: Graph, *, total: float, remedy: tuple[str, float] | None = None) -> str:
-    """What a layer loses, why, and what another one in its place was measured to lose less.
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a user would see if everything up to the end of a segment moved with the image.
 
     Args:
-        loss: Of the layer.
-        graph: The network.
-        total: What all layers lose, in the unit of the increases.
-        remedy: The other layer, and the part of the loss that it removes.
+        agreement: Share of the answers that would stay, and that stay as it is.
+        change: The squared distance by which the logits would move, and move as it is: 1 for another image.
     """
-    name = f"`{loss.step.name}`"
-    if loss.share == 0:
-        restored = -float(loss.increase.mean()) / total if total > 0 else 0.0
-        if restored < 0.001:
-            return f"{name} loses nothing."
+
+    agreement: tuple[float, float]
+    change: tuple[float, float]
+
+    def __str__(self) -> str:
+        would, does = self.agreement
+        if does < 1:
+            return f"{percent(would)} of the answers would stay, instead of {percent(does)}"
+        left, now = self.change
+        return f"the logits would change by {left:.2g} of what another image changes, instead of {now:.2g}"
+
+
+def sentence(
+    loss: Loss,
+    runs: Runs,
+    *,
+    share: float,
+    restored: float,
+    effect: Effect,
+    between: float,
+    remedy: Remedy | None = None,
+) -> str:
+    """What a segment loses, why, and what a user would see of it.
+
+    Args:
+        loss: Of the segment.
+        runs: The network.
+        share: Of what all lose under whole pixels.
+        restored: What it takes back, as a share of what all lose.
+        effect: Of everything up to its end.
+        between: Its share of what fractions of a pixel add.
+        remedy: Another layer, and what it removes.
+    """
+    name = f"`{loss.segment.name(runs)}`"
+    gain = f"; {_gain(remedy)}" if remedy else ""
+    if share > 0:
+        why = reason(loss, runs, loss.main_cause)
+        then = f"If everything up to {name} moved with the image, {effect}{gain}."
+        return f"{name} loses {percent(share)} of what is lost: {why}. {then}"
+    if between > LITTLE:
+        return (
+            f"{name} loses nothing under whole pixels, but {percent(between)} of what fractions of a pixel "
+            f"add: {reason(loss, runs, 'non-linearity')}{gain}."
+        )
+    if restored >= 0.001:
         return f"{name} takes back {percent(restored)} of what is lost."
-    cause = main_cause(loss)
-    text = f"{name} loses {percent(loss.share)} of what is lost: {_reason(loss, cause, graph)}"
-    return f"{text}; {_effect(*remedy)}." if remedy else f"{text}."
+    return f"{name} loses nothing."
 
 
-def main_cause(loss: Loss) -> Cause:
-    """The cause by which the layer loses most."""
-    return max(loss.split, key=lambda cause: float(loss.split[cause].mean()))
+def _gain(remedy: Remedy) -> str:
+    what = f"what it loses by its {remedy.cause}"
+    if remedy.removes < LITTLE:
+        return f"{remedy.replacement} in its place would not remove {what}, as measured without training"
+    removed = f"{100 * min(remedy.removes, 1.0):.0f} %"
+    return f"{remedy.replacement} in its place would remove about {removed} of {what}"
 
 
-def _effect(replacement: str, removed: float) -> str:
-    if removed < LITTLE:
-        return f"{replacement} in its place would not remove it, as measured without training"
-    return f"{replacement} would remove about {100 * min(removed, 1.0):.0f} % of it"
-
-
-def _reason(loss: Loss, cause: Cause, graph: Graph) -> str:
-    step = loss.step
-    sources = [graph.steps[name] for name in step.inputs]
-    if cause == "head":
-        return _of_head(step, sources)
-    factor = max(
-        (float(a / b) for s in sources for a, b in zip(step.stride, s.stride, strict=True)), default=1.0
-    )
+def reason(loss: Loss, runs: Runs, cause: Cause) -> str:
+    """Why the segment loses what it loses by a cause."""
+    segment = loss.segment
+    if segment.last == 0:
+        return "other parts of the scene come in where some leave, which no layer can help"
+    before, after = (_strides(runs, index) for index in (segment.before, segment.last))
+    factor = max((float(a / b) for a, b in zip(after, before, strict=False)), default=1.0)
+    loud = segment.loud(runs)
+    kind = runs.moments[loud[0]].kind if len(loud) == 1 else ""
     if cause == "downsampling":
-        return _of_stride(step.kind, factor, float(max(step.stride)))
+        return _of_stride(kind, factor, float(max(before, default=1)))
     if cause == "border":
-        window = _window(loss, graph)
-        seen = f"its window of {window[0]} × {window[1]} positions sees" if window else "its positions see"
-        return f"{seen} what lies beyond the border, and what the shift brings in"
+        if not after:
+            return "it counts what the shift brings in, and misses what it moves out of the image"
+        return "its positions see what lies beyond the border, and what the shift brings in"
     if cause == "non-linearity":
-        if factor > 1:
-            return "its answer moves by whole positions, not by fractions of a pixel"
-        verb = "strengthens detail at the limit of" if step.kind in LINEAR else "makes detail finer than"
-        return f"it {verb} what its positions can hold, which does not move by fractions of a pixel"
+        return (
+            "it makes detail finer than its positions can hold, which does not move by fractions of a pixel"
+        )
+    if before and not after:
+        return "from here on position is part of the features"
     return "its answer depends on where in the image something is, even for shifts by its whole stride"
 
 
-def _of_head(step: Step, sources: Sequence[Step]) -> str:
-    maps = [source.space for source in sources if source.space is not None]
-    if not all(source.measurable for source in sources):
-        return "with what could not be measured before it, it makes position part of the features"
-    if not maps:
-        return "its answer changes more with position than its input does"
-    if math.prod(step.shape) <= sum(space.channels for space in maps):
-        return (
-            "one number is left of each feature map, and the shift changes it more than it changed the maps"
-        )
-    return "from here on position is part of the features"
+def _strides(runs: Runs, index: int) -> tuple[float, ...]:
+    """Of what is alive after a step: the largest, down and right; empty where nothing has a place."""
+    alive = runs.alive_at(index)
+    places = [place for place in alive if isinstance(place, Place)] if isinstance(alive, tuple) else []
+    if not places:
+        return ()
+    return max(float(p.stride_px[0]) for p in places), max(float(p.stride_px[1]) for p in places)
 
 
-def _of_stride(kind: str, factor: float, total_px: float) -> str:
+def _of_stride(kind: str, factor: float, before_px: float) -> str:
     if factor <= 1:
-        return f"at one position in {total_px:g} px it sharpens what an earlier stride has aliased"
+        return f"at one position in {before_px:g} px it makes more of what an earlier stride has aliased"
     if kind in LOW_PASS:
         return f"stride {factor:g}, through whose low-pass filter some detail passes"
     if kind in AVERAGES:
         return f"stride {factor:g} with a mean as its only low-pass filter"
-    return f"stride {factor:g} without a low-pass filter"
-
-
-def _window(loss: Loss, graph: Graph) -> tuple[int, int] | None:
-    """Positions of its input that a layer sees, (down, right), if that is more than one and is known."""
-    sources = [graph.steps[name].space for name in loss.step.inputs]
-    space = loss.step.space
-    if len(sources) != 1 or space is None or sources[0] is None:
-        return None
-    before = sources[0]
-    if space.first is None or space.last is None or before.first is None or before.last is None:
-        return None
-    sees = [
-        int((space.last[a] - space.first[a] - before.last[a] + before.first[a]) / before.stride[a]) + 1
-        for a in (0, 1)
-    ]
-    return (sees[0], sees[1]) if max(sees) > 1 else None
+    return f"stride {factor:g} without a low-pass filter" if kind else f"a stride of {factor:g} inside"

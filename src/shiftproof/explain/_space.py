@@ -9,6 +9,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from shiftproof.anatomy import Place
+
 # Channels before rows and columns, or after; `l` is rows and columns as one axis.
 Layout = Literal["nchw", "nhwc", "ncl", "nlc"]
 Pair = tuple[Fraction, Fraction]
@@ -48,6 +50,13 @@ class Space:
         tokens = answer if self.layout == "ncl" else answer.transpose(1, 2)
         channels = tokens.shape[1]
         return tokens[:, :, self.n_extra :].reshape(len(tokens), channels, *self.size)
+
+    @property
+    def place(self) -> Place:
+        """The same as anatomy says it."""
+        axes = {"nchw": (2, 3), "nhwc": (1, 2), "ncl": (2, 2), "nlc": (1, 1)}[self.layout]
+        content = ((0, self.size[0]), (0, self.size[1]))
+        return Place(axes, self.size, self.stride, content, n_extra=self.n_extra, by_shape=True)
 
     @property
     def blind(self) -> Space:

@@ -19,26 +19,40 @@ from shiftproof.report._numbers import NO_NUMBER
 from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, StrictRecord, read_record
 
 MOST_SENTENCES = 10
+MOST_TIED = 4
+# Less of what fractions of a pixel add is not worth a sentence.
+LITTLE = 0.05
 MOST_ROWS = 20
 # In the order of the table; a file has sorted keys.
-SHORT = {"downsampling": "down", "border": "border", "non-linearity": "non-lin", "head": "head"}
+SHORT = {"downsampling": "down", "border": "border", "head": "head", "non-linearity": "non-lin"}
+BETWEEN = "non-linearity"
 
 
 class LayerRowRecord(StrictRecord):
-    """One layer; see `shiftproof.explain.LayerRow`."""
+    """One layer or block; see `shiftproof.explain.LayerRow`."""
 
     layer: Line
     kind: Line
-    stride_px: tuple[float, float]
+    n_steps: int
+    stride_px: tuple[float, float] | None
     size: tuple[int, int] | None
-    errors: Mapping[Line, Estimated]
-    increase: EstimateRecord
-    split: Mapping[Line, float]
+    loss: Mapping[Line, EstimateRecord]
+    split: Mapping[Line, EstimateRecord]
     share: float
+    share_between: float
+    agreement: float
     sentence: Line
     remedy: Line | None
+    remedy_cause: Line | None
     remedy_removes: float | None
-    not_applicable: Line | None
+    closed: Line | None
+
+
+class StairRecord(StrictRecord):
+    """What is left after a cut; see `shiftproof.explain.Stair`."""
+
+    after: Line
+    change: Mapping[Line, Mapping[Line, float] | None]
 
 
 class ImageSetRecord(StrictRecord):
@@ -77,18 +91,22 @@ class SensitivityRecord(StrictRecord):
 class ExplanationRecord(StrictRecord):
     """A whole network; see `shiftproof.explain.Explanation`."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     kind: Literal["explanation"]
     model: ModelRecord
     data: ImageSetRecord
-    frame: Literal["interior", "circle"]
+    frame: Literal["circle", "border"]
     border: Line
-    offsets_px: tuple[tuple[float, float], ...]
+    offsets_px: Mapping[Line, tuple[tuple[tuple[float, float], ...], ...] | None]
+    reach_px: int
+    stride_px: tuple[int, int]
     n_images: int
-    image_loss: EstimateRecord
-    output_loss: EstimateRecord
-    output_errors: Mapping[Line, Estimated]
+    n_shifts: int
+    n_runs: int
+    change: Mapping[Line, Mapping[Line, EstimateRecord] | NotApplicableRecord]
+    stairs: tuple[StairRecord, ...]
     rows: tuple[LayerRowRecord, ...]
+    tied: tuple[Line, ...]
     notes: tuple[Line, ...]
     lie_derivative: LieRecord | None = None
     sensitivity: tuple[SensitivityRecord, ...] = ()
@@ -151,13 +169,14 @@ def _lines(record: ExplanationRecord) -> Iterable[str]:
 
 
 def _about(record: ExplanationRecord) -> list[str]:
-    loss = record.output_loss
+    flips, logits = (_whole(record, unit) for unit in ("flips", "logits"))
     return [
-        f"{record.model.name}: when the image moves, the answer changes by {loss.value:.3g} of what another "
-        f"image would change ({loss.low:.3g} to {loss.high:.3g}).",
+        f"{record.model.name}: {percent(1 - flips.value)} of the answers stay when the image moves; the "
+        f"logits change by {logits.value:.3g} of what another image changes ({logits.low:.3g} to "
+        f"{logits.high:.3g}).",
         f"data: {record.data.name}, {counted(record.n_images, 'image')}; "
-        f"{counted(len(record.offsets_px), 'shift')}, border {record.border}; "
-        f"intervals of {100 * loss.confidence:g} %",
+        f"{counted(record.n_shifts, 'shift')} each of up to {record.reach_px} px, border {record.border}; "
+        f"intervals of {100 * logits.confidence:g} %",
         *converted(record.data.conversions),
         _by_cause(record),
         *_lie(record.lie_derivative),
@@ -168,6 +187,13 @@ def _about(record: ExplanationRecord) -> list[str]:
 def explanation_headline(record: ExplanationRecord) -> str:
     """How much the answer changes, in a sentence."""
     return _about(record)[0]
+
+
+def _whole(record: ExplanationRecord, unit: str) -> EstimateRecord:
+    """The change under whole pixels with the real border, which is always measured."""
+    change = record.change["with-border"]
+    assert not isinstance(change, NotApplicableRecord)
+    return change[unit]
 
 
 def _lie(found: LieRecord | None) -> list[str]:
@@ -194,8 +220,10 @@ def _sensitivity(found: SensitivityRecord) -> str:
 
 
 def _by_cause(record: ExplanationRecord) -> str:
-    totals = {cause: sum(row.split[cause] for row in record.rows) for cause in _causes(record)}
-    return f"all layers together: {', '.join(f'{cause} {_signed(total)}' for cause, total in totals.items())}"
+    totals = {cause: sum(row.split[cause].value for row in record.rows) for cause in _causes(record)}
+    causes = (f"{cause} {_signed(total)}" for cause, total in totals.items() if cause != BETWEEN)
+    added = _signed(totals.get(BETWEEN, 0.0))
+    return f"all layers together: {', '.join(causes)}; fractions of a pixel add {added} ({BETWEEN})"
 
 
 def _causes(record: ExplanationRecord) -> list[str]:
@@ -204,32 +232,49 @@ def _causes(record: ExplanationRecord) -> list[str]:
 
 
 def _sentences(record: ExplanationRecord) -> list[str]:
-    losing = sorted((row for row in record.rows if row.share > 0), key=lambda row: -row.share)
-    return [row.sentence for row in losing[:MOST_SENTENCES]] or ["No layer loses anything."]
+    losing = sorted(
+        (row for row in record.rows if row.share > 0 or row.share_between > LITTLE),
+        key=lambda row: (-row.share, -row.share_between),
+    )
+    found = [row.sentence for row in losing[:MOST_SENTENCES]] or ["No layer loses anything."]
+    if record.tied:
+        *others, last = (f"`{name}`" for name in (losing[0].layer, *record.tied[:MOST_TIED]))
+        more = f", or of {len(record.tied) - MOST_TIED} more," if len(record.tied) > MOST_TIED else ""
+        found.append(
+            f"{record.n_images} images cannot tell which of {', '.join(others)} and {last}{more} loses most."
+        )
+    return found
 
 
 def _title(record: ExplanationRecord) -> str:
     shown = len(_shown(record))
-    which = "Layers" if shown == len(record.rows) else f"The {shown} of {len(record.rows)} layers that matter"
+    which = (
+        "Layers and blocks"
+        if shown == len(record.rows)
+        else f"The {shown} of {len(record.rows)} layers and blocks that matter"
+    )
     return f"{which}, in the order in which they run"
 
 
 def _shown(record: ExplanationRecord) -> list[LayerRowRecord]:
-    strongest = sorted(record.rows, key=lambda row: -sum(map(abs, row.split.values())))[:MOST_ROWS]
-    kept = {row.layer for row in strongest}
+    strongest = sorted(record.rows, key=lambda row: -max(abs(part.value) for part in row.split.values()))
+    kept = {row.layer for row in strongest[:MOST_ROWS]}
     return [row for row in record.rows if row.layer in kept]
 
 
 def _columns(record: ExplanationRecord) -> list[str]:
-    return ["layer", "stride", "share", "adds", *(SHORT.get(cause, cause) for cause in _causes(record))]
+    causes = (SHORT.get(cause, cause) for cause in _causes(record))
+    return ["layer", "stride", "stay then", "share", "loses", *causes]
 
 
 def _cells(row: LayerRowRecord, causes: Sequence[str]) -> Sequence[str]:
-    down, right = row.stride_px
-    stride = f"{down:g}" if down == right else f"{down:g} × {right:g}"
-    split = [NO_NUMBER if row.not_applicable else _signed(row.split[cause]) for cause in causes]
-    adds = NO_NUMBER if row.not_applicable else _signed(row.increase.value)
-    return [row.layer, stride, percent(row.share), adds, *split]
+    stride = NO_NUMBER
+    if row.stride_px is not None:
+        down, right = row.stride_px
+        stride = f"{down:g}" if down == right else f"{down:g} × {right:g}"
+    split = [_signed(row.split[cause].value) for cause in causes]
+    loses = _signed(row.loss["logits"].value)
+    return [row.layer, stride, percent(row.agreement), percent(row.share), loses, *split]
 
 
 def _signed(value: float) -> str:
@@ -239,19 +284,12 @@ def _signed(value: float) -> str:
 
 
 def _notes(record: ExplanationRecord) -> list[str]:
-    reasons: dict[str, list[str]] = {}
-    for row in record.rows:
-        if row.not_applicable:
-            reasons.setdefault(row.not_applicable, []).append(row.layer)
-    partly = {
-        (condition, error.not_applicable)
-        for row in record.rows
-        for condition, error in row.errors.items()
-        if isinstance(error, NotApplicableRecord) and not row.not_applicable
-    }
+    stays = percent(1 - _whole(record, "flips").value)
+    closed = [f"`{row.layer}` could not be cut inside. {row.closed}" for row in record.rows if row.closed]
     return [
-        "Numbers are changes of a squared difference, 1 for another image; those that restore are negative.",
+        f"Stay then: how many answers would stay, instead of {stays}, if everything up to there moved with "
+        "the image. Losses are squared distances of logits, 1 for another image; negative ones restore. "
+        f"Down, border and head add up to them; {SHORT[BETWEEN]} is what fractions of a pixel add.",
         *record.notes,
-        *(f"Not measured, since {reason}: {', '.join(names)}." for reason, names in reasons.items()),
-        *(f"Of some layers there is no {name} error: {reason}." for name, reason in sorted(partly)),
+        *closed,
     ]
