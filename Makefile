@@ -38,6 +38,7 @@ bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.networks
 	.venv/bin/python -m benchmarks.certificates
 	.venv/bin/python -m benchmarks.pages
+	.venv/bin/python -m benchmarks.explaining
 	.venv/bin/python -m benchmarks.training
 
 docs: .venv/dev

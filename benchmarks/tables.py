@@ -131,8 +131,39 @@ def audit_in_brief() -> str:
     return audit().partition("### Against")[0].rstrip() + "\n"
 
 
-def explanation() -> str:
-    return explanation_markdown(read_explanation(RESULTS / "explain-cnn2.json"))
+def explanation(name: str) -> str:
+    return explanation_markdown(read_explanation(RESULTS / f"explain-{name}.json"))
+
+
+def beside_the_explanation() -> str:
+    """What an audit and a certificate say of the network of photographs."""
+    record = _read("lite0")
+    agreement = record["audit"]["agreement"]
+    low, value, high = (percent(agreement[key]) for key in ("low", "value", "high"))
+    return (
+        f"- **audit**, {record['protocol']}, {agreement['n_images']} photographs: {value} of the "
+        f"predictions stay ({low} to {high}).\n- **certify**: {escaped(record['certificate'])}\n"
+    )
+
+
+def explaining() -> str:
+    """What an explanation costs, beside a layer-wise Lie-derivative loop."""
+    record = _read("explaining")
+    columns = [
+        "network",
+        "what",
+        "images",
+        "passes an image",
+        "seconds an image",
+        "seconds of a pass",
+    ]
+    rows = [
+        [f"`{each['network']}`", row["what"], str(row["n_images"]), f"{row['passes_per_image']:.1f}",
+         f"{row['seconds_per_image']:.1f}", f"{each['seconds_of_a_pass']:.2f}"]
+        for each in record["networks"]
+        for row in each["rows"]
+    ]  # fmt: skip
+    return "\n".join(table(columns, rows)) + "\n"
 
 
 def claims() -> str:

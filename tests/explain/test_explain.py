@@ -78,10 +78,8 @@ def test_what_a_user_would_see_is_said_in_answers_that_stay() -> None:
     whole: Any = found.change["with-border"]
     stays = f"{100 * (1 - whole['flips'].value):.1f} %"
     assert row.agreement == 1
-    assert (
-        f"If everything up to `4` moved with the image, 100 % of the answers would stay, instead of {stays}"
-        in (row.sentence)
-    )
+    moved = "If everything up to `4` moved with the image, "
+    assert f"{moved}100 % of the predictions would stay, instead of {stays}" in row.sentence
 
 
 def test_a_blur_in_its_place_is_measured_to_lose_less() -> None:

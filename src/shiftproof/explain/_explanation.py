@@ -72,7 +72,7 @@ class LayerRow:
             non-linearity is what fractions of a pixel add, without a border.
         share: Of what all lose, in [0, 1]; those that restore are not counted against it.
         share_between: The same of what fractions of a pixel add.
-        agreement: Share of the answers that would stay if everything up to its end moved with the image.
+        agreement: Share of the predictions that would stay if everything up to its end moved with the image.
         sentence: All this in words.
         remedy: The layer that was tried in its place, if one fits.
         remedy_cause: For which it was tried.

@@ -21,7 +21,7 @@ class Effect:
     """What a user would see if everything up to the end of a segment moved with the image.
 
     Args:
-        agreement: Share of the answers that would stay, and that stay as it is.
+        agreement: Share of the predictions that would stay, and that stay as it is.
         change: The squared distance by which the logits would move, and move as it is: 1 for another image.
     """
 
@@ -31,7 +31,7 @@ class Effect:
     def __str__(self) -> str:
         would, does = self.agreement
         if does < 1:
-            return f"{percent(would)} of the answers would stay, instead of {percent(does)}"
+            return f"{percent(would)} of the predictions would stay, instead of {percent(does)}"
         left, now = self.change
         return f"the logits would change by {left:.2g} of what another image changes, instead of {now:.2g}"
 

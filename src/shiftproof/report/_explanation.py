@@ -171,7 +171,7 @@ def _lines(record: ExplanationRecord) -> Iterable[str]:
 def _about(record: ExplanationRecord) -> list[str]:
     flips, logits = (_whole(record, unit) for unit in ("flips", "logits"))
     return [
-        f"{record.model.name}: {percent(1 - flips.value)} of the answers stay when the image moves; the "
+        f"{record.model.name}: {percent(1 - flips.value)} of the predictions stay when the image moves; the "
         f"logits change by {logits.value:.3g} of what another image changes ({logits.low:.3g} to "
         f"{logits.high:.3g}).",
         f"data: {record.data.name}, {counted(record.n_images, 'image')}; "
@@ -287,8 +287,8 @@ def _notes(record: ExplanationRecord) -> list[str]:
     stays = percent(1 - _whole(record, "flips").value)
     closed = [f"`{row.layer}` could not be cut inside. {row.closed}" for row in record.rows if row.closed]
     return [
-        f"Stay then: how many answers would stay, instead of {stays}, if everything up to there moved with "
-        "the image. Losses are squared distances of logits, 1 for another image; negative ones restore. "
+        f"Stay then: how many predictions would stay, instead of {stays}, if everything up to there moved "
+        "with the image. Losses are squared distances of logits, 1 for another image; negative ones restore. "
         f"Down, border and head add up to them; {SHORT[BETWEEN]} is what fractions of a pixel add.",
         *record.notes,
         *closed,
