@@ -151,7 +151,7 @@ def test_traced_and_watched_networks_are_explained_alike() -> None:
             return images if float(images.sum()) < torch.inf else images + 1
 
     images = contrasts(6)
-    flat = nn.Sequential(*flattened()[:6], nn.Flatten(), nn.Linear(CHANNELS * 256, 4))
+    flat = nn.Sequential(*list(flattened())[:6], nn.Flatten(), nn.Linear(CHANNELS * 256, 4))
     for network in (strided(), flat):
         traced, watched = (explained(each, images) for each in (network, Watched(network)))
         for before, after in zip(traced.ranked()[:1], watched.ranked()[:1], strict=True):
@@ -355,3 +355,25 @@ def test_networks_of_torchvision_are_explained() -> None:
         assert sum(r.loss["logits"].value for r in found.rows) == pytest.approx(whole["logits"].value)
         multiples: Any = found.change["multiples"]
         assert multiples["logits"].value < 1e-6, "circular shifts by the stride are exact on a circle"
+
+
+def test_a_network_whose_layers_depend_on_the_images_is_explained_or_said_to_be_one() -> None:
+    class Choosy(nn.Module):
+        """Another layer where the corner is black, as it is when an image moves down."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.extra = conv(2), conv()
+            self.head = nn.Linear(CHANNELS, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            maps = self.first(images)
+            if float(images[..., 0, 0].sum().detach()) > 0:
+                maps = self.extra(maps)
+            logits: Tensor = self.head(maps.mean((2, 3)))
+            return logits
+
+    found = explain(Choosy().eval(), pictures())
+    assert any("watched and not traced" in note for note in found.notes)
+    whole: Any = found.change["with-border"]
+    assert sum(row.loss["logits"].value for row in found.rows) == pytest.approx(whole["logits"].value)

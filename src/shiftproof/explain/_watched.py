@@ -84,7 +84,7 @@ class WatchedRuns:
             expected = self.run(self._images, [index], around=False)
             others = self.run(self._images.flip(0), (), around=False)
             found = self.run_on(index, [expected.alive[index][0].clone()], others, around=False)
-        except (KeyError, RuntimeError):
+        except (KeyError, RuntimeError, ModelError):
             return Reason(name, "It is not reached for every image.")
         if not torch.equal(found, expected.logits):
             return Reason(name, "Other tensors are alive after it, or it is overwritten in place.")
