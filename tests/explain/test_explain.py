@@ -377,3 +377,19 @@ def test_a_network_whose_layers_depend_on_the_images_is_explained_or_said_to_be_
     assert any("watched and not traced" in note for note in found.notes)
     whole: Any = found.change["with-border"]
     assert sum(row.loss["logits"].value for row in found.rows) == pytest.approx(whole["logits"].value)
+
+
+def test_one_logit_flips_where_its_sign_changes() -> None:
+    """Positive where the image is bright at the top: images of one bright row change when it moves."""
+
+    class Top(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return (images[:, :, :4].mean((1, 2, 3)) - images[:, :, 4:].mean((1, 2, 3)))[:, None] * 10
+
+    images = torch.zeros(8, 1, 16, 16)
+    for index in range(8):
+        images[index, :, 2 if index % 2 else 9] = 0.5 + 0.05 * index
+    found = explain(Top().eval(), images, max_shift_px=5, n_shifts=4)
+    whole: Any = found.change["with-border"]
+    assert 0.05 < whole["flips"].value < 0.95
+    assert whole["probability"].value > 0.1

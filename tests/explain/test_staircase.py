@@ -60,7 +60,7 @@ def response(network: nn.Module, images: Tensor, offsets_px: Tensor, border: Bor
         drift=((answers - still[:, None]).norm(dim=-1) / still.norm(dim=1)[:, None]).numpy(),
         offsets_px=offsets_px.numpy(),
         labels=np.full(n, -1),
-        unshifted_logits=still.numpy(),
+        unshifted_output=still.numpy(),
         provenance={},
     )
 

@@ -12,16 +12,19 @@ from torch import Tensor, nn
 from shiftproof._device import choose_device
 from shiftproof._digest import Json, digest_of_bytes
 from shiftproof.adapters import (
+    N_ASKED,
     Classifier,
     Model,
+    Task,
     as_classifier,
     describe,
     evaluating,
     load_classifier,
     load_framed,
+    tell_task,
 )
 from shiftproof.anatomy import Place, common_stride
-from shiftproof.data import AS_USUAL, ImagesLike, Reading, is_images
+from shiftproof.data import AS_USUAL, UNKNOWN, ImagesLike, Reading, is_images
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain._batches import device_of
 from shiftproof.explain._explanation import Explanation
@@ -143,6 +146,7 @@ def explain(
             on_step("reading the network")
             runs, note = read_runs(classifier, shown)
             question = _question(runs, shown, n_shifts, max_shift_px, border, seed, batch_size)
+            question = replace(question, task=_task(classifier, shown))
             staircase = Staircase(runs, question, check_stop)
 
             def measure(at: Any) -> None:
@@ -167,6 +171,15 @@ def explain(
     return explained(
         staircase, losses, remedies, confidence=confidence, model=describe(classifier), data=data, notes=notes
     )
+
+
+def _task(classifier: Classifier, shown: Tensor) -> Task:
+    """What was said of it; else classes by their logits, or what a single number says."""
+    with torch.inference_mode():
+        n_outputs = classifier(shown[:2]).shape[1]
+    if classifier.task is None and n_outputs > 1:
+        return Task()
+    return tell_task(classifier, shown[:N_ASKED], torch.full((len(shown),), UNKNOWN))[0]
 
 
 def _question(

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from shiftproof.adapters import Task
 from shiftproof.anatomy import Place, Reason
 from shiftproof.explain._offsets import Condition, Frame, Offsets, moved_images
 from shiftproof.explain._patch import moved_inside, moved_maps
 from shiftproof.explain._runs import Record, Runs, stride_at
 from shiftproof.shifts import Border
 
+CLASSES_BY_LOGITS = Task()
 # The cut before the images: nothing is patched.
 UNMOVED = -1
 # Condition, cut, and the logits of the unmoved and of the moved images.
@@ -37,6 +39,7 @@ class Question:
         border: What comes in from outside.
         frame: How a place without a border is had.
         batch_size: Images at a time.
+        task: What an answer is.
     """
 
     images: Tensor
@@ -44,6 +47,7 @@ class Question:
     border: Border
     frame: Frame
     batch_size: int
+    task: Task = CLASSES_BY_LOGITS
 
     @property
     def n_shifts(self) -> int:

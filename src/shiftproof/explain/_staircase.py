@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from shiftproof.adapters import Task
 from shiftproof.anatomy import Motion
 from shiftproof.errors import ModelError
 from shiftproof.explain._interventions import UNMOVED, Batch, Question
@@ -66,8 +67,9 @@ class Staircase:
             rows = slice(start, min(start + self.question.batch_size, n_images))
             batch = Batch(self.runs, self.question, rows, self.check_stop)
             for condition, index, still, moved in batch.answers(wanted):
+                found = changes(still, moved, self.question.task)
                 total = self._sums.setdefault((condition, index), np.zeros((n_images, len(UNITS))))
-                total[rows] += changes(still, moved) / self.question.n_shifts
+                total[rows] += found / self.question.n_shifts
             if not self._known_images > start:
                 self._still.append(batch.real_logits().double().cpu())
             self.n_runs += batch.n_runs
@@ -108,13 +110,23 @@ class Staircase:
         return (ROUNDINGS * EPSILON) ** 2 * float(torch.cat(self._still).square().sum(1).mean()) / self.scale
 
 
-def changes(still: Tensor, moved: Tensor) -> Floats:
-    """From logits (N, K) to the change of each image, float64 (N, units); logits in their own unit."""
+def changes(still: Tensor, moved: Tensor, task: Task) -> Floats:
+    """From outputs (N, K) to the change of each image, float64 (N, units); logits in their own unit.
+
+    Of several labels the probability is the mean over all; an embedding has neither probability nor classes.
+    """
     before, after = still.double(), moved.double()
-    answered = before.argmax(1, keepdim=True)
     distance = (after - before).square().sum(1)
-    probability = (after.softmax(1) - before.softmax(1)).gather(1, answered)[:, 0].abs()
-    flips = (after.argmax(1) != answered[:, 0]).double()
+    if task.name == "embedding":
+        nothing = torch.zeros_like(distance)
+        return torch.stack([distance, nothing, nothing], 1).cpu().numpy()
+    answered = task.decided(before)
+    if task.name == "multi-label":
+        probability = (task.probabilities(after) - task.probabilities(before)).abs().mean(1)
+    else:
+        of_class = [task.probability_of(outputs, answered.long()) for outputs in (before, after)]
+        probability = (of_class[1] - of_class[0]).abs()
+    flips = (task.decided(after) != answered).double()
     return torch.stack([distance, probability, flips], 1).cpu().numpy()
 
 
