@@ -273,7 +273,7 @@ def test_intervals_hold_again(group: str) -> None:
         assert _least(cell.name) - 0.01 <= row["held"][OURS], row
 
 
-@pytest.mark.parametrize("cell", [GROUPS["seeds"][0][2], GROUPS["seeds"][0][6]], ids=str)
+@pytest.mark.parametrize("cell", [GROUPS["seeds"][0][2], GROUPS["seeds"][0][6]], ids=attrgetter("name"))
 def test_few_seeds(cell: Cell) -> None:
     row = measured(cell, {OURS: GROUPS["seeds"][1][OURS]}, 300, always=True)
     assert row["held"][OURS] >= 0.93
