@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
