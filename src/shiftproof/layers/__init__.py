@@ -1,7 +1,10 @@
 """Layers that get smaller, or stay as they are, with a stated behaviour under shifts."""
 
+from shiftproof.layers._adaptive_blur import AdaptiveBlurPool2d as AdaptiveBlurPool2d
 from shiftproof.layers._alias_free import AliasFreeActivation as AliasFreeActivation
 from shiftproof.layers._alias_free import LowPassPool2d as LowPassPool2d
+from shiftproof.layers._anchor import PolyphaseAnchor2d as PolyphaseAnchor2d
+from shiftproof.layers._anchor import rolled_to as rolled_to
 from shiftproof.layers._blur import BlurPool2d as BlurPool2d
 from shiftproof.layers._capsule_losses import RECONSTRUCTION_WEIGHT as RECONSTRUCTION_WEIGHT
 from shiftproof.layers._capsule_losses import CapsuleDecoder as CapsuleDecoder

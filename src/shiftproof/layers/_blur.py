@@ -48,7 +48,7 @@ class BlurPool2d(nn.Module):
     non-linearities after it. With stride 1 it still blurs.
 
     Args:
-        channels: C of the feature maps.
+        channels: C of the feature maps; None takes maps of any number of channels, as a pool does.
         kernel_size: Taps on each axis, 1 to 7; 1 only subsamples.
         stride: Positions from one output to the next, one number or (down, right).
         border: What lies outside: `reflect`, `circular`, `edge` or `zeros`. Zeros darken the border and
@@ -62,7 +62,7 @@ class BlurPool2d(nn.Module):
         is mostly channels-last in memory, which is how it is computed fastest.
 
     Raises:
-        OptionError: A number out of its range.
+        OptionError: A number out of its range, or a learned kernel for an unknown number of channels.
         UnknownNameError: Unknown border.
         ShapeError: Maps of another number of axes or channels; when called.
 
@@ -87,7 +87,7 @@ class BlurPool2d(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels: int | None,
         *,
         kernel_size: int = 3,
         stride: Size = 2,
@@ -95,12 +95,12 @@ class BlurPool2d(nn.Module):
         learned: bool = False,
     ) -> None:
         super().__init__()
-        self.channels = positive("channels", channels)
+        self.channels = _checked_channels(channels, learned)
         self.kernel_size = _checked_kernel_size(kernel_size, learned)
         self.stride = positive_pair("stride", stride)
         self.border = check_border(border)
         taps = binomial(kernel_size)
-        kernel = torch.outer(taps, taps).expand(channels, 1, -1, -1).contiguous()
+        kernel = torch.outer(taps, taps).expand(channels or 1, 1, -1, -1).contiguous()
         self.logits: nn.Parameter | None = None
         if learned:
             self.logits = nn.Parameter(kernel.log().float())
@@ -127,7 +127,10 @@ class BlurPool2d(nn.Module):
 
     def blur(self, maps: Tensor, n_zeros: int = 0) -> Tensor:
         """Blur and subsample maps that have their margins, or that get zeros on every side."""
-        return filtered(maps, self._weights(), self.stride, n_zeros)
+        weights = self._weights()
+        if self.channels is None:
+            weights = weights.expand(maps.shape[1], -1, -1, -1)
+        return filtered(maps, weights, self.stride, n_zeros)
 
     def _weights(self) -> Tensor:
         """(C, 1, k, k); each channel sums to one."""
@@ -146,6 +149,12 @@ class BlurPool2d(nn.Module):
 def filtered(maps: Tensor, weights: Tensor, stride: tuple[int, int], n_zeros: int) -> Tensor:
     """Each channel with a filter of its own (C, 1, k, k), at every stride-th position."""
     return F.conv2d(maps, weights.to(maps.dtype), None, stride, n_zeros, groups=len(weights))
+
+
+def _checked_channels(channels: int | None, learned: bool) -> int | None:
+    if channels is None and not learned:
+        return None
+    return positive("channels", channels)  # type: ignore[arg-type]  # None is refused as no number
 
 
 def _checked_kernel_size(kernel_size: int, learned: bool) -> int:

@@ -28,7 +28,7 @@ class MaxBlurPool2d(nn.Module):
     of the same size, so that it can replace one in a trained network.
 
     Args:
-        channels: C of the feature maps.
+        channels: C of the feature maps; None takes maps of any number of channels, as `MaxPool2d` does.
         pool_size: Height and width of the window of the maximum.
         kernel_size: Taps of the blur on each axis, 1 to 7; 1 is `MaxPool2d(pool_size, stride)`.
         stride: Positions from one output to the next, one number or (down, right).
@@ -61,7 +61,7 @@ class MaxBlurPool2d(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        channels: int | None,
         *,
         pool_size: int = 2,
         kernel_size: int = 3,

@@ -1,0 +1,150 @@
+"""Answers averaged over shifts of the image: any model, without training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from shiftproof.edits._record import Change, Edit, Edited, Model, edits
+from shiftproof.errors import OptionError
+from shiftproof.shifts import Border, check_border, extend
+
+Space = Literal["logits", "probabilities"]
+Offsets = tuple[tuple[int, int], ...]
+MAX_SHIFTS = 4096
+
+
+def averaged(
+    model: Any, images: Tensor, offsets_px: Offsets, border: Border, space: Space = "logits"
+) -> Tensor:
+    """The mean of a model's answers to an image and its shifts.
+
+    Args:
+        model: Images (N, C, H, W) to logits (N, K).
+        images: (N, C, H, W).
+        offsets_px: Whole ones, (dy, dx).
+        border: What comes in from outside.
+        space: What is averaged; for probabilities the answer is the logarithm of their mean.
+
+    Returns:
+        (N, K).
+    """
+    height, width = images.shape[2:]
+    reach = max(abs(d) for offset in offsets_px for d in offset)
+    wide = extend(images, (reach, reach), border) if reach else images
+    answers = []
+    for dy, dx in offsets_px:
+        view = wide[:, :, reach - dy : reach - dy + height, reach - dx : reach - dx + width]
+        logits = model(view)
+        answers.append(logits.log_softmax(1) if space == "probabilities" else logits)
+    stacked = torch.stack(answers)
+    if space == "probabilities":
+        return stacked.logsumexp(0) - math.log(len(answers))
+    return stacked.mean(0)
+
+
+class ShiftAveraged(nn.Module):
+    """A network whose answer is the mean of its answers to shifts of the image; see `averaged`.
+
+    Args:
+        model: Images to logits.
+        offsets_px: Whole ones, (dy, dx).
+        border: What comes in from outside.
+        space: What is averaged.
+    """
+
+    def __init__(
+        self, model: nn.Module, offsets_px: Offsets, border: Border, space: Space = "logits"
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.offsets_px, self.border, self.space = offsets_px, border, space
+
+    def forward(self, images: Tensor) -> Tensor:
+        return averaged(self.model, images, self.offsets_px, self.border, self.space)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.offsets_px)} shifts, border={self.border!r}, {self.space}"
+
+
+def average(model: Model, *, radius_px: int = 1, space: Space = "logits", border: Border = "edge") -> Edited:
+    """The mean of the answers to all whole shifts up to a radius."""
+    _check(radius_px, "radius_px", 0)
+    reach = range(-radius_px, radius_px + 1)
+    offsets = sorted(((y, x) for y in reach for x in reach), key=lambda o: (max(map(abs, o)), o))
+    return _edited(model, tuple(offsets), border, space)
+
+
+def average_phases(
+    model: Model, *, stride: int = 2, space: Space = "logits", border: Border = "circular"
+) -> Edited:
+    """The mean of the answers to one shift of each phase of a stride.
+
+    On a circle the answer is exactly invariant if that of the network is to shifts by multiples of the
+    stride.
+    """
+    _check(stride, "stride", 1)
+    offsets = tuple((y, x) for y in range(stride) for x in range(stride))
+    return _edited(model, offsets, border, space)
+
+
+def _edited(model: Model, offsets: Offsets, border: Border, space: Space) -> Edited:
+    if space not in ("logits", "probabilities"):
+        raise OptionError("`space` logits or probabilities", repr(space))
+    change = Change("model", "one answer", f"the mean of {len(offsets)} answers ({space}, border {border})")
+    return Edited(around(model, averaged, ShiftAveraged, offsets, check_border(border), space), (change,))
+
+
+def around(model: Model, function: Any, kind: type[nn.Module], *arguments: Any) -> Model:
+    """A module around a module, or a function around a function."""
+    if isinstance(model, nn.Module):
+        return kind(model, *arguments).train(model.training)
+    return partial(_called, function, model, arguments)
+
+
+def _called(function: Any, model: Any, arguments: Sequence[Any], images: Tensor) -> Any:
+    return function(model, images, *arguments)
+
+
+def _check(value: int, name: str, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise OptionError(f"`{name}` of at least {least}", repr(value))
+    if value**2 > MAX_SHIFTS:
+        raise OptionError(f"`{name}` of at most {math.isqrt(MAX_SHIFTS)}", value, cause="Each shift is a forward pass.")
+
+
+SOURCE = "test-time augmentation over shifts; Azulay and Weiss 2019, arXiv:1805.12177, on ensembles of shifts"
+for _edit in (
+    Edit(
+        "average-logits",
+        "free",
+        average,
+        "the mean of the logits over all shifts up to a radius, 1 px by default",
+        SOURCE,
+        "(2 · radius + 1)² forward passes",
+        fixed={"space": "logits"},
+    ),
+    Edit(
+        "average-probabilities",
+        "free",
+        average,
+        "the mean of the probabilities over all shifts up to a radius, 1 px by default",
+        SOURCE,
+        "(2 · radius + 1)² forward passes",
+        fixed={"space": "probabilities"},
+    ),
+    Edit(
+        "average-phases",
+        "free",
+        average_phases,
+        "the mean of the logits over the phases of a stride, on a circle; 2 by default",
+        SOURCE,
+        "stride² forward passes",
+    ),
+):
+    edits.register(_edit.name, _edit)

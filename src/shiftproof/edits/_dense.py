@@ -1,0 +1,112 @@
+"""A layer with a stride as two: the same at every position, and then the stride."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from shiftproof.layers import CircularMaxPool2d
+
+Pair = tuple[int, int]
+
+
+def pair(value: Any) -> Pair:
+    """(down, right) of what torch keeps as one number or two."""
+    if isinstance(value, tuple | list):
+        return int(value[0]), int(value[1])
+    return int(value), int(value)
+
+
+def stride_of(layer: nn.Module) -> Pair | None:
+    """The stride of a convolution or pool; None for another layer, and where it keeps all positions."""
+    if not isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+        return None
+    found = pair(layer.stride)
+    return None if found == (1, 1) else found
+
+
+def objection(layer: nn.Module) -> str | None:
+    """Why the stride of a layer cannot be taken off, in a sentence; None where it can."""
+    if getattr(layer, "ceil_mode", False):
+        return "It rounds the size of its answer up (`ceil_mode`), which a blur does not."
+    if getattr(layer, "return_indices", False):
+        return "It also says where each maximum was, which a blur does not have."
+    if isinstance(layer, nn.Conv2d) and _pads_by_itself(layer) and type(layer).__name__ != "Conv2dSame":
+        return f"How {type(layer).__name__} pads depends on its stride."
+    return None
+
+
+def at_stride_one(layer: nn.Module) -> nn.Module:
+    """The layer, with its weights, at every position.
+
+    Of its answer each stride-th position, from the first, is what the layer gave.
+
+    Args:
+        layer: One to which there is no `objection`.
+    """
+    if isinstance(layer, nn.Conv2d) and _pads_by_itself(layer):
+        return SamePadded(layer)
+    dense: Any = copy.copy(layer)
+    dense.stride = 1 if isinstance(layer, nn.AvgPool2d | nn.MaxPool2d) else (1, 1)
+    found: nn.Module = dense
+    return found
+
+
+def on_a_circle(layer: nn.Module) -> nn.Module | str:
+    """The same layer at every position of maps that repeat: as many outputs as inputs; or why not.
+
+    The first output is that of the layer's first window where the layer has no border.
+    """
+    assert isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d)
+    if isinstance(layer.padding, str) or (isinstance(layer, nn.Conv2d) and _pads_by_itself(layer)):
+        return "How it pads depends on its stride."
+    dilation = pair(getattr(layer, "dilation", 1))
+    taps = tuple(d * (k - 1) for d, k in zip(dilation, pair(layer.kernel_size), strict=True))
+    before = pair(layer.padding)
+    after = (taps[0] - before[0], taps[1] - before[1])
+    if min(after) < 0:
+        return "It pads by more than its window."
+    if isinstance(layer, nn.MaxPool2d) and before == (0, 0) and dilation == (1, 1) and taps[0] == taps[1]:
+        return CircularMaxPool2d(taps[0] + 1)
+    dense: Any = at_stride_one(layer)
+    if isinstance(layer, nn.Conv2d) and before == after:
+        dense.padding_mode = "circular"
+        dense._reversed_padding_repeated_twice = [before[1], before[1], before[0], before[0]]
+        found: nn.Module = dense
+        return found
+    dense.padding = (0, 0) if isinstance(layer, nn.Conv2d) else 0
+    return nn.Sequential(nn.CircularPad2d((before[1], after[1], before[0], after[0])), dense)
+
+
+class SamePadded(nn.Module):
+    """A convolution that pads by its stride so that nothing is lost at the end, at every position.
+
+    Args:
+        conv: Its weights; its own stride says how much it pads.
+
+    Shape:
+        (N, C, H, W) to (N, K, H', W'), of which each stride-th position is what `conv` gives.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, maps: Tensor) -> Tensor:
+        conv = self.conv
+        margins: list[int] = []
+        for axis in (1, 0):
+            size, step = maps.shape[2 + axis], pair(conv.stride)[axis]
+            taps = pair(conv.dilation)[axis] * (pair(conv.kernel_size)[axis] - 1)
+            total = max(0, (-(-size // step) - 1) * step + taps + 1 - size)
+            margins += [total // 2, total - total // 2]
+        padded = F.pad(maps, margins)
+        return F.conv2d(padded, conv.weight, conv.bias, 1, 0, pair(conv.dilation), conv.groups)
+
+
+def _pads_by_itself(conv: nn.Conv2d) -> bool:
+    """Whether a convolution of another library pads in its `forward`; those have the word in their name."""
+    return "Same" in type(conv).__name__

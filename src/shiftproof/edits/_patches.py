@@ -1,0 +1,74 @@
+"""Transformers: patches that are cut where the content says, and positions that are forgotten."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from shiftproof.edits._blur import is_patches
+from shiftproof.edits._dense import pair
+from shiftproof.edits._record import Change, Edit, Edited, edits
+from shiftproof.edits._surgery import New, Record, copied, replace_layers
+from shiftproof.layers import PolyphaseAnchor2d
+
+_POSITIONS = ("pos_embed", "pos_embedding", "position_embeddings")
+
+
+def patch_anchor(model: nn.Module, layers: Sequence[str] | None = None) -> Edited:
+    """The image rolled before it is cut into patches, so that the strongest phase comes first."""
+
+    def rule(layer: nn.Module) -> New | None:
+        if not is_patches(layer):
+            return None
+        assert isinstance(layer, nn.Conv2d)
+        anchor = PolyphaseAnchor2d(pair(layer.stride))
+        return New(nn.Sequential(OrderedDict(anchor=anchor, conv=layer)), "PolyphaseAnchor2d before it")
+
+    network = copied(model)
+    return replace_layers(network, rule, layers=layers).of(network, "patch-anchor")
+
+
+def no_positions(model: nn.Module) -> Edited:
+    """Absolute positions forgotten: each patch gets the mean of all positional embeddings."""
+    network = copied(model)
+    record = Record()
+    for path, values in network.named_parameters():
+        if path.rpartition(".")[2] not in _POSITIONS or values.ndim != 3:
+            continue
+        first = _first_patch(values)
+        with torch.no_grad():
+            values[:, first:] = values[:, first:].mean(1, keepdim=True)
+        record.changes.append(Change(path, "one embedding for each position", "their mean"))
+    return record.of(network, "no-positions")
+
+
+def _first_patch(positions: Tensor) -> int:
+    """How many tokens, such as that of the class, come before those of the patches: as many as leave a square."""
+    n = positions.shape[1]
+    return n - math.isqrt(n) ** 2 if n - math.isqrt(n) ** 2 <= 2 else 0
+
+
+for _edit in (
+    Edit(
+        "patch-anchor",
+        "surgery",
+        patch_anchor,
+        "patches cut where the content says: the image rolled so that its strongest phase comes first",
+        "Ding, Soselia, Armstrong, Su and Huang 2023, arXiv:2305.14214 (polyphase anchoring); exact for ties",
+        "the norm of each phase of the image",
+    ),
+    Edit(
+        "no-positions",
+        "surgery",
+        no_positions,
+        "the mean of all positional embeddings in place of each",
+        "Ding, Soselia, Armstrong, Su and Huang 2023, arXiv:2305.14214, on what positions tell",
+        "nothing",
+        "training",
+    ),
+):
+    edits.register(_edit.name, _edit)

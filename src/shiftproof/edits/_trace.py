@@ -1,0 +1,158 @@
+"""A network as a graph of its layers, where torch.fx can follow it: for edits between layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import fx, nn
+
+from shiftproof._text import said
+from shiftproof.errors import ModelError
+
+# What looks at each number, or each position, alone: a blur may as well come after it.
+_POINTWISE_LAYERS = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish,
+    nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.PReLU, nn.Identity, nn.Dropout, nn.Dropout2d,
+)  # fmt: skip
+_POINTWISE_FUNCTIONS = (
+    torch.relu, torch.sigmoid, torch.tanh, F.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.mish,
+    F.hardswish, F.hardtanh, F.dropout,
+)  # fmt: skip
+_POINTWISE_METHODS = ("relu", "relu_", "sigmoid", "tanh", "contiguous")
+_POOLS: dict[Callable[..., Any], Callable[..., nn.Module]] = {
+    F.max_pool2d: nn.MaxPool2d,
+    torch.max_pool2d: nn.MaxPool2d,
+    F.avg_pool2d: nn.AvgPool2d,
+}
+_ARGUMENTS = {
+    nn.MaxPool2d: ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
+    nn.AvgPool2d: (
+        "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override",
+    ),
+}  # fmt: skip
+
+
+class _Tracer(fx.Tracer):
+    """Keeps whole what an edit may be about, or what comes after it: convolutions and norms of any library."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        ours = type(m).__module__.startswith("shiftproof.layers")
+        kept = isinstance(m, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) or is_norm(m)
+        return ours or kept or super().is_leaf_module(m, module_qualified_name)
+
+
+def traced(network: nn.Module) -> fx.GraphModule:
+    """The graph of a network, with its own layers, under their names.
+
+    What `forward` decides by Python is decided as in the mode that the network is in.
+
+    Args:
+        network: A copy of somebody's; it gives its layers to the graph.
+
+    Raises:
+        ModelError: torch.fx cannot follow its forward.
+    """
+    try:
+        graph = _Tracer().trace(network)
+    except Exception as error:  # anything can happen in the forward of others
+        raise ModelError(
+            "a network that torch.fx can follow",
+            f"{type(error).__name__}: {said(error)}",
+            cause="This edit is made between layers, and needs to know which reads which.",
+            fix="Use an edit that replaces single layers, such as blur-strides.",
+        ) from error
+    found = fx.GraphModule(network, graph, type(network).__name__)
+    for path, part in found.named_modules():
+        part.training = network.get_submodule(path).training
+    return found
+
+
+def with_pools_as_layers(network: nn.Module) -> nn.Module:
+    """The network itself, or, where it calls pools as functions, its graph with layers in their place.
+
+    Args:
+        network: A copy of somebody's.
+    """
+    try:
+        found = traced(network)
+    except ModelError:  # Then its pools are those that are layers.
+        return network
+    calls = [node for node in found.graph.nodes if node.op == "call_function" and node.target in _POOLS]
+    for node in calls:
+        layer = _pool(node)
+        if layer is not None:
+            insert_layer(found, node, layer, f"{node.name}_layer")
+    if not any(node.op == "call_module" and node.target.endswith("_layer") for node in found.graph.nodes):
+        return network
+    return finished(found)
+
+
+def _pool(node: fx.Node) -> nn.Module | None:
+    kind = _POOLS[node.target]  # type: ignore[index]  # it is one of them
+    names = _ARGUMENTS[kind]  # type: ignore[index]  # as above
+    given = dict(zip(("input", *names), node.args, strict=False)) | dict(node.kwargs)
+    given.pop("input")
+    if any(isinstance(value, fx.Node) for value in given.values()):
+        return None
+    return kind(**given)
+
+
+def insert_layer(found: fx.GraphModule, node: fx.Node, layer: nn.Module, name: str) -> fx.Node:
+    """Have a layer do what a call did, with the first input of the call."""
+    found.add_submodule(name, layer)
+    with found.graph.inserting_after(node):
+        new = found.graph.call_module(name, (node.all_input_nodes[0],))
+    node.replace_all_uses_with(new)
+    found.graph.erase_node(node)
+    return new
+
+
+def layer_after(found: fx.GraphModule, node: fx.Node, layer: nn.Module, name: str) -> fx.Node:
+    """Put a layer behind a step: whatever read the step now reads the layer."""
+    found.add_submodule(name, layer)
+    with found.graph.inserting_after(node):
+        new = found.graph.call_module(name, (node,))
+    node.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)
+    return new
+
+
+def finished(found: fx.GraphModule) -> fx.GraphModule:
+    """The graph, checked and compiled."""
+    found.graph.lint()  # type: ignore[no-untyped-call]
+    found.recompile()
+    return found
+
+
+def layer_of(found: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The layer that a step calls, if it calls one."""
+    return found.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def end_of_chain(found: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """The last of the norms and pointwise functions that follow a step and nothing else reads."""
+    while len(node.users) == 1:
+        (user,) = node.users
+        if not (len(user.all_input_nodes) == 1 and is_pointwise(found, user)):
+            break
+        node = user
+    return node
+
+
+def is_pointwise(found: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a step mixes no positions."""
+    layer = layer_of(found, node)
+    if layer is not None:
+        return isinstance(layer, _POINTWISE_LAYERS) or is_norm(layer)
+    if node.op == "call_function":
+        return node.target in _POINTWISE_FUNCTIONS
+    return node.op == "call_method" and node.target in _POINTWISE_METHODS
+
+
+def is_norm(layer: nn.Module) -> bool:
+    """Whether a layer is a normalisation, of torch or of another library; these have the word in their name."""
+    return "Norm" in type(layer).__name__ and not any(
+        isinstance(part, nn.Conv2d | nn.Linear) for part in layer.modules()
+    )
