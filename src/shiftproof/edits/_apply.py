@@ -90,7 +90,10 @@ def check_answers(before: Model, after: Model, images: Tensor, edit: str) -> Non
         ShapeError: They do not, or the second one cannot take the images.
     """
     with torch.no_grad():
-        expected = before(images)
+        try:
+            expected = before(images)
+        except (RuntimeError, ValueError) as error:
+            raise ShapeError("images that the model takes", tuple(images.shape), cause=said(error)) from error
         try:
             answer = after(images)
         except (RuntimeError, ValueError) as error:

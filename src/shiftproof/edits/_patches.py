@@ -25,11 +25,16 @@ def patch_anchor(model: nn.Module, layers: Sequence[str] | None = None) -> Edite
         if not is_patches(layer):
             return None
         assert isinstance(layer, nn.Conv2d)
-        anchor = PolyphaseAnchor2d(pair(layer.stride))
-        return New(nn.Sequential(OrderedDict(anchor=anchor, conv=layer)), "PolyphaseAnchor2d before it")
+        return New(anchored(layer), "PolyphaseAnchor2d before it")
 
     network = copied(model)
     return replace_layers(network, rule, layers=layers).of(network, "patch-anchor")
+
+
+def anchored(layer: nn.Conv2d) -> nn.Module:
+    """A convolution that cuts patches, with the roll before it."""
+    anchor = PolyphaseAnchor2d(pair(layer.stride))
+    return nn.Sequential(OrderedDict(anchor=anchor, conv=layer))
 
 
 def no_positions(model: nn.Module) -> Edited:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, fx, nn
 
+from shiftproof.edits._blur import is_patches
 from shiftproof.edits._dense import Pair, at_stride_one, on_a_circle, pair, stride_of
 from shiftproof.edits._padding import pad_layers
+from shiftproof.edits._patches import anchored
 from shiftproof.edits._record import Change, Edit, Edited, LeftAlone, edits
 from shiftproof.edits._surgery import Record, copied, is_in, put
 from shiftproof.edits._trace import end_of_chain, finished, layer_after, layer_of, traced
@@ -83,20 +85,28 @@ class _Sampling:
         self.choices: dict[Grid, tuple[Polyphase2d, fx.Node]] = {}
 
     def run(self) -> None:
+        for node, grid in self._strided().items():
+            if self.layers is None or is_in(str(node.target), self.layers):
+                self._replace(node, self.found.get_submodule(str(node.target)), grid)
+
+    def _strided(self) -> dict[fx.Node, Grid]:
+        """The steps that have a stride, and the grid that each leads to."""
         grids: dict[fx.Node, Grid] = {}
-        for node in list(self.found.graph.nodes):
-            before = next((grids[source] for source in node.all_input_nodes if source in grids), ())
+        strided: dict[fx.Node, Grid] = {}
+        for node in self.found.graph.nodes:
             layer = layer_of(self.found, node)
             stride = None if layer is None else stride_of(layer)
-            if layer is None or stride is None:
-                grids[node] = before
-                continue
-            grids[node] = (*before, stride)
-            if self.layers is None or is_in(str(node.target), self.layers):
-                self._replace(node, layer, stride, grids[node])
+            grids[node] = next((grids[source] for source in node.all_input_nodes if grids[source]), ())
+            if stride is not None:
+                strided[node] = grids[node] = (*grids[node], stride)
+        return strided
 
-    def _replace(self, node: fx.Node, layer: nn.Module, stride: Pair, grid: Grid) -> None:
+    def _replace(self, node: fx.Node, layer: nn.Module, grid: Grid) -> None:
         path, kind = str(node.target), type(layer).__name__
+        if isinstance(layer, nn.Conv2d) and is_patches(layer):  # The same phase, without all the others.
+            put(self.found, path, anchored(layer))
+            self.record.changes.append(Change(path, kind, "PolyphaseAnchor2d before it"))
+            return
         if grid in self.choices and isinstance(layer, nn.Conv2d) and pair(layer.kernel_size) == (1, 1):
             put(self.found, path, at_stride_one(layer))
             self._take_before(node, *self.choices[grid])
@@ -112,7 +122,7 @@ class _Sampling:
             self.record.changes.append(Change(path, kind, "stride 1, the phase that the main branch keeps"))
             return
         last = end_of_chain(self.found, node)
-        phase = self.make(stride, _channels(self.found, node))
+        phase = self.make(grid[-1], _channels(self.found, node))
         choice = self._choose(last, phase)
         self.choices[grid] = (phase, choice)
         after = "" if last is node else f" behind {last.target if last.op == 'call_module' else last.name}"
@@ -121,7 +131,7 @@ class _Sampling:
     def _choose(self, last: fx.Node, phase: Polyphase2d) -> fx.Node:
         """The phase of what a step gives is chosen, and everything that read the step reads that phase."""
         chosen, taken = f"{last.name}_choice", f"{last.name}_phase"
-        self.found.add_submodule(chosen, ChosenPhase(phase))
+        self.found.add_submodule(chosen, ChosenPhase(phase).train(self.found.training))
         with self.found.graph.inserting_after(last):
             choice = self.found.graph.call_module(chosen, (last,))
         took = layer_after(self.found, last, TakenPhase(phase), taken)
@@ -132,7 +142,7 @@ class _Sampling:
 
     def _take_before(self, node: fx.Node, phase: Polyphase2d, choice: fx.Node) -> None:
         name = f"{node.name}_phase"
-        self.found.add_submodule(name, TakenPhase(phase))
+        self.found.add_submodule(name, TakenPhase(phase).train(self.found.training))
         with self.found.graph.inserting_before(node):
             taken = self.found.graph.call_module(name, (node.args[0], choice))
         node.replace_input_with(node.all_input_nodes[0], taken)
@@ -147,7 +157,8 @@ def _channels(found: fx.GraphModule, node: fx.Node) -> int:
     seen: fx.Node | None = node
     while seen is not None:
         layer = layer_of(found, seen)
-        for part in reversed(list(layer.modules())) if layer is not None else ():
+        ours = layer is None or isinstance(layer, ChosenPhase | TakenPhase)
+        for part in () if layer is None or ours else reversed(list(layer.modules())):
             for name in ("out_channels", "num_features"):
                 if isinstance(getattr(part, name, None), int):
                     return int(getattr(part, name))

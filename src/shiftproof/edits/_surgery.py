@@ -95,14 +95,15 @@ def replace_layers(
                 record.changes.append(Change(path, before, new.what))
         new = found[id(layer)]
         if isinstance(new, New):
-            put(network, path, new.layer.train(layer.training))
+            put(network, path, new.layer)
             inside.append(path)
     return record
 
 
 def put(network: nn.Module, path: str, layer: nn.Module) -> None:
-    """Put a layer where the path says."""
+    """Put a layer where the path says, in the mode of the one that was there."""
     parent, _, own = path.rpartition(".")
+    layer.train(network.get_submodule(path).training)
     setattr(network.get_submodule(parent), own, layer)
 
 

@@ -39,7 +39,7 @@ class _Tracer(fx.Tracer):
     """Keeps whole what an edit may be about, or what comes after it: convolutions and norms of any library."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = type(m).__module__.startswith("shiftproof.layers")
+        ours = type(m).__module__.startswith(("shiftproof.layers", "shiftproof.edits"))
         kept = isinstance(m, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) or is_norm(m)
         return ours or kept or super().is_leaf_module(m, module_qualified_name)
 
@@ -102,7 +102,7 @@ def _pool(node: fx.Node) -> nn.Module | None:
 
 def insert_layer(found: fx.GraphModule, node: fx.Node, layer: nn.Module, name: str) -> fx.Node:
     """Have a layer do what a call did, with the first input of the call."""
-    found.add_submodule(name, layer)
+    found.add_submodule(name, layer.train(found.training))
     with found.graph.inserting_after(node):
         new = found.graph.call_module(name, (node.all_input_nodes[0],))
     node.replace_all_uses_with(new)
@@ -112,7 +112,7 @@ def insert_layer(found: fx.GraphModule, node: fx.Node, layer: nn.Module, name: s
 
 def layer_after(found: fx.GraphModule, node: fx.Node, layer: nn.Module, name: str) -> fx.Node:
     """Put a layer behind a step: whatever read the step now reads the layer."""
-    found.add_submodule(name, layer)
+    found.add_submodule(name, layer.train(found.training))
     with found.graph.inserting_after(node):
         new = found.graph.call_module(name, (node,))
     node.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)

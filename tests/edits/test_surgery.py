@@ -1,0 +1,291 @@
+"""Edits of layers, on the architectures that people have."""
+
+from __future__ import annotations
+
+import copy
+import io
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from tests.edits.architectures import CONVOLUTIONAL, PATCHES, ZOO, CalledPools, Unreadable, build, images_for
+from torch import Tensor, nn
+
+from shiftproof.adapters import digest_of_module
+from shiftproof.edits import Edit, apply_edit, edits
+from shiftproof.errors import ModelError, OptionError, ShapeError, UnknownNameError
+from shiftproof.layers import BlurPool2d
+
+BLURS = ("max-blur-pool", "blur-strides", "conv-blur-pool")
+EVERY = [*CONVOLUTIONAL, *PATCHES, *ZOO]
+
+
+def answers(network: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = network(images)
+    return found
+
+
+def edited(network: nn.Module, edit: str, images: Tensor, **options: Any) -> nn.Module | None:
+    """The edited network; None where there is nothing to edit."""
+    try:
+        return apply_edit(network, edit, images=images, **options).module
+    except ModelError as error:
+        assert error.got == "none", error
+        return None
+
+
+def relative(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max() / b.abs().max())
+
+
+@pytest.mark.parametrize("name", [*CONVOLUTIONAL, *ZOO])
+def test_a_blur_of_one_tap_changes_no_answer(name: str) -> None:
+    network, images = build(name).double(), images_for(name).double()
+    expected, n_changed = answers(network, images), 0
+    for edit in BLURS:
+        other = edited(network, edit, images, kernel_size=1)
+        if other is not None:
+            n_changed += 1
+            assert relative(answers(other, images), expected) < 1e-6
+    assert n_changed or name == "cnn2-gap" or name == "all-cnn"
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_edit_keeps_shape_weights_modes_and_the_original(name: str) -> None:
+    network, images = build(name), images_for(name)
+    before, expected = digest_of_module(network), answers(network, images)
+    changed = []
+    for edit in edits:
+        if edit.kind != "surgery" or (edit.name, name) in TOO_SMALL:
+            continue
+        other = edited(network, edit.name, images)
+        if other is None:
+            continue
+        changed.append(edit.name)
+        answer = answers(other, images)
+        assert answer.shape == expected.shape
+        assert torch.equal(answer, answers(other, images)), edit.name  # Nothing is drawn.
+        assert not any(part.training for part in other.modules()), edit.name
+        memory = {tensor.data_ptr() for tensor in network.parameters()}
+        assert not memory & {tensor.data_ptr() for tensor in other.parameters()}
+        check_gradients(other, images)
+        check_state(other, images, edit)
+    assert digest_of_module(network) == before
+    assert torch.equal(answers(network, images), expected)
+    assert changed
+
+
+# Reflection and going around need maps larger than their margins.
+TOO_SMALL = {
+    (edit, name)
+    for name in ("torchvision:convnext", "timm:convnext", "torchvision:efficientnet", "timm:efficientnet-same",
+                 "torchvision:mobilenet_v3", "timm:mobilenetv3")
+    for edit in ("padding-reflect", "padding-circular", "aps", "lps")
+} | {(edit, "strided-cnn") for edit in ("aps", "lps")}  # fmt: skip  # Its flatten counts on odd sizes.
+
+
+def check_gradients(network: nn.Module, images: Tensor) -> None:
+    """Every weight that the original learns from learns here too."""
+    trained = copy.deepcopy(network)
+    trained(images).square().sum().backward()
+    without = [path for path, value in trained.named_parameters() if value.grad is None]
+    # In evaluation mode, what chooses has no gradient.
+    assert not [path for path in without if "phase" not in path and "choice" not in path]
+
+
+def check_state(network: nn.Module, images: Tensor, edit: Edit) -> None:
+    """Weights that were saved are those that are loaded, and the whole module can be pickled."""
+    other = copy.deepcopy(network)
+    state = network.state_dict()
+    with torch.no_grad():
+        for value in other.state_dict().values():
+            value.zero_()
+    other.load_state_dict(state)
+    assert torch.equal(answers(other, images), answers(network, images)), edit.name
+
+
+def test_edited_networks_can_be_saved_whole() -> None:
+    network, images = build("torchvision:resnet18"), images_for("torchvision:resnet18")
+    for edit in ("blur-strides", "conv-blur-pool", "aps"):
+        other, file = apply_edit(network, edit).module, io.BytesIO()
+        torch.save(other, file)
+        file.seek(0)
+        again = torch.load(file, weights_only=False)
+        assert torch.equal(answers(again, images), answers(other, images))
+
+
+def test_a_second_time_there_is_nothing_to_edit() -> None:
+    for name in ("torchvision:resnet18", "functions"):
+        network = build(name)
+        for edit in ("max-blur-pool", "blur-strides", "conv-blur-pool", "aps", "low-pass-pool", "patch-blur"):
+            try:
+                once = apply_edit(network, edit).module
+            except ModelError:
+                continue
+            with pytest.raises(ModelError, match="There is nothing to fix"):
+                apply_edit(once, edit)
+
+
+def test_pools_that_are_called_as_functions_are_found() -> None:
+    network, images = CalledPools().eval(), images_for("functions")
+    found = apply_edit(network, "max-blur-pool", kernel_size=4, border="circular", images=images)
+    assert [change.after for change in found.changes] == ["MaxBlurPool2d"]
+    blur = BlurPool2d(8, kernel_size=4, border="circular")
+
+    def by_hand() -> Tensor:
+        maps = F.relu(network.conv1(images))
+        wide = F.max_pool2d(F.pad(maps, (0, 1, 0, 1), mode="circular"), 2, 1)
+        maps = F.avg_pool2d(F.relu(network.conv2(blur(wide))), 2)
+        logits: Tensor = network.head(maps.flatten(1))
+        return logits
+
+    with torch.no_grad():
+        torch.testing.assert_close(answers(found.module, images), by_hand())
+    assert dict(network.named_modules()).keys() <= dict(found.module.named_modules()).keys()
+
+
+def test_a_network_that_cannot_be_followed_is_edited_layer_by_layer() -> None:
+    network, images = Unreadable().eval(), images_for("functions")
+    found = apply_edit(network, "max-blur-pool", images=images)
+    assert type(found.model) is Unreadable
+    with pytest.raises(ModelError, match="torch.fx can follow.*blur-strides"):
+        apply_edit(network, "conv-blur-pool")
+
+
+def test_the_blur_stands_where_zhang_put_it() -> None:
+    network, images = build("torchvision:resnet18"), images_for("torchvision:resnet18")
+    other = apply_edit(network, "conv-blur-pool", layers=["layer2"], images=images)
+    assert [change.layer for change in other.changes] == ["layer2.0.conv1", "layer2.0.downsample.0"]
+    block: Any = network.get_submodule("layer2.0")
+
+    def by_hand(maps: Tensor) -> Tensor:
+        conv = F.conv2d(maps, block.conv1.weight, None, 1, 1)
+        main = BlurPool2d(128)(F.relu(block.bn1(conv)))
+        shortcut = block.downsample[1](F.conv2d(BlurPool2d(64)(maps), block.downsample[0].weight))
+        return F.relu(block.bn2(block.conv2(main)) + shortcut)
+
+    seen: list[Tensor] = []
+    network.get_submodule("layer2.0").register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+    answers(network, images)
+    with torch.no_grad():
+        whole = network.get_submodule("layer2.1")(by_hand(seen[0]))
+        rest = network.get_submodule("layer4")(network.get_submodule("layer3")(whole))
+        expected = network.get_submodule("fc")(rest.mean((2, 3)))
+    torch.testing.assert_close(answers(other.module, images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_composer_blurs_before_convolutions_of_enough_channels() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 8, 3, 2, 1), nn.MaxPool2d(2))
+    images = torch.rand(2, 3, 16, 16)
+    found = apply_edit(network, "composer-blurpool", images=images)
+    assert [change.layer for change in found.changes] == ["2", "3"]
+    kernel = torch.tensor([1.0, 2.0, 1.0])
+    kernel = torch.outer(kernel, kernel) / 16
+
+    def blur(maps: Tensor, stride: int) -> Tensor:
+        return F.conv2d(maps, kernel.expand(maps.shape[1], 1, 3, 3), None, stride, 1, groups=maps.shape[1])
+
+    with torch.no_grad():
+        first: Any = network[0]
+        second: Any = network[2]
+        maps = F.conv2d(blur(F.relu(first(images)), 1), second.weight, second.bias, 2, 1)
+        torch.testing.assert_close(found.module(images), blur(F.max_pool2d(maps, 2, 1), 2))
+
+
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet", "torchvision:mobilenet_v2", "timm:densenet"])
+def test_polyphase_networks_keep_their_answer_under_every_circular_shift(name: str) -> None:
+    network, images = build(name).double(), images_for(name).double()
+    for edit in ("aps", "lps"):
+        other = apply_edit(network, edit, images=images)
+        if other.left_alone:
+            continue
+        expected = answers(other.module, images)
+        for offset in ((1, 0), (0, 3), (5, 7), (31, 14)):
+            moved = answers(other.module, torch.roll(images, offset, (2, 3)))
+            assert relative(moved, expected) < 1e-9
+        moved = answers(network, torch.roll(images, (1, 3), (2, 3)))
+        assert relative(moved, answers(network, images)) > 1e-6
+
+
+def test_convnext_is_exact_on_a_circle() -> None:
+    network = build("torchvision:convnext").double()
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    other = apply_edit(network, "aps", images=images).module
+    expected = answers(other, images)
+    for offset in ((1, 2), (13, 50)):
+        assert relative(answers(other, torch.roll(images, offset, (2, 3))), expected) < 1e-9
+
+
+def test_anchored_patches_without_positions_are_exact_on_a_circle() -> None:
+    network, images = build("timm:vit").double(), images_for("timm:vit").double()
+    other = apply_edit(apply_edit(network, "patch-anchor").model, "no-positions", images=images).module
+    expected = answers(other, images)
+    moved = answers(other, torch.roll(images, (3, 13), (2, 3)))
+    assert relative(moved, expected) < 1e-9
+
+
+def test_a_head_of_means_has_the_answer_to_maps_that_are_the_same_everywhere() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Flatten(), nn.Dropout(), nn.Linear(4 * 36, 5)).eval()
+    flat = torch.rand(2, 3, 1, 1).expand(2, 3, 6, 6)
+    found = apply_edit(network, "global-mean-head", images=flat)
+    assert [change.layer for change in found.changes] == ["4"]
+    torch.testing.assert_close(answers(found.module, flat), answers(network, flat))
+    images = torch.rand(2, 3, 6, 6)
+    rolled = answers(found.module, torch.roll(images, (1, 4), (2, 3)))
+    torch.testing.assert_close(rolled, answers(found.module, images))
+
+
+def test_padding_is_what_it_is_called() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(3, 2, 1))
+    images = torch.rand(1, 3, 8, 8)
+    circular = apply_edit(network, "padding-circular", images=images).module
+    conv: Any = network[0]
+    wide = F.conv2d(F.pad(images, (1, 1, 1, 1), mode="circular"), conv.weight, conv.bias)
+    pooled = F.max_pool2d(F.pad(wide, (1, 1, 1, 1), mode="circular"), 3, 2)
+    torch.testing.assert_close(answers(circular, images), pooled)
+
+
+def test_statistics_are_those_of_the_images() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    images = torch.rand(65, 3, 8, 8)
+    found = apply_edit(network, "batch-statistics", images=images).module
+    maps = answers(network[:1], images)
+    norm: Any = found.get_submodule("1")
+    torch.testing.assert_close(norm.running_mean, maps.mean((0, 2, 3)), rtol=1e-2, atol=1e-3)
+    assert not norm.training
+    assert norm.momentum == 0.1
+    with pytest.raises(OptionError, match="at least 2 `images`"):
+        apply_edit(network, "batch-statistics")
+
+
+def test_an_adaptive_blur_starts_as_a_binomial_one() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU()).eval()
+    images = torch.rand(2, 3, 12, 12)
+    adaptive, plain = (apply_edit(network, name).module for name in ("adaptive-blur", "blur-strides"))
+    torch.testing.assert_close(answers(adaptive, images), answers(plain, images))
+
+
+def test_mistakes_are_said() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2))
+    with pytest.raises(UnknownNameError, match="Did you mean 'max-blur-pool'"):
+        apply_edit(network, "max-blurpool")
+    with pytest.raises(UnknownNameError, match="name of a layer, got 'pool1'"):
+        apply_edit(network, "max-blur-pool", layers=["pool1"])
+    with pytest.raises(OptionError, match="options of max-blur-pool: kernel_size, border, got 'taps'"):
+        apply_edit(network, "max-blur-pool", taps=4)
+    with pytest.raises(ModelError, match="a function.*average-logits"):
+        apply_edit(lambda images: images, "max-blur-pool")
+    with pytest.raises(ModelError, match="ceil_mode"):
+        apply_edit(nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)), "max-blur-pool")
+    with pytest.raises(ShapeError, match="images that the model takes.*too small"):
+        apply_edit(network, "low-pass-pool", images=torch.rand(1, 1, 3, 8))
+    with pytest.raises(ShapeError, match="still takes images.*after the edit padding-reflect"):
+        apply_edit(nn.Sequential(nn.Conv2d(1, 1, 5, padding=2)), "padding-reflect", images=torch.rand(1, 1, 2, 2))
+    with pytest.raises(OptionError, match="`images` for the edit global-mean-head"):
+        apply_edit(network, "global-mean-head")
+    with pytest.raises(ModelError, match="There is nothing to fix"):
+        apply_edit(nn.Sequential(nn.Conv2d(1, 1, 3)), "max-blur-pool")
+    with pytest.raises(OptionError, match="no `layers` for average-logits"):
+        apply_edit(network, "average-logits", layers=["1"])
