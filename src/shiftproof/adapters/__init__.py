@@ -7,12 +7,17 @@ from shiftproof.adapters._classifier import check_finite as check_finite
 from shiftproof.adapters._classifier import describe as describe
 from shiftproof.adapters._classifier import digest_of_module as digest_of_module
 from shiftproof.adapters._classifier import evaluating as evaluating
+from shiftproof.adapters._edited import EditedClassifier as EditedClassifier
+from shiftproof.adapters._edited import EditStep as EditStep
+from shiftproof.adapters._edited import edit_classifier as edit_classifier
 from shiftproof.adapters._failures import explained as explained
 from shiftproof.adapters._failures import is_out_of_memory as is_out_of_memory
 from shiftproof.adapters._failures import of_others as of_others
 from shiftproof.adapters._failures import too_little_memory as too_little_memory
+from shiftproof.adapters._fixed import save_fixed as save_fixed
 from shiftproof.adapters._framed import load_framed as load_framed
 from shiftproof.adapters._load import load_classifier as load_classifier
+from shiftproof.adapters._load import load_fixed as load_fixed
 from shiftproof.adapters._pipeline import MODEL as MODEL
 from shiftproof.adapters._pipeline import Pipeline as Pipeline
 from shiftproof.adapters._preprocess import Framing as Framing

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from shiftproof.adapters._classifier import Classifier
+from shiftproof.adapters._classifier import Classifier, Model, as_classifier
 from shiftproof.adapters._code import PYTHON_FILE, PYTHON_MODULE
 from shiftproof.adapters._exported import EXPORTED
 from shiftproof.adapters._failures import explained
+from shiftproof.adapters._fixed import fixed_source, load_fixed_with
 from shiftproof.adapters._huggingface import HUGGINGFACE
 from shiftproof.adapters._keras import H5, HDF5, KERAS
 from shiftproof.adapters._onnx import ONNX
@@ -79,6 +80,30 @@ def load_classifier(reference: str, request: ModelRequest = _NOTHING_MORE) -> Cl
     if request.weights is not None:
         classifier = replace(classifier, notes=(*classifier.notes, f"weights from {request.weights.name}"))
     return overridden(classifier, replace(request, logits=None) if source.picks_logits else request)
+
+
+def load_fixed(
+    folder: Path | str, *, trust: bool = False, original: Model | Classifier | None = None
+) -> Classifier:
+    """A model that `shiftproof fix` wrote, or `Fixed.save`.
+
+    Args:
+        folder: With `recipe.json`, and `model.safetensors` where layers were edited.
+        trust: Whether code of the original may run.
+        original: The model that was fixed, where no reference names it.
+
+    Returns:
+        A classifier on the CPU, in evaluation mode.
+
+    Raises:
+        ModelError: Not such a folder, or its original cannot be loaded.
+        CheckpointError: The original is another one, or the weights are damaged.
+    """
+    given = None if original is None else as_classifier(original)
+    return load_fixed_with(load_classifier, Path(folder), trust=trust, original=given)
+
+
+model_sources.register("fixed", fixed_source(load_classifier))
 
 
 def _target(reference: str) -> _Target:

@@ -1,0 +1,111 @@
+"""Edits of a classifier: of its layers where it has some, and around it, on images as they are shifted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from shiftproof._digest import Json, digest_of
+from shiftproof._text import counted
+from shiftproof.adapters._classifier import Classifier, digest_of_module
+from shiftproof.adapters._failures import explained
+from shiftproof.adapters._preprocess import Preprocess
+from shiftproof.edits import Change, LeftAlone, apply_edit, edits
+from shiftproof.errors import ModelError
+
+
+@dataclass(frozen=True)
+class EditStep:
+    """One edit of several, as it is written down.
+
+    Args:
+        edit: A name from `shiftproof.edits.edits`.
+        layers: Only these; all that it is about for None.
+        options: What the edit takes.
+    """
+
+    edit: str
+    layers: tuple[str, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        said = [f"{name}={value}" for name, value in self.options.items()]
+        said += [", ".join(self.layers)] if self.layers and len(self.layers) < 3 else []
+        said += [counted(len(self.layers), "layer")] if self.layers and len(self.layers) >= 3 else []
+        return f"{self.edit} ({'; '.join(said)})" if said else self.edit
+
+    def to_dict(self) -> dict[str, Json]:
+        """The same as JSON."""
+        layers: Json = None if self.layers is None else list(self.layers)
+        return {"edit": self.edit, "layers": layers, "options": dict(self.options)}
+
+
+@dataclass(frozen=True, eq=False)
+class EditedClassifier:
+    """Another classifier, and what is different in it.
+
+    Args:
+        classifier: The new one.
+        network: The module whose layers were replaced, or the original's where none were; None for a function.
+        changes: What is different, step by step.
+        left_alone: What should have been changed and could not be.
+    """
+
+    classifier: Classifier
+    network: nn.Module | None
+    changes: tuple[Change, ...]
+    left_alone: tuple[LeftAlone, ...]
+
+
+def edit_classifier(
+    classifier: Classifier,
+    steps: Sequence[EditStep],
+    images: Tensor | None = None,
+    *,
+    finish: Callable[[nn.Module], None] = lambda network: None,
+) -> EditedClassifier:
+    """Edit the layers of a classifier's model, then what is around it.
+
+    Args:
+        classifier: Stays as it is.
+        steps: In the order in which they are made; those of layers have to come first.
+        images: Some of them, (N, C, H, W) in [0, 1], for edits that need to see images.
+        finish: What else is done with the edited network, in place, such as putting trained weights into it.
+
+    Raises:
+        ModelError: A step that needs layers, for a model that has none; or it cannot be made.
+        ShiftproofError: Whatever else is wrong with a step.
+    """
+    surgery = [step for step in steps if edits.get(step.edit).kind == "surgery"]
+    around = [step for step in steps if edits.get(step.edit).kind == "free"]
+    if [*surgery, *around] != list(steps):
+        raise ModelError(
+            "edits of layers before edits around the whole model",
+            ", ".join(step.edit for step in steps),
+            fix="Give them in this order: " + ", ".join(step.edit for step in (*surgery, *around)) + ".",
+        )
+    changes: list[Change] = []
+    left_alone: list[LeftAlone] = []
+    edited = classifier
+    shown = None if images is None else classifier.preprocess(images)
+    for step in surgery:
+        with explained(f"{classifier.name} with the edit {step.edit}"):
+            made = apply_edit(edited.model, step.edit, layers=step.layers, images=shown, **step.options)
+        edited = replace(edited, model=made.model)
+        changes += made.changes
+        left_alone += made.left_alone
+    network = edited.model if isinstance(edited.model, nn.Module) else None
+    if network is not None and surgery:
+        finish(network)
+        edited = replace(edited, digest=digest_of_module(network))
+    for step in around:
+        with explained(f"{classifier.name} with the edit {step.edit}"):
+            made = apply_edit(edited.pipeline or edited, step.edit, images=images, **step.options)
+        digest = digest_of([edited.digest, step.to_dict()])
+        edited = replace(edited, model=made.model, preprocess=Preprocess(), logits=None, digest=digest)
+        changes += made.changes
+    notes = (*classifier.notes, *(f"edited: {step}" for step in steps))
+    return EditedClassifier(replace(edited, notes=notes), network, tuple(changes), tuple(left_alone))

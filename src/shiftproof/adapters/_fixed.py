@@ -1,0 +1,217 @@
+"""`fixed:DIR`: a model that `shiftproof fix` wrote, made again from the original and the recipe."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from shiftproof._digest import Json
+from shiftproof._documents import read_json
+from shiftproof._files import make_folder, write_atomically
+from shiftproof._inputs import UnfitFile
+from shiftproof._seal import check_seal, sealed
+from shiftproof._text import record_text
+from shiftproof.adapters._classifier import Classifier, digest_of_module
+from shiftproof.adapters._edited import EditStep, edit_classifier
+from shiftproof.adapters._failures import explained
+from shiftproof.adapters._sources import ModelRequest, ModelSource
+from shiftproof.edits import edits
+from shiftproof.errors import CheckpointError, ModelError
+
+SCHEMA_VERSION = 1
+RECIPE, WEIGHTS = "recipe.json", "model.safetensors"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Original(_Record):
+    """What was fixed: how it is referred to, and which one it was."""
+
+    reference: str | None
+    name: str
+    digest: str
+    request: dict[str, Any]
+
+
+class _Step(_Record):
+    edit: str
+    layers: tuple[str, ...] | None
+    options: dict[str, Any]
+
+
+class _Recipe(_Record):
+    schema_version: Literal[1]
+    kind: Literal["fixed model"]
+    original: _Original
+    image_shape: tuple[int, int, int]
+    steps: tuple[_Step, ...]
+    has_weights: bool
+    trained: dict[str, Any] | None
+
+
+def save_fixed(
+    folder: Path,
+    original: Classifier,
+    steps: tuple[EditStep, ...],
+    network: nn.Module | None,
+    *,
+    image_shape: tuple[int, int, int],
+    reference: str | None = None,
+    request: ModelRequest | None = None,
+    trained: Mapping[str, Json] | None = None,
+) -> None:
+    """Write what `load_fixed` makes the fixed model again from.
+
+    Args:
+        folder: Made where it is missing.
+        original: What was fixed.
+        steps: The edits.
+        network: The edited module; its weights are written where an edit changed its layers.
+        image_shape: (C, H, W) of the images.
+        reference: How to load the original; None for a module of one's own.
+        request: What else it was loaded with.
+        trained: How it was trained after the edits, if it was.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    make_folder(folder)
+    has_weights = network is not None and any(edits.get(step.edit).kind == "surgery" for step in steps)
+    has_weights = has_weights or trained is not None
+    given = {k: v for k, v in asdict(request or ModelRequest()).items() if v not in (None, False, {})}
+    given.pop("trust", None)  # It is asked for anew, by whoever loads it.
+    if given.get("weights") is not None:
+        given["weights"] = str(Path(given["weights"]).resolve())
+    recipe = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "fixed model",
+        "original": {
+            "reference": reference,
+            "name": original.name,
+            "digest": original.digest,
+            "request": given,
+        },
+        "image_shape": list(image_shape),
+        "steps": [step.to_dict() for step in steps],
+        "has_weights": has_weights,
+        "trained": None if trained is None else dict(trained),
+    }
+    if has_weights and network is not None:
+        tensors = {name: value.detach().cpu().clone().contiguous() for name, value in _state(network).items()}
+        write_atomically(folder / WEIGHTS, sealed(save(tensors), {"recipe": recipe["steps"]}))
+    write_atomically(folder / RECIPE, record_text(recipe))
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
+
+
+Load = Callable[[str, ModelRequest], Classifier]
+
+
+def load_fixed_with(
+    load: Load, folder: Path, *, trust: bool = False, original: Classifier | None = None
+) -> Classifier:
+    """`load_fixed`, with the function that loads the original."""
+    recipe = _read(folder)
+    found = original if original is not None else _load_original(load, folder, recipe, trust)
+    if recipe.original.digest and found.digest != recipe.original.digest:
+        raise CheckpointError(
+            f"the original {recipe.original.name} that {folder} was made from",
+            "one with other weights or layers",
+            cause="Its digest is not the one in recipe.json.",
+            fix="Restore the original, or fix the new one.",
+        )
+    steps = tuple(EditStep(step.edit, step.layers, step.options) for step in recipe.steps)
+    images = torch.rand(2, *recipe.image_shape, generator=torch.Generator().manual_seed(0))
+
+    def put(network: nn.Module) -> None:
+        if recipe.has_weights:
+            _put_weights(network, folder)
+
+    if recipe.has_weights and not any(edits.get(step.edit).kind == "surgery" for step in steps):
+        # Trained without an edit of its layers: the weights go into a copy of the original.
+        found = _with_weights(found, folder)
+    edited = edit_classifier(found, steps, images, finish=put).classifier
+    return replace(edited, name=f"fixed:{folder.name}")
+
+
+def _load_original(load: Load, folder: Path, recipe: _Recipe, trust: bool) -> Classifier:
+    if recipe.original.reference is None:
+        raise ModelError(
+            f"the original {recipe.original.name} of {folder}",
+            "none",
+            cause="It was a module in Python, which no reference names.",
+            fix="Give it: load_fixed(folder, original=model).",
+        )
+    with explained(f"{folder / RECIPE} to say how its original is loaded", cause="It is damaged."):
+        request = _request(recipe.original.request, trust)
+    return load(recipe.original.reference, request)
+
+
+def _request(given: Mapping[str, Any], trust: bool) -> ModelRequest:
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+    }
+    if "weights" in fields:
+        fields["weights"] = Path(fields["weights"])
+    return ModelRequest(**fields, trust=trust)
+
+
+def _read(folder: Path) -> _Recipe:
+    try:
+        return _Recipe.model_validate(read_json(folder / RECIPE))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ModelError(
+            f"{folder / RECIPE} to be the recipe of a fixed model",
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the directory of a fixed model, with {RECIPE}, in {str(folder)!r}",
+            getattr(error, "strerror", None) or error,
+            fix="`shiftproof fix MODEL DATA --out DIR` writes one.",
+        ) from error
+
+
+def _put_weights(network: nn.Module, folder: Path) -> None:
+    path = folder / WEIGHTS
+    with explained(f"{path} to hold the weights of the fixed model", cause="It is missing or damaged."):
+        try:
+            if check_seal(path) is None:
+                raise UnfitFile("a file without a seal, which `shiftproof fix` did not write")
+        except UnfitFile as error:
+            raise CheckpointError(f"{path} as it was written", error) from error
+        network.load_state_dict(load_file(path), strict=True)
+
+
+def _with_weights(classifier: Classifier, folder: Path) -> Classifier:
+    assert isinstance(classifier.model, nn.Module)
+    network = copy.deepcopy(classifier.model)
+    _put_weights(network, folder)
+    return replace(classifier, model=network, digest=digest_of_module(network))
+
+
+def fixed_source(load: Load) -> ModelSource:
+    """The source `fixed`, with the function that loads originals."""
+
+    def load_rest(rest: str, request: ModelRequest) -> Classifier:
+        return load_fixed_with(load, Path(rest).expanduser(), trust=request.trust)
+
+    return ModelSource(
+        "fixed",
+        load_rest,
+        "a model that `shiftproof fix` wrote, made from its original again",
+        "fixed:DIR",
+    )

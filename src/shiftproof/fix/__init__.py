@@ -1,0 +1,16 @@
+"""From what is lost to a better model: edits chosen, trained where there is time for it, and measured."""
+
+from shiftproof.adapters import load_fixed as load_fixed
+from shiftproof.edits import apply_edit as apply_edit
+from shiftproof.fix._fix import DEFAULT_PROTOCOL as DEFAULT_PROTOCOL
+from shiftproof.fix._fix import FixOptions as FixOptions
+from shiftproof.fix._fix import fix as fix
+from shiftproof.fix._fixed import Fixed as Fixed
+from shiftproof.fix._fixed import FixedRow as FixedRow
+from shiftproof.fix._propose import Proposal as Proposal
+from shiftproof.fix._propose import losses_of as losses_of
+from shiftproof.fix._propose import propose as propose
+from shiftproof.fix._teach import Lesson as Lesson
+from shiftproof.fix._teach import LessonProgress as LessonProgress
+from shiftproof.fix._teach import Student as Student
+from shiftproof.fix._teach import Teaching as Teaching

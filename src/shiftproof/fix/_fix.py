@@ -1,0 +1,421 @@
+"""One call: from what is lost to a better model, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from shiftproof._digest import Json, derive_seed, digest_of
+from shiftproof._files import make_folder
+from shiftproof.adapters import Classifier, Model, ModelRequest, digest_of_module, load_framed, of_others
+from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask
+from shiftproof.certify import certify
+from shiftproof.data import Images, data_sources, load_data, match_labels
+from shiftproof.edits import edits
+from shiftproof.errors import DataError, ModelError, OptionError
+from shiftproof.explain import Explanation, explain
+from shiftproof.fix._fixed import ORIGINAL, Fixed, FixedRow
+from shiftproof.fix._measure import (
+    Measuring,
+    clean_score,
+    differences,
+    estimates,
+    milliseconds,
+    n_parameters,
+    on_the_front,
+    score,
+    with_truth,
+)
+from shiftproof.fix._propose import Proposal, propose
+from shiftproof.fix._search import Candidate, search
+from shiftproof.fix._teach import Lesson, LessonProgress, Student, Teaching
+from shiftproof.metrics import Difference, Estimate
+from shiftproof.probe import Response
+from shiftproof.shifts import ShiftProtocol
+
+DEFAULT_PROTOCOL = "box:4,4,8"
+EXPLAINED_IMAGES, TIMED_IMAGES = 16, 8
+LEAST_IMAGES = 8
+# A candidate may be wrong about the image as it is by so much more than the original.
+CLEAN_MARGIN = 0.005
+
+
+@dataclass(frozen=True)
+class FixOptions:
+    """Settings of a fix.
+
+    Args:
+        protocol: Which shifts; a name, as in `find_protocol`, or a protocol.
+        edits: Only these edits, by name; all that fit by default.
+        budget: How many times as long as the original the chosen model may take; None for any.
+        epochs: Passes of training over the training images; 0 for none.
+        unlabelled: Train without labels also where there are some.
+        learning_rate, batch_size, consistency, workers: As in `Lesson`.
+        limit: Use so many images, drawn at random.
+        seed: Source of every random choice.
+        confidence: Nominal coverage of the intervals.
+        device: auto, cpu, cuda, cuda:N or mps.
+        threads: Batches at a time on a CPU; all cores by default.
+        max_bad: Largest share of files that may be skipped.
+
+    Raises:
+        OptionError: A budget below 1, or another number out of its range.
+        UnknownNameError: No such edit.
+    """
+
+    protocol: str | ShiftProtocol = DEFAULT_PROTOCOL
+    edits: tuple[str, ...] | None = None
+    budget: float | None = None
+    epochs: int = 0
+    unlabelled: bool = False
+    learning_rate: float = 1e-3
+    batch_size: int = 64
+    consistency: float = 0.0
+    workers: int = 0
+    limit: int | None = None
+    seed: int = 0
+    confidence: float = 0.95
+    device: str = "auto"
+    threads: int | None = None
+    max_bad: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and not 1 <= self.budget < float("inf"):
+            raise OptionError(
+                "a budget of at least 1", self.budget, cause="It is in times of the original's own cost."
+            )
+        if self.epochs < 0:
+            raise OptionError("`epochs` of at least 0", self.epochs)
+        for name in self.edits or ():
+            edits.get(name)
+
+
+def fix(
+    model: str | Model | Classifier,
+    images: ImagesLike,
+    *,
+    training: Images | None = None,
+    request: ModelRequest | None = None,
+    checkpoints: Path | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+    on_progress: Callable[[str, LessonProgress], None] = lambda name, progress: None,
+    check_stop: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> Fixed:
+    """Find what to edit in a model so that it keeps its answers when the image moves, and what that costs.
+
+    Explains which layers lose most, makes the edits that fit, each in a copy, and drops the worse half again
+    and again on ever more of the images for choosing. What is reported is measured on the other half of the
+    images, which nothing was chosen by.
+
+    Args:
+        model: A module or function of images (N, C, H, W) in [0, 1] to logits (N, K), a reference, or a
+            `Classifier`. For what is no module only edits around it are tried.
+        images: As for `audit`. Without labels, what the model itself answers to the image as it is counts
+            as right.
+        training: Images to train on. By default those of the training split of a reference that has one;
+            else a third of the images, which is then neither for choosing nor for reporting.
+        request: What a reference to a model cannot say.
+        checkpoints: Folder in which trainings are kept, so that an interrupted fix goes on.
+        on_step: Told what is being done.
+        on_progress: Told how far the training of a candidate is.
+        check_stop: Called between batches; may raise `Stopped`.
+        options: The fields of `FixOptions`: protocol, edits, budget, epochs, …
+
+    Returns:
+        The chosen model and the table: the one that is right most often under the shifts, among those
+        within the budget that are right about the image as it is no less than half a point less often than
+        the original. The original itself if none is better.
+
+    Raises:
+        DataError: Too few images, or labels of one class where training needs them.
+        OptionError: A number out of its range.
+        ModelError: No edit fits the model.
+        ShiftproofError: Whatever else is wrong with the model or the images.
+
+    Example:
+        >>> found = fix("zoo:cnn2", "demo:mnist", limit=120, edits=["average-logits", "padding-reflect"])
+        >>> [row.name for row in found.table]
+        ['original', 'average-logits']
+    """
+    settings = FixOptions(**options)
+    question = ask(
+        model,
+        images,
+        AuditOptions(
+            protocols=(settings.protocol,),
+            seed=settings.seed,
+            limit=settings.limit,
+            confidence=settings.confidence,
+            device=settings.device,
+            threads=settings.threads,
+            max_bad=settings.max_bad,
+        ),
+        request=request,
+    )
+    return _Fixing(question, settings, checkpoints, on_step, on_progress, check_stop).run(
+        training if training is not None else _training_split(images, question, settings),
+        reference=model if isinstance(model, str) else None,
+        request=request,
+    )
+
+
+def _training_split(images: ImagesLike, question: AuditQuestion, settings: FixOptions) -> Images | None:
+    """The images for training of a reference that has some; None for another one."""
+    scheme = images.partition(":")[0] if isinstance(images, str) else ""
+    if not settings.epochs or scheme not in data_sources or data_sources.get(scheme).load is None:
+        return None
+    assert isinstance(images, str)
+    found = load_data(images, "train")
+    if found.image_shape != question.images.image_shape:
+        return None
+    return match_labels(found, question.classifier.class_names, question.n_classes)
+
+
+@dataclass(frozen=True)
+class _Fixing:
+    question: AuditQuestion
+    settings: FixOptions
+    checkpoints: Path | None
+    on_step: Callable[[str], None]
+    on_progress: Callable[[str, LessonProgress], None]
+    check_stop: Callable[[], None]
+
+    @property
+    def classifier(self) -> Classifier:
+        return self.question.classifier
+
+    def run(self, training: Images | None, *, reference: str | None, request: ModelRequest | None) -> Fixed:
+        """The whole of it."""
+        protocol, images = self.question.parts[0]
+        images, is_labelled = with_truth(self.classifier, images, self.question.device)
+        choosing, reporting, third = self._parts(images, training)
+        measuring = Measuring(
+            protocol,
+            self.settings.seed,
+            self.question.device,
+            None,
+            self.settings.threads,
+            self.check_stop,
+        )
+        explanation = self._explain(choosing)
+        proposals, misfits = self._propose(explanation, choosing)
+        labelled = is_labelled and not self.settings.unlabelled
+        train = self._trainer(training if training is not None else third, labelled, protocol)
+        finalists, failed = search(
+            self.classifier,
+            proposals,
+            choosing,
+            measuring,
+            train=train,
+            on_step=self.on_step,
+        )
+        self.on_step(f"{len(finalists)} finalists and the original on {len(reporting)} other images")
+        original = measuring.response(self.classifier, choosing)
+        rows, models = self._table(finalists, reporting, measuring)
+        chosen = self._choice(finalists, rows, original)
+        model, network = models[chosen]
+        return Fixed(
+            model=model,
+            chosen=chosen,
+            table=rows,
+            not_possible=(*misfits, *failed),
+            original=self.classifier,
+            network=network,
+            about=self._about(choosing, reporting, is_labelled, labelled),
+            image_shape=images.image_shape,
+            reference=reference,
+            request=request,
+        )
+
+    def _parts(self, images: Images, training: Images | None) -> tuple[Images, Images, Images | None]:
+        """Images to choose by, to report on, and to train on where no others are."""
+        takes_third = bool(self.settings.epochs) and training is None
+        n_parts = 3 if takes_third else 2
+        if len(images) < LEAST_IMAGES * n_parts:
+            raise DataError(
+                f"at least {LEAST_IMAGES * n_parts} images",
+                len(images),
+                cause="What is chosen by one part of them is reported on another.",
+            )
+        generator = torch.Generator().manual_seed(derive_seed(self.settings.seed, "parts"))
+        order = torch.randperm(len(images), generator=generator)
+        parts = [images.take(rows.sort().values) for rows in order.tensor_split(n_parts)]
+        return parts[0], parts[1], parts[2] if takes_third else None
+
+    def _explain(self, images: Images) -> Explanation | None:
+        if not isinstance(self.classifier.model, nn.Module):
+            return None
+        self.on_step("which layers lose most")
+        try:
+            return explain(
+                self.classifier,
+                images.take(torch.arange(min(EXPLAINED_IMAGES, len(images)))),
+                n_remedies=0,
+                device=self.settings.device,
+                check_stop=self.check_stop,
+            )
+        except (ModelError, DataError) as error:
+            self.on_step(f"not explained: {of_others(error).partition(': ')[2]}")
+            return None
+
+    def _propose(
+        self, explanation: Explanation | None, images: Images
+    ) -> tuple[list[Proposal], list[Proposal]]:
+        few = images.pixels(slice(0, 4)).to(self.question.device).float() / 255
+        fits, misfits = propose(
+            self.classifier, explanation, few, names=self.settings.edits, trains=bool(self.settings.epochs)
+        )
+        if not fits:
+            reasons = "; ".join(f"{each.name}: {each.not_possible}" for each in misfits)
+            raise ModelError("an edit that fits the model", "none", cause=reasons)
+        if self.settings.epochs and isinstance(self.classifier.model, nn.Module):
+            fits.append(Proposal(()))
+        return self._within_budget(fits, images), misfits
+
+    def _within_budget(self, proposals: list[Proposal], images: Images) -> list[Proposal]:
+        """Those that the clock lets pass; all of them without a budget."""
+        if self.settings.budget is None:
+            return proposals
+        from shiftproof.adapters import edit_classifier
+
+        shown = images.pixels(slice(0, TIMED_IMAGES)).to(self.question.device).float() / 255
+        made = {each.name: edit_classifier(self.classifier, each.steps, shown).classifier for each in proposals}
+        cost = milliseconds({ORIGINAL: self.classifier} | made, shown)
+        allowed = [each for each in proposals if cost[each.name] <= self.settings.budget * cost[ORIGINAL]]
+        if not allowed:
+            cheapest = min((cost[each.name] for each in proposals)) / cost[ORIGINAL]
+            raise OptionError(
+                "a budget that some edit keeps to",
+                f"{self.settings.budget:g}",
+                cause=f"The cheapest one takes {cheapest:.2f} times as long as the original.",
+                fix=f"Give --budget {cheapest * 1.1:.1f} or more.",
+            )
+        return allowed
+
+    def _trainer(self, images: Images | None, labelled: bool, protocol: ShiftProtocol) -> Any:
+        if not self.settings.epochs or images is None:
+            return None
+        settings = self.settings
+        lesson = Lesson(
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            consistency=settings.consistency,
+            workers=settings.workers,
+            seed=settings.seed,
+        )
+        self.on_step("what is right for the images to train on" if not labelled else "training images")
+        teaching = Teaching(images, self.classifier, labelled, protocol, lesson, self.question.device)
+        students: dict[str, Student] = {}
+        if self.checkpoints is not None:
+            make_folder(self.checkpoints)
+
+        def train(_: Classifier, network: nn.Module, name: str, __: float, until: float) -> None:
+            if name not in students:
+                file = f"{digest_of([self.classifier.digest, name])[:16]}.safetensors"
+                path = None if self.checkpoints is None else self.checkpoints / file
+                students[name] = Student(network, teaching, path)
+            students[name].advance(
+                round(until * teaching.n_steps),
+                on_progress=lambda progress: self.on_progress(name, progress),
+                check_stop=self.check_stop,
+            )
+
+        return train
+
+    def _table(
+        self, finalists: Sequence[Candidate], images: Images, measuring: Measuring
+    ) -> tuple[tuple[FixedRow, ...], Mapping[str, tuple[Classifier, nn.Module | None]]]:
+        confidence = self.settings.confidence
+        own = self.classifier.model if isinstance(self.classifier.model, nn.Module) else None
+        models: dict[str, tuple[Classifier, nn.Module | None]] = {ORIGINAL: (self.classifier, own)}
+        responses = {ORIGINAL: measuring.response(self.classifier, images)}
+        for each in finalists:
+            models[each.name] = (_named(each), each.edited.network)
+            responses[each.name] = measuring.response(each.edited.classifier, images)
+        shown = images.pixels(slice(0, TIMED_IMAGES)).to(self.question.device).float() / 255
+        ms = milliseconds({name: model for name, (model, _) in models.items()}, shown)
+        front = on_the_front([ms[name] for name in models], [score(responses[name]) for name in models])
+        by_name = {each.name: each for each in finalists}
+        rows = []
+        for (name, (model, _)), on_front in zip(models.items(), front, strict=True):
+            found = by_name.get(name)
+            change = differences(responses[name], responses[ORIGINAL], confidence)
+            rows.append(
+                FixedRow(
+                    name=name,
+                    steps=found.proposal.steps if found else (),
+                    estimates=estimates(responses[name], confidence),
+                    differences=change,
+                    ms_per_image=ms[name],
+                    cost=ms[name] / ms[ORIGINAL],
+                    n_parameters=n_parameters(model.model),
+                    on_front=on_front,
+                    verdict=_verdict(change["accuracy"]) if found else "",
+                    certificate=_certificate(model, images),
+                    changes=found.edited.changes if found else (),
+                    left_alone=found.edited.left_alone if found else (),
+                )
+            )
+        return tuple(rows), models
+
+    def _choice(self, finalists: Sequence[Candidate], rows: Sequence[FixedRow], original: Response) -> str:
+        """The best on the images for choosing, within the budget, that is no worse on images as they are."""
+        least = clean_score(original) - CLEAN_MARGIN
+        within = self.settings.budget or float("inf")
+        costs = {row.name: row.cost for row in rows}
+        able = [each for each in finalists if each.clean >= least and costs[each.name] <= within * 1.1]
+        best = max(able, key=lambda each: each.score, default=None)
+        return best.name if best is not None and best.score > score(original) else ORIGINAL
+
+    def _about(self, choosing: Images, reporting: Images, given: bool, labelled: bool) -> dict[str, Json]:
+        settings, (protocol, images) = self.settings, self.question.parts[0]
+        training: Json = None
+        if settings.epochs:
+            training = {
+                "epochs": settings.epochs,
+                "learning_rate": settings.learning_rate,
+                "batch_size": settings.batch_size,
+                "consistency": settings.consistency,
+                "labelled": labelled,
+            }
+        return {
+            "data": {"name": images.name, "digest": images.digest},
+            "n_choosing": len(choosing),
+            "n_reporting": len(reporting),
+            "truth": "labels" if given else "what the original answers to the image as it is",
+            "protocol": protocol.describe(),
+            "budget": settings.budget,
+            "training": training,
+            "seed": settings.seed,
+            "confidence": settings.confidence,
+        }
+
+
+def _named(candidate: Candidate) -> Classifier:
+    """The classifier of a finalist, with a digest of the weights that it ended with."""
+    found = candidate.edited.classifier
+    if not isinstance(found.model, nn.Module):
+        return found
+    return replace(found, digest=digest_of_module(found.model))
+
+
+def _verdict(difference: object) -> str:
+    if not isinstance(difference, Difference):
+        return "undecided"
+    return "helps" if difference.low > 0 else "harms" if difference.high < 0 else "undecided"
+
+
+def _certificate(classifier: Classifier, images: Images) -> str:
+    """What is proved of a model, in a sentence; why nothing is."""
+    try:
+        found = certify(classifier, images.image_shape, numeric=False)
+    except (ModelError, OptionError) as error:
+        return f"Nothing is proved: {of_others(error).partition(': ')[2]}"
+    return str(found).partition("\n")[0]

@@ -1,0 +1,148 @@
+"""What an edit is worth: the same images, the same shifts, the same clock for every one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from shiftproof.adapters import Classifier, evaluating
+from shiftproof.data import UNKNOWN, Images
+from shiftproof.metrics import Difference, Estimate, NotApplicable, compare_responses, metrics
+from shiftproof.probe import Response, measure_response
+from shiftproof.shifts import ShiftProtocol
+
+SHOWN = ("clean-accuracy", "accuracy", "agreement", "worst-case-accuracy")
+TIMED_IMAGES, REPEATS = 8, 5
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How every candidate is measured.
+
+    Args:
+        protocol: Which shifts.
+        seed: Of the shifts.
+        device: Where models are.
+        batch_size, threads: As in `measure_response`.
+        check_stop: Called between batches; may raise `Stopped`.
+    """
+
+    protocol: ShiftProtocol
+    seed: int
+    device: torch.device
+    batch_size: int | None
+    threads: int | None
+    check_stop: Callable[[], None]
+
+    def response(self, classifier: Classifier, images: Images) -> Response:
+        """What a candidate answers."""
+        return measure_response(
+            classifier,
+            images,
+            self.protocol,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            device=self.device,
+            threads=self.threads,
+            provenance={"data": images.digest},
+            check_stop=self.check_stop,
+        )
+
+
+def score(response: Response) -> float:
+    """By what candidates are chosen: how often the answer to a shifted image is right."""
+    found = metrics.get("accuracy").estimate(response)
+    return found.value if isinstance(found, Estimate) else 0.0
+
+
+def clean_score(response: Response) -> float:
+    """How often the answer to the image as it is is right."""
+    found = metrics.get("clean-accuracy").estimate(response)
+    return found.value if isinstance(found, Estimate) else 0.0
+
+
+def estimates(response: Response, confidence: float) -> dict[str, Estimate | NotApplicable]:
+    """The numbers of a row."""
+    return {name: metrics.get(name).estimate(response, confidence=confidence) for name in SHOWN}
+
+
+def differences(
+    response: Response, original: Response, confidence: float
+) -> dict[str, Difference | NotApplicable]:
+    """Those of a row minus those of the original, paired by image."""
+    return {
+        name: compare_responses(response, original, metrics.get(name), confidence=confidence) for name in SHOWN
+    }
+
+
+def with_truth(classifier: Classifier, images: Images, device: torch.device) -> tuple[Images, bool]:
+    """The images with labels, and whether these were given.
+
+    Where no image has a label, what the model answers to the image as it is counts as right: a model that
+    always says the same would be perfectly invariant, and is not what anybody wants.
+    """
+    if bool((images.labels != UNKNOWN).any()):
+        return images, True
+    answers = answers_to(classifier, images, device).argmax(1).cpu()
+    names = classifier.class_names or tuple(str(k) for k in range(int(answers.max()) + 1))
+    return images.with_labels(answers, names), False
+
+
+@torch.inference_mode()
+def answers_to(classifier: Classifier, images: Images, device: torch.device, batch: int = 64) -> Tensor:
+    """Logits (N, K) of the images as they are."""
+    with evaluating(classifier.model):
+        parts = [
+            classifier(images.pixels(slice(start, start + batch)).to(device).float() / 255)
+            for start in range(0, len(images), batch)
+        ]
+    return torch.cat(parts)
+
+
+def milliseconds(classifiers: Mapping[str, Classifier], images: Tensor) -> dict[str, float]:
+    """What an image costs each of several models: the best of `REPEATS`, in turns.
+
+    The best one is the one that the rest of the machine disturbed least.
+
+    Args:
+        classifiers: By name.
+        images: (N, C, H, W) in [0, 1], on their device.
+    """
+    best = dict.fromkeys(classifiers, float("inf"))
+    for turn in range(REPEATS + 1):
+        for name, classifier in classifiers.items():
+            seconds = _seconds(classifier, images)
+            if turn:  # The first one warms up.
+                best[name] = min(best[name], 1000 * seconds / len(images))
+    return best
+
+
+@torch.inference_mode()
+def _seconds(classifier: Classifier, images: Tensor) -> float:
+    with evaluating(classifier.model):
+        start = time.perf_counter()
+        classifier(images).sum().item()  # waits for the answer
+        return time.perf_counter() - start
+
+
+def n_parameters(model: object) -> int | None:
+    """How many numbers a module has learned; None for a function."""
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, nn.Module) else None
+
+
+def on_the_front(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
+    """For each point, whether no other one costs as little and is worth more, or costs less and is worth as much.
+
+    Example:
+        >>> on_the_front([1, 2, 3], [0.5, 0.9, 0.8])
+        [True, True, False]
+    """
+    points = list(zip(costs, values, strict=True))
+    return [
+        not any((c <= cost and v > value) or (c < cost and v >= value) for c, v in points)
+        for cost, value in points
+    ]

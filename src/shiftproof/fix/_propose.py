@@ -1,0 +1,168 @@
+"""Which edits to try on a model: those that fit it, first those about the layers that lose most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from shiftproof.adapters import Classifier, EditStep, edit_classifier, of_others
+from shiftproof.edits import Edit, edits
+from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.explain import Explanation
+
+# Which cause of a loss an edit is about; the edits that are not here are about all of them.
+CAUSES: Mapping[str, str] = {
+    "max-blur-pool": "downsampling",
+    "avg-blur-pool": "downsampling",
+    "blur-strides": "downsampling",
+    "conv-blur-pool": "downsampling",
+    "composer-blurpool": "downsampling",
+    "low-pass-pool": "downsampling",
+    "adaptive-blur": "downsampling",
+    "patch-blur": "downsampling",
+    "patch-anchor": "downsampling",
+    "aps": "downsampling",
+    "lps": "downsampling",
+    "padding-circular": "border",
+    "padding-reflect": "border",
+    "padding-replicate": "border",
+    "global-mean-head": "head",
+    "no-positions": "head",
+}
+STATISTICS = EditStep("batch-statistics")
+AVERAGE = EditStep("average-logits")
+# The layer that loses most is also edited alone where it is one of several.
+ALONE = ("max-blur-pool", "blur-strides")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Edits that are tried together.
+
+    Args:
+        steps: In the order in which they are made; none for the model as it is, which may still be trained.
+        addresses: Share of the loss of the answer that lies in what they change, in [0, 1]; None where it
+            is not known.
+        not_possible: Why they cannot be made with this model; None where they can.
+    """
+
+    steps: tuple[EditStep, ...]
+    addresses: float | None = None
+    not_possible: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The steps in words."""
+        return " + ".join(map(str, self.steps)) or "as it is"
+
+
+def propose(
+    classifier: Classifier,
+    explanation: Explanation | None,
+    images: Tensor,
+    *,
+    names: Sequence[str] | None = None,
+    trains: bool = False,
+) -> tuple[list[Proposal], list[Proposal]]:
+    """Edits that fit a model, and those that do not.
+
+    Args:
+        classifier: What is to be fixed.
+        explanation: Which of its layers lose what; None for a model without layers.
+        images: A few, (N, C, H, W) in [0, 1], on which each edit is tried for its shapes.
+        names: Only these edits; all by default.
+        trains: Whether there will be training: edits that are of no use without are left out where not.
+
+    Returns:
+        What can be done, the most promising first; and what cannot, with the reason. What an edit is not
+        about is not listed unless it was asked for by name.
+    """
+    losses = {} if explanation is None else losses_of(explanation)
+    fits: list[Proposal] = []
+    misfits: list[Proposal] = []
+    for edit in edits:
+        if names is not None and edit.name not in names:
+            continue
+        if names is None and not _is_of_use(edit, classifier, trains):
+            continue
+        for steps in _variants(edit, losses):
+            found = _tried(classifier, steps, images, losses)
+            if found.not_possible is None:
+                fits.append(found)
+            elif names is not None or "got none. There is nothing to fix" not in found.not_possible:
+                misfits.append(found)
+    fits.sort(key=lambda proposal: -(proposal.addresses or 0))
+    return fits, misfits
+
+
+def losses_of(explanation: Explanation) -> dict[str, dict[str, float]]:
+    """What each layer loses, by cause, as parts of the loss of all layers: the one place that reads this."""
+    total = sum(max(0.0, row.increase.value) for row in explanation.rows) or 1.0
+    losses: dict[str, dict[str, float]] = {}
+    for row in explanation.ranked():
+        layer = losses.setdefault(row.layer.partition("#")[0], {})
+        for cause, value in row.split.items():
+            layer[cause] = layer.get(cause, 0.0) + max(0.0, value) / total
+    return losses
+
+
+def worst_layer(losses: Mapping[str, Mapping[str, float]], cause: str) -> str | None:
+    """The layer that loses most by a cause; None where none loses by it."""
+    found = max(losses, key=lambda layer: losses[layer].get(cause, 0.0), default=None)
+    return found if found is not None and losses[found].get(cause, 0.0) > 0 else None
+
+
+def _is_of_use(edit: Edit, classifier: Classifier, trains: bool) -> bool:
+    if edit.kind == "surgery" and not isinstance(classifier.model, nn.Module):
+        return False
+    return trains or edit.needs != "training"
+
+
+def _variants(edit: Edit, losses: Mapping[str, Mapping[str, float]]) -> list[tuple[EditStep, ...]]:
+    """An edit of everything, and where it is known, of the one layer that loses most."""
+    found = [(EditStep(edit.name),)]
+    worst = worst_layer(losses, "downsampling")
+    if edit.name in ALONE and worst is not None:
+        found.append((EditStep(edit.name, (worst,)),))
+    return found
+
+
+def _tried(
+    classifier: Classifier,
+    steps: tuple[EditStep, ...],
+    images: Tensor,
+    losses: Mapping[str, Mapping[str, float]],
+) -> Proposal:
+    try:
+        made = edit_classifier(classifier, steps, images)
+    except Stopped:
+        raise
+    except ShiftproofError as error:
+        return Proposal(steps, not_possible=of_others(error).partition(": ")[2])
+    cause = CAUSES.get(steps[0].edit)
+    if cause is None or not losses:
+        return Proposal(steps)
+    changed = {change.layer for change in made.changes}
+    return Proposal(steps, min(1.0, sum(losses.get(layer, {}).get(cause, 0.0) for layer in changed)))
+
+
+def combined(proposal: Proposal, classifier: Classifier) -> list[Proposal]:
+    """A promising proposal together with what goes well with every one."""
+    found = []
+    edited = [edits.get(step.edit) for step in proposal.steps]
+    is_surgery = any(edit.kind == "surgery" for edit in edited)
+    if is_surgery and STATISTICS not in proposal.steps and has_batch_statistics(classifier.model):
+        found.append(Proposal((*proposal.steps, STATISTICS), proposal.addresses))
+    if is_surgery:
+        found.append(Proposal((*proposal.steps, AVERAGE), proposal.addresses))
+    return found
+
+
+def has_batch_statistics(model: object) -> bool:
+    """Whether a model has statistics that can be measured again."""
+    return isinstance(model, nn.Module) and any(
+        isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
+        for layer in model.modules()
+    )
