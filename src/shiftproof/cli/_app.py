@@ -9,13 +9,24 @@ from typing import Annotated
 import typer
 
 from shiftproof._version import __version__
-from shiftproof.cli import _audit, _certify, _claims, _compare, _explain, _lists, _report, _reproduce, _study
+from shiftproof.cli import (
+    _audit,
+    _certify,
+    _claims,
+    _compare,
+    _explain,
+    _fix,
+    _lists,
+    _report,
+    _reproduce,
+    _study,
+)
 from shiftproof.cli._config import defaults
 from shiftproof.cli._output import Commands, guarded
 
 app = Commands(
     name="shiftproof",
-    help="Measure, explain and prove translation (image-shift) invariance of vision networks.",
+    help="Measure, explain, fix and prove translation (image-shift) invariance of vision networks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -24,6 +35,7 @@ app.command()(_compare.compare)
 app.command()(_reproduce.reproduce)
 app.command()(_study.study)
 app.command(help=_explain.HELP)(_explain.explain)
+app.command(help=_fix.HELP)(_fix.fix)
 app.command(help=_certify.HELP)(_certify.certify)
 app.command()(_claims.claims)
 app.command()(_report.report)
@@ -32,6 +44,7 @@ app.add_typer(_lists.data, name="data")
 app.add_typer(_lists.models, name="models")
 app.add_typer(_lists.protocols, name="protocols")
 app.add_typer(_lists.metrics, name="metrics")
+app.add_typer(_lists.edits, name="edits")
 app.command()(_lists.doctor)
 
 

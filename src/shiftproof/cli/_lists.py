@@ -22,6 +22,7 @@ data = Commands(help="Sources of images.", no_args_is_help=True)
 models = Commands(help="Sources of models.", no_args_is_help=True)
 protocols = Commands(help="Shift protocols.", no_args_is_help=True)
 metrics = Commands(help="Metrics computed from a model's predictions.", no_args_is_help=True)
+edits = Commands(help="Edits that `fix` tries.", no_args_is_help=True)
 
 # Optional packages and the extras that bring them; some break beside a build of torch that is not theirs.
 OPTIONAL = {"torchvision": "torchvision", "timm": "timm", "transformers": "hf", "onnxruntime": "onnx"}
@@ -129,6 +130,28 @@ def metrics_ls(*, shown: o.Shown) -> None:
                 "source": spec.source,
             }
             for spec in known
+        ],
+        shown.as_json,
+    )
+
+
+@edits.command("ls")
+@grouped
+def edits_ls(*, shown: o.Shown) -> None:
+    """List the edits: of what kind, what they need to be of use, what they cost, where they come from."""
+    from shiftproof.edits import edits as known
+
+    _show(
+        [
+            {
+                "name": edit.name,
+                "kind": edit.kind,
+                "needs": edit.needs,
+                "summary": edit.summary,
+                "cost": edit.cost,
+                "source": edit.source,
+            }
+            for edit in known
         ],
         shown.as_json,
     )

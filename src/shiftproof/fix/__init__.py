@@ -2,6 +2,8 @@
 
 from shiftproof.adapters import load_fixed as load_fixed
 from shiftproof.edits import apply_edit as apply_edit
+from shiftproof.fix._export import export_onnx as export_onnx
+from shiftproof.fix._export import exported as exported
 from shiftproof.fix._fix import DEFAULT_PROTOCOL as DEFAULT_PROTOCOL
 from shiftproof.fix._fix import FixOptions as FixOptions
 from shiftproof.fix._fix import fix as fix

@@ -21,6 +21,10 @@ from shiftproof.report._drawing import SCALE as SCALE
 from shiftproof.report._explanation import explanation_markdown as explanation_markdown
 from shiftproof.report._explanation import print_explanation as print_explanation
 from shiftproof.report._explanation import read_explanation as read_explanation
+from shiftproof.report._fix import FixRecord as FixRecord
+from shiftproof.report._fix import fix_markdown as fix_markdown
+from shiftproof.report._fix import print_fix as print_fix
+from shiftproof.report._fix import read_fix as read_fix
 from shiftproof.report._html import in_frame as in_frame
 from shiftproof.report._html import plane_module as plane_module
 from shiftproof.report._html_record import record_file as record_file

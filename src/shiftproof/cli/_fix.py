@@ -1,0 +1,213 @@
+"""`shiftproof fix`: a better model, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shiftproof.cli import _audit_options as o
+from shiftproof.cli._figures import check_drawable
+from shiftproof.cli._output import messages, print_json, results, run_directory, stoppable
+from shiftproof.cli._request import model_request
+
+if TYPE_CHECKING:
+    from shiftproof.fix import Fixed, LessonProgress
+
+HELP = (
+    "Find what to edit in a model so that it keeps its answers when the image moves, and what that costs.\n\n"
+    "Edits that fit are made in copies; the better half is tried on ever more images, with training where "
+    "--epochs says so. The table is measured on images that nothing was chosen by. The run directory holds the "
+    "chosen model: `fixed:DIR` names it.\n\n"
+    "Stop it at any time: the same command goes on with what was trained."
+)
+EDITS, TRAINING = "What to try", "Training"
+
+
+def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> object:
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
+
+
+Protocol = Annotated[str, _option(EDITS, "Shifts, by name as in `shiftproof protocols ls`.", metavar="NAME")]
+Edits = Annotated[
+    str | None,
+    _option(EDITS, "Only these edits, with commas between; see `shiftproof edits ls`.", metavar="NAMES"),
+]
+Budget = Annotated[
+    str | None,
+    _option(EDITS, "How many times as long as the original it may take, such as 1.2x.", metavar="FACTOR"),
+]
+Epochs = Annotated[int, _option(TRAINING, "Passes over the training images; 0: no training.")]
+Unlabelled = Annotated[
+    bool,
+    _option(
+        TRAINING, "Learn from the original's answers averaged over shifts also where there are labels.",
+        "--unlabelled",
+    ),
+]  # fmt: skip
+LearningRate = Annotated[float, _option(TRAINING, "Highest learning rate of AdamW.")]
+BatchSize = Annotated[int, _option(TRAINING, "Images a step.")]
+Consistency = Annotated[
+    float, _option(TRAINING, "Weight of the divergence between the answers to an image and to its shift.")
+]
+Workers = Annotated[int, _option(TRAINING, "Processes that decode images.")]
+Onnx = Annotated[bool, _option(o.RUN, "Also write model.onnx where that can be.", "--onnx/--no-onnx")]
+Figure = Annotated[
+    Path | None, _option(o.RUN, "Draw cost and worth as SVG, or PNG by its suffix.", metavar="FILE")
+]
+
+
+def fix(
+    model: o.Model,
+    data: o.Data,
+    protocol: Protocol = "box:4,4,8",
+    edits: Edits = None,
+    budget: Budget = None,
+    epochs: Epochs = 0,
+    unlabelled: Unlabelled = False,
+    learning_rate: LearningRate = 1e-3,
+    batch_size: BatchSize = 64,
+    consistency: Consistency = 0.0,
+    workers: Workers = 0,
+    limit: o.Limit = None,
+    seed: o.Seed = 0,
+    max_bad: o.MaxBad = 0.01,
+    confidence: o.Confidence = 0.95,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    scale: o.Scale = None,
+    size: o.Size = None,
+    resize: o.Resize = None,
+    channels: o.Channels = None,
+    channels_last: o.ChannelsLast = None,
+    logits: o.Logits = None,
+    class_names: o.ClassNames = None,
+    weights: o.Weights = None,
+    model_arg: o.Arguments = None,
+    untrained: o.Untrained = False,
+    trust: o.Trust = False,
+    out: o.Out = None,
+    onnx: Onnx = True,
+    figure: Figure = None,
+    fresh: o.Fresh = False,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Find what to edit in a model so that it keeps its answers when the image moves, and what that costs."""
+    from shiftproof.engine import Channel
+    from shiftproof.fix import FixOptions
+    from shiftproof.fix import fix as fix_model
+
+    if figure is not None:
+        check_drawable("--figure")
+    request = model_request(
+        trust=trust,
+        weights=weights,
+        model_arg=model_arg,
+        mean=mean,
+        std=std,
+        scale=scale,
+        size=size,
+        resize=resize,
+        channels=channels,
+        channels_last=channels_last,
+        logits=logits,
+        class_names=class_names,
+        untrained=untrained,
+    )
+    options = {
+        "protocol": protocol,
+        "edits": tuple(name.strip() for name in edits.split(",")) if edits else None,
+        "budget": _factor(budget),
+        "epochs": epochs,
+        "unlabelled": unlabelled,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "consistency": consistency,
+        "workers": workers,
+        "limit": limit,
+        "seed": seed,
+        "confidence": confidence,
+        "device": device,
+        "threads": threads,
+        "max_bad": max_bad,
+    }
+    FixOptions(**options)  # type: ignore[arg-type]  # what is wrong is said before anything is written
+    said = {name: value for name, value in options.items() if name not in ("workers", "threads")}
+    config = {"model": model, "data": data, "options": said | {"edits": edits}}
+    with run_directory("fix", config, out=out, fresh=fresh) as run, stoppable() as stop:
+        networks = run.folder / "networks"
+        if fresh:
+            for path in networks.glob("*.safetensors"):
+                path.unlink()
+        found = fix_model(
+            model,
+            data,
+            request=request,
+            checkpoints=networks if epochs else None,
+            on_step=(lambda step: None) if quiet else _say,
+            on_progress=(lambda name, progress: None) if quiet else _train,
+            check_stop=Channel(lambda progress: None, stop.is_set).check_stop,
+            **options,
+        )
+        _write(found, run.folder, onnx)
+        run.write_report(found.to_dict())
+    if figure is not None:
+        _draw(found, figure)
+    _show(found, run.folder, as_json)
+
+
+def _factor(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text.removesuffix("x").removesuffix("×"))
+    except ValueError:
+        raise typer.BadParameter("a factor such as 1.2x", param_hint="--budget") from None
+
+
+def _write(found: Fixed, folder: Path, onnx: bool) -> None:
+    from shiftproof._files import write_atomically
+    from shiftproof.fix import exported
+    from shiftproof.report import fix_markdown, read_fix
+
+    found.save(folder)
+    write_atomically(folder / "report.md", fix_markdown(read_fix(found.to_dict())))
+    if onnx:
+        reason = exported(found.model, found.image_shape, folder / "model.onnx")
+        if reason is not None:
+            messages.print(f"No model.onnx: {reason}", soft_wrap=True, markup=False)
+
+
+def _draw(found: Fixed, path: Path) -> None:
+    from shiftproof._figures import image_bytes
+    from shiftproof._files import write_atomically
+
+    write_atomically(path, image_bytes(found.plot()[0], "png" if path.suffix.lower() == ".png" else "svg"))
+    messages.print(f"Figure: {path}", soft_wrap=True, markup=False)
+
+
+def _say(step: str) -> None:
+    messages.print(f"{step} …", soft_wrap=True, markup=False)
+
+
+def _train(name: str, progress: LessonProgress) -> None:
+    messages.print(
+        f"{name}: step {progress.step:,} of {progress.n_steps:,}, loss {progress.loss:.4f}, "
+        f"{progress.seconds_left:,.0f} s left",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _show(found: Fixed, folder: Path, as_json: bool) -> None:
+    from shiftproof.report import print_fix, read_fix
+
+    if as_json:
+        print_json(found.to_json())
+        return
+    print_fix(read_fix(found.to_dict()), results)
+    results.print(f"Model: fixed:{folder}", soft_wrap=True, markup=False)

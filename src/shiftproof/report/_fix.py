@@ -1,0 +1,234 @@
+"""What edits are worth: a table in the terminal and as Markdown, from the record of a fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.text import Text
+
+from shiftproof._text import counted, percent
+from shiftproof.report._audit_markdown import capped
+from shiftproof.report._audit_record import Compared, Estimated
+from shiftproof.report._audit_terminal import new_table, print_heading
+from shiftproof.report._markdown import escaped, table
+from shiftproof.report._numbers import NO_NUMBER, change, thousands
+from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, StrictRecord, read_record
+
+SHOWN = {
+    "clean-accuracy": "clean",
+    "accuracy": "shifted",
+    "agreement": "agreement",
+    "worst-case-accuracy": "worst case",
+}
+VERDICTS = {"helps": "helps", "harms": "HARMS", "undecided": "no difference shown", "": ""}
+MOST_CHANGES = 12
+
+
+class StepRecord(StrictRecord):
+    """One edit."""
+
+    edit: Line
+    layers: tuple[Line, ...] | None
+    options: Mapping[Line, Any]
+
+
+class ChangeRecord(StrictRecord):
+    """What is different in a layer."""
+
+    layer: Line
+    before: Line
+    after: Line
+
+
+class LeftAloneRecord(StrictRecord):
+    """What should have been different."""
+
+    layer: Line
+    reason: Line
+
+
+class FixRowRecord(StrictRecord):
+    """One candidate; see `shiftproof.fix.FixedRow`."""
+
+    name: Line
+    steps: tuple[StepRecord, ...]
+    estimates: Mapping[Line, Estimated]
+    differences: Mapping[Line, Compared]
+    ms_per_image: float
+    cost: float
+    n_parameters: int | None
+    on_front: bool
+    verdict: Literal["helps", "harms", "undecided", ""]
+    certificate: Line
+    changes: tuple[ChangeRecord, ...]
+    left_alone: tuple[LeftAloneRecord, ...]
+
+
+class FixedModelRecord(StrictRecord):
+    """What was fixed."""
+
+    name: Line
+    digest: Line
+
+
+class NotPossibleRecord(StrictRecord):
+    """An edit that cannot be made."""
+
+    name: Line
+    reason: Line
+
+
+class FixAboutRecord(StrictRecord):
+    """Images, shifts and settings."""
+
+    data: Mapping[Line, Line]
+    n_choosing: int
+    n_reporting: int
+    truth: Line
+    protocol: Mapping[str, Line]
+    budget: float | None
+    training: Mapping[str, Any] | None
+    seed: int
+    confidence: float
+
+
+class FixRecord(StrictRecord):
+    """A fix; see `shiftproof.fix.Fixed`."""
+
+    schema_version: Literal[1]
+    kind: Literal["fix"]
+    model: FixedModelRecord
+    about: FixAboutRecord
+    chosen: Line
+    summary: Line
+    rows: tuple[FixRowRecord, ...]
+    not_possible: tuple[NotPossibleRecord, ...]
+
+
+def read_fix(source: Path | Mapping[str, Any]) -> FixRecord:
+    """The record of a fix from its JSON file or from the same as a mapping.
+
+    Raises:
+        DataError: Not such a file, or of another schema version.
+    """
+    return read_record(source, FixRecord, "the record of a fix")
+
+
+def print_fix(record: FixRecord, console: Console) -> None:
+    """Print what was chosen, the table, what it changes, and what is proved.
+
+    Args:
+        record: From `read_fix`.
+        console: Where to.
+    """
+    console.print(Text(record.summary, style="bold"))
+    for line in _about(record):
+        console.print(Text(line, style="dim"))
+    print_heading(f"Each edit, on {counted(record.about.n_reporting, 'image')} that it was not chosen by", console)
+    drawn = new_table(_columns(), left=1)
+    for row in record.rows:
+        style = "bold" if row.name == record.chosen else ""
+        drawn.add_row(*(Text(cell, style=style) for cell in _cells(row, record)))
+    console.print(drawn)
+    for note in _notes(record):
+        console.print(Text(note, style="dim"))
+    lines = _changes(record)
+    if lines:
+        print_heading(f"What {record.chosen} changes", console)
+        for line in lines:
+            console.print(Text(line))
+    print_heading("What is proved", console)
+    for line in _proofs(record):
+        console.print(Text(line))
+
+
+def fix_markdown(record: FixRecord) -> str:
+    """The same as Markdown of at most 200 kB.
+
+    Args:
+        record: From `read_fix`.
+    """
+    return capped(_lines(record))
+
+
+def _lines(record: FixRecord) -> Iterable[str]:
+    yield f"**{escaped(record.summary)}**"
+    yield from ("", *(escaped(line) for line in _about(record)), "")
+    rows = [[escaped(cell) for cell in _cells(row, record)] for row in record.rows]
+    yield from table([escaped(name) for name in _columns()], rows)
+    yield ""
+    yield from (f"- {escaped(note)}" for note in (*_notes(record), *_proofs(record)))
+    lines = _changes(record)
+    if lines:
+        yield from ("", f"What {escaped(record.chosen)} changes:", "")
+        yield from (f"- {escaped(line)}" for line in lines)
+
+
+def _about(record: FixRecord) -> list[str]:
+    about, training = record.about, record.about.training
+    how = "no training"
+    if training is not None:
+        taught = "labels" if training["labelled"] else "the original's answers averaged over shifts"
+        how = f"{counted(training['epochs'], 'epoch')} of training from {taught}"
+    budget = "" if about.budget is None else f", at most {about.budget:g} × the time of the original"
+    return [
+        f"{about.data['name']}: {counted(about.n_choosing, 'image')} to choose by, {about.n_reporting:,} others "
+        f"to report on; {about.protocol['name']} ({about.protocol['summary']}); {how}{budget}."
+    ]
+
+
+def _columns() -> list[str]:
+    return ["edit", *SHOWN.values(), "difference", "ms", "cost", "weights", ""]
+
+
+def _cells(row: FixRowRecord, record: FixRecord) -> list[str]:
+    mark = "* " if row.on_front else "  "
+    return [
+        f"{mark}{row.name}",
+        *(_value(row.estimates[name]) for name in SHOWN),
+        _difference(row) if row.verdict else "",
+        f"{row.ms_per_image:.3g}",
+        f"{row.cost:.2f} ×",
+        NO_NUMBER if row.n_parameters is None else thousands(row.n_parameters),
+        "chosen" if row.name == record.chosen else VERDICTS[row.verdict],
+    ]
+
+
+def _value(found: EstimateRecord | NotApplicableRecord) -> str:
+    if isinstance(found, NotApplicableRecord):
+        return NO_NUMBER
+    return f"{percent(found.value)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+
+
+def _difference(row: FixRowRecord) -> str:
+    found = row.differences["accuracy"]
+    if isinstance(found, NotApplicableRecord):
+        return NO_NUMBER
+    value, low, high = (change(end, found.unit) for end in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"
+
+
+def _notes(record: FixRecord) -> Sequence[str]:
+    truth = f"What counts as right: {record.about.truth}."
+    notes = [
+        "* Nothing that is as cheap is right more often under the shifts.",
+        f"{truth} Differences are in points of “shifted”, paired by image, with "
+        f"{record.about.confidence:.0%} intervals.".replace("%", " %"),
+    ]
+    return [*notes, *(f"Not possible: {each.name}. {each.reason}" for each in record.not_possible)]
+
+
+def _changes(record: FixRecord) -> list[str]:
+    row = next(row for row in record.rows if row.name == record.chosen)
+    lines = [f"{each.layer}: {each.before} → {each.after}" for each in row.changes[:MOST_CHANGES]]
+    if len(row.changes) > MOST_CHANGES:
+        lines.append(f"… and {len(row.changes) - MOST_CHANGES} more")
+    return [*lines, *(f"{each.layer}: left alone. {each.reason}" for each in row.left_alone)]
+
+
+def _proofs(record: FixRecord) -> list[str]:
+    rows = [row for row in record.rows if row.name in (record.chosen, record.rows[0].name)]
+    return [f"{row.name}: {row.certificate}" for row in rows]
