@@ -78,7 +78,8 @@ def convnext() -> nn.Module:
 def vit() -> nn.Module:
     module = importlib.import_module("torchvision.models.vision_transformer")
     network: nn.Module = module.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=N_CLASSES)
-    nn.init.normal_(network.heads[0].weight)  # It starts at zero.
+    head: Any = network.get_submodule("heads.head")
+    nn.init.normal_(head.weight)  # It starts at zero.
     return network
 
 
@@ -111,9 +112,17 @@ CONVOLUTIONAL: dict[str, Build] = {
 PATCHES: dict[str, Build] = {
     "torchvision:vit": vit,
     "torchvision:swin": swin,
-    "timm:vit": partial(timm, "vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2),
+    "timm:vit": partial(
+        timm, "vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2
+    ),
     "timm:swin": partial(
-        timm, "swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=8, depths=(1, 1), num_heads=(1, 2)
+        timm,
+        "swin_tiny_patch4_window7_224",
+        img_size=32,
+        window_size=4,
+        embed_dim=8,
+        depths=(1, 1),
+        num_heads=(1, 2),
     ),
 }
 ZOO = ("cnn2", "strided-cnn", "all-cnn", "resnet20", "cnn2-gap")

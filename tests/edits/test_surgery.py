@@ -32,7 +32,8 @@ def edited(network: nn.Module, edit: str, images: Tensor, **options: Any) -> nn.
     try:
         return apply_edit(network, edit, images=images, **options).module
     except ModelError as error:
-        assert error.got == "none", error
+        if error.got != "none":
+            raise
         return None
 
 
@@ -49,7 +50,7 @@ def test_a_blur_of_one_tap_changes_no_answer(name: str) -> None:
         if other is not None:
             n_changed += 1
             assert relative(answers(other, images), expected) < 1e-6
-    assert n_changed or name == "cnn2-gap" or name == "all-cnn"
+    assert n_changed or name in {"cnn2-gap", "all-cnn"}
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -78,12 +79,17 @@ def test_every_edit_keeps_shape_weights_modes_and_the_original(name: str) -> Non
 
 
 # Reflection and going around need maps larger than their margins.
-TOO_SMALL = {
-    (edit, name)
-    for name in ("torchvision:convnext", "timm:convnext", "torchvision:efficientnet", "timm:efficientnet-same",
-                 "torchvision:mobilenet_v3", "timm:mobilenetv3")
-    for edit in ("padding-reflect", "padding-circular", "aps", "lps")
-} | {(edit, "strided-cnn") for edit in ("aps", "lps")}  # fmt: skip  # Its flatten counts on odd sizes.
+SMALL_MAPS = (
+    "torchvision:convnext",
+    "timm:convnext",
+    "torchvision:efficientnet",
+    "timm:efficientnet-same",
+    "torchvision:mobilenet_v3",
+    "timm:mobilenetv3",
+)
+TOO_SMALL = {(edit, name) for name in SMALL_MAPS for edit in ("padding-reflect", "padding-circular", "aps", "lps")}
+# The flatten of the last one counts on odd sizes.
+TOO_SMALL |= {(edit, "strided-cnn") for edit in ("aps", "lps")}
 
 
 def check_gradients(network: nn.Module, images: Tensor) -> None:
@@ -150,7 +156,7 @@ def test_a_network_that_cannot_be_followed_is_edited_layer_by_layer() -> None:
     network, images = Unreadable().eval(), images_for("functions")
     found = apply_edit(network, "max-blur-pool", images=images)
     assert type(found.model) is Unreadable
-    with pytest.raises(ModelError, match="torch.fx can follow.*blur-strides"):
+    with pytest.raises(ModelError, match=r"torch.fx can follow.*blur-strides"):
         apply_edit(network, "conv-blur-pool")
 
 
@@ -167,7 +173,9 @@ def test_the_blur_stands_where_zhang_put_it() -> None:
         return F.relu(block.bn2(block.conv2(main)) + shortcut)
 
     seen: list[Tensor] = []
-    network.get_submodule("layer2.0").register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+    network.get_submodule("layer2.0").register_forward_pre_hook(
+        lambda _, given: seen.append(given[0].clone())
+    )
     answers(network, images)
     with torch.no_grad():
         whole = network.get_submodule("layer2.1")(by_hand(seen[0]))
@@ -194,7 +202,9 @@ def test_composer_blurs_before_convolutions_of_enough_channels() -> None:
         torch.testing.assert_close(found.module(images), blur(F.max_pool2d(maps, 2, 1), 2))
 
 
-@pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet", "torchvision:mobilenet_v2", "timm:densenet"])
+@pytest.mark.parametrize(
+    "name", ["torchvision:resnet18", "timm:resnet", "torchvision:mobilenet_v2", "timm:densenet"]
+)
 def test_polyphase_networks_keep_their_answer_under_every_circular_shift(name: str) -> None:
     network, images = build(name).double(), images_for(name).double()
     for edit in ("aps", "lps"):
@@ -227,7 +237,9 @@ def test_anchored_patches_without_positions_are_exact_on_a_circle() -> None:
 
 
 def test_a_head_of_means_has_the_answer_to_maps_that_are_the_same_everywhere() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Flatten(), nn.Dropout(), nn.Linear(4 * 36, 5)).eval()
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Flatten(), nn.Dropout(), nn.Linear(4 * 36, 5)
+    ).eval()
     flat = torch.rand(2, 3, 1, 1).expand(2, 3, 6, 6)
     found = apply_edit(network, "global-mean-head", images=flat)
     assert [change.layer for change in found.changes] == ["4"]
@@ -275,14 +287,16 @@ def test_mistakes_are_said() -> None:
         apply_edit(network, "max-blur-pool", layers=["pool1"])
     with pytest.raises(OptionError, match="options of max-blur-pool: kernel_size, border, got 'taps'"):
         apply_edit(network, "max-blur-pool", taps=4)
-    with pytest.raises(ModelError, match="a function.*average-logits"):
+    with pytest.raises(ModelError, match=r"a function.*average-logits"):
         apply_edit(lambda images: images, "max-blur-pool")
     with pytest.raises(ModelError, match="ceil_mode"):
         apply_edit(nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)), "max-blur-pool")
-    with pytest.raises(ShapeError, match="images that the model takes.*too small"):
+    with pytest.raises(ShapeError, match=r"images that the model takes.*too small"):
         apply_edit(network, "low-pass-pool", images=torch.rand(1, 1, 3, 8))
-    with pytest.raises(ShapeError, match="still takes images.*after the edit padding-reflect"):
-        apply_edit(nn.Sequential(nn.Conv2d(1, 1, 5, padding=2)), "padding-reflect", images=torch.rand(1, 1, 2, 2))
+    with pytest.raises(ShapeError, match=r"still takes images.*after the edit padding-reflect"):
+        apply_edit(
+            nn.Sequential(nn.Conv2d(1, 1, 5, padding=2)), "padding-reflect", images=torch.rand(1, 1, 2, 2)
+        )
     with pytest.raises(OptionError, match="`images` for the edit global-mean-head"):
         apply_edit(network, "global-mean-head")
     with pytest.raises(ModelError, match="There is nothing to fix"):

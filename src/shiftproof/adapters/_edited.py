@@ -49,7 +49,8 @@ class EditedClassifier:
 
     Args:
         classifier: The new one.
-        network: The module whose layers were replaced, or the original's where none were; None for a function.
+        network: The module whose layers were replaced, or the original's where none were; None for a
+            function.
         changes: What is different, step by step.
         left_alone: What should have been changed and could not be.
     """

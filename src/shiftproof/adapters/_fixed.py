@@ -92,7 +92,7 @@ def save_fixed(
     given.pop("trust", None)  # It is asked for anew, by whoever loads it.
     if given.get("weights") is not None:
         given["weights"] = str(Path(given["weights"]).resolve())
-    recipe = {
+    recipe: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "kind": "fixed model",
         "original": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 HELP = (
     "Find what to edit in a model so that it keeps its answers when the image moves, and what that costs.\n\n"
     "Edits that fit are made in copies; the better half is tried on ever more images, with training where "
-    "--epochs says so. The table is measured on images that nothing was chosen by. The run directory holds the "
-    "chosen model: `fixed:DIR` names it.\n\n"
+    "--epochs says so. The table is measured on images that nothing was chosen by. The run directory holds "
+    "the chosen model: `fixed:DIR` names it.\n\n"
     "Stop it at any time: the same command goes on with what was trained."
 )
 EDITS, TRAINING = "What to try", "Training"
 
 
-def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> object:
+def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
 
 
@@ -118,7 +118,7 @@ def fix(
         class_names=class_names,
         untrained=untrained,
     )
-    options = {
+    options: dict[str, Any] = {
         "protocol": protocol,
         "edits": tuple(name.strip() for name in edits.split(",")) if edits else None,
         "budget": _factor(budget),
@@ -135,7 +135,7 @@ def fix(
         "threads": threads,
         "max_bad": max_bad,
     }
-    FixOptions(**options)  # type: ignore[arg-type]  # what is wrong is said before anything is written
+    FixOptions(**options)  # What is wrong is said before anything is written.
     said = {name: value for name, value in options.items() if name not in ("workers", "threads")}
     config = {"model": model, "data": data, "options": said | {"edits": edits}}
     with run_directory("fix", config, out=out, fresh=fresh) as run, stoppable() as stop:

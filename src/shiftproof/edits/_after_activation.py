@@ -46,7 +46,11 @@ def conv_blur_pool(
             continue
         first, is_first = is_first, False
         path, is_shortcut = str(node.target), pair(layer.kernel_size) == (1, 1)
-        if (first and not stem) or (is_shortcut and not shortcuts) or not (layers is None or is_in(path, layers)):
+        if (
+            (first and not stem)
+            or (is_shortcut and not shortcuts)
+            or not (layers is None or is_in(path, layers))
+        ):
             continue
         reason = objection(layer)
         if reason is not None:

@@ -58,11 +58,6 @@ def apply_edit(
     found = edits.get(edit)
     taken = inspect.signature(found.make).parameters
     _check_options(found, options, [name for name in taken if name not in (*_GIVEN, *found.fixed)])
-    if layers is not None:
-        _check_layers(model, layers)
-        if "layers" not in taken:
-            raise OptionError(f"no `layers` for {edit}", ", ".join(layers), cause="It is about the whole model.")
-        options["layers"] = tuple(layers)
     if found.kind == "surgery" and not isinstance(model, nn.Module):
         raise ModelError(
             f"a module for the edit {edit}",
@@ -70,6 +65,13 @@ def apply_edit(
             cause="Its layers are not known.",
             fix=f"Use an edit that needs no training and no layers: {', '.join(free_edits())}.",
         )
+    if layers is not None:
+        _check_layers(model, layers)
+        if "layers" not in taken:
+            raise OptionError(
+                f"no `layers` for {edit}", ", ".join(layers), cause="It is about the whole model."
+            )
+        options["layers"] = tuple(layers)
     if "images" in taken:
         options["images"] = images
     made = found.make(model, **dict(found.fixed), **options)

@@ -115,7 +115,9 @@ def _check(value: int, name: str, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise OptionError(f"`{name}` of at least {least}", repr(value))
     if value**2 > MAX_SHIFTS:
-        raise OptionError(f"`{name}` of at most {math.isqrt(MAX_SHIFTS)}", value, cause="Each shift is a forward pass.")
+        raise OptionError(
+            f"`{name}` of at most {math.isqrt(MAX_SHIFTS)}", value, cause="Each shift is a forward pass."
+        )
 
 
 SOURCE = "test-time augmentation over shifts; Azulay and Weiss 2019, arXiv:1805.12177, on ensembles of shifts"

@@ -33,7 +33,9 @@ def max_blur_pool(
     def rule(layer: nn.Module) -> New | str | None:
         if not isinstance(layer, nn.MaxPool2d):
             return None
-        return _sampled(layer, lambda stride, _: _blur(None, kernel_size, stride, border), kernel_size, border)
+        return _sampled(
+            layer, lambda stride, _: _blur(None, kernel_size, stride, border), kernel_size, border
+        )
 
     return _edited(model, rule, layers, "max-blur-pool")
 
@@ -156,7 +158,9 @@ def _sampled(
             new = MaxBlurPool2d(None, pool_size=size[0], kernel_size=max_kernel, stride=stride, border=border)
             return New(new, "MaxBlurPool2d")
     channels = layer.out_channels if isinstance(layer, nn.Conv2d) else None
-    parts: OrderedDict[str, nn.Module] = OrderedDict(dense=at_stride_one(layer), sample=sampler(stride, channels))
+    parts: OrderedDict[str, nn.Module] = OrderedDict(
+        dense=at_stride_one(layer), sample=sampler(stride, channels)
+    )
     if isinstance(layer, nn.AvgPool2d):
         del parts["dense"]  # A blur is a mean itself.
         if pair(layer.padding) != (0, 0) or pair(layer.kernel_size) != stride:
@@ -197,7 +201,7 @@ for _edit in (
         "surgery",
         blur_strides,
         "strided convolutions at every position, then a blur and the stride",
-        f"{ZHANG}; the blur comes before the norm and the activation, as in the variant that Zhang found worse",
+        f"{ZHANG}; the blur comes before the norm and the activation, where Zhang found it worse",
         "those convolutions, stride² times",
     ),
     Edit(
@@ -214,7 +218,7 @@ for _edit in (
         "surgery",
         adaptive_blur,
         "strided convolutions at every position, then a blur whose kernel follows the content",
-        "Zou, Xiao, Yu and Lee 2020, arXiv:2008.09604; starts as a binomial blur, before the norm and the activation",
+        "Zou, Xiao, Yu and Lee 2020, arXiv:2008.09604; starts as a binomial blur, before the norm",
         "those convolutions, stride² times, and one small convolution each",
         "training",
     ),

@@ -14,7 +14,7 @@ from shiftproof.errors import OptionError, ShapeError
 from shiftproof.layers import AdaptivePolyphase2d, rolled_to
 from shiftproof.shifts import Border, check_border, extend
 
-# Bits of the numbers that windows add up: sums of up to 2^36 pixels are exact.
+# Bits of the numbers that windows add up twice: sums of up to 2^34 pixels are exact.
 BITS = 16
 
 
@@ -52,43 +52,51 @@ def _at_place(model: Any, images: Tensor, border: Border) -> Any:
 def placed(images: Tensor, border: Border) -> Tensor:
     """Images (N, C, H, W), each moved so that its window with most content is in the middle.
 
-    Content is the sum of the pixels; equal windows are told apart as equal phases are (`Polyphase2d`).
+    Content is the sum of the pixels, which count less towards the sides of the window; equal windows are
+    told apart as equal phases are (`Polyphase2d`). Without a circle the images are seen on a canvas of
+    zeros that is three times as high and wide, on which what is inside moves as on a circle.
     """
     height, width = images.shape[2:]
-    window = (-(-height // 2), -(-width // 2))
-    sums = _window_sums(images, window, "circular" if border == "circular" else "zeros")
-    with torch.no_grad():
-        place = AdaptivePolyphase2d(stride=(height, width), norm="max").choose(sums, images)
-    # The window of a position begins there; its middle goes to the middle of the image.
-    rows, columns = place // width + window[0] // 2 - height // 2, place % width + window[1] // 2 - width // 2
+    canvas = images if border == "circular" else extend(images, (height, width), "zeros")
+    rows, columns = _middle(canvas, (-(-height // 2), -(-width // 2)))
     if border == "circular":
-        return rolled_to(images, rows % height, columns % width)
+        return rolled_to(images, rows - height // 2, columns - width // 2)
     wide = extend(images, (height, width), border)
-    moved = rolled_to(wide, rows + height, columns + width)
-    return moved[:, :, :height, :width]
+    moved: Tensor = rolled_to(wide, rows - height // 2, columns - width // 2)[:, :, :height, :width]
+    return moved
 
 
-def _window_sums(images: Tensor, window: tuple[int, int], border: Border) -> Tensor:
+@torch.no_grad()
+def _middle(canvas: Tensor, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Row and column, int64 (N,) each, around which there is most content on a circle."""
+    size = (canvas.shape[2], canvas.shape[3])
+    # Twice: a window whose weights fall off to its sides has one best place, where a flat one has many.
+    sums = _window_sums(_window_sums(_levels(canvas), window, circular=True), window, circular=True)
+    place = AdaptivePolyphase2d(stride=size, norm="max").choose(sums, canvas)
+    return place // size[1] + window[0] - 1, place % size[1] + window[1] - 1
+
+
+def _levels(images: Tensor) -> Tensor:
+    """Content of each pixel as a whole number: float64 (N, 1, H, W)."""
+    return (images.detach().double().abs().sum(1, keepdim=True) * 2**BITS).round()
+
+
+def _window_sums(levels: Tensor, window: tuple[int, int], *, circular: bool = False) -> Tensor:
     """How much content the window that begins at each position has: float64 (N, 1, H, W), whole numbers.
 
     Sums of whole numbers have no order, so those of a shifted image are shifted to the bit.
     """
-    levels = (images.detach().double().abs().sum(1, keepdim=True) * 2**BITS).round()
     for dim, size in ((2, window[0]), (3, window[1])):
         n = levels.shape[dim]
-        if border == "circular":
-            wide = torch.cat([levels, levels.narrow(dim, 0, size)], dim)
-        else:
-            zeros = torch.zeros_like(levels.narrow(dim, 0, 1)).expand_as(levels.narrow(dim, 0, size))
-            wide = torch.cat([levels, zeros], dim)
-        first = torch.zeros_like(wide.narrow(dim, 0, 1))
-        totals = torch.cat([first, wide.cumsum(dim)], dim)
+        behind = levels.narrow(dim, 0, size)
+        wide = torch.cat([levels, behind if circular else torch.zeros_like(behind)], dim)
+        totals = torch.cat([torch.zeros_like(wide.narrow(dim, 0, 1)), wide.cumsum(dim)], dim)
         levels = totals.narrow(dim, size, n) - totals.narrow(dim, 0, n)
     return levels
 
 
 def crop_choice(model: Model, *, margin_px: int = 16) -> Edited:
-    """The part of each image with most content, of all that are smaller by a margin, at the size of the image."""
+    """The part of each image with most detail, of all that are smaller by a margin, enlarged."""
     if isinstance(margin_px, bool) or not isinstance(margin_px, int) or margin_px < 1:
         raise OptionError("`margin_px` of at least 1", repr(margin_px))
     change = Change("model", "the whole image", f"the part of it, {margin_px} px smaller, with most content")
@@ -135,10 +143,10 @@ def chosen_crop(images: Tensor, margin_px: int) -> Tensor:
     if margin_px >= min(height, width):
         raise ShapeError(f"images larger than the margin of {margin_px} px", (height, width))
     part = (height - margin_px, width - margin_px)
-    places = _window_sums(_detail(images), part, "zeros")[:, :, : margin_px + 1, : margin_px + 1]
+    places = _window_sums(_levels(_detail(images)), part)[:, :, : margin_px + 1, : margin_px + 1]
     best = places.flatten(1).argmax(1)
     rows, columns = best // (margin_px + 1), best % (margin_px + 1)
-    cut = rolled_to(images, rows, columns)[:, :, : part[0], : part[1]]
+    cut: Tensor = rolled_to(images, rows, columns)[:, :, : part[0], : part[1]]
     return F.interpolate(cut, (height, width), mode="bilinear", align_corners=False)
 
 
@@ -163,8 +171,8 @@ for _edit in (
         "free",
         crop_choice,
         "the part of each image with most detail, enlarged",
-        "Shifman and Weiss 2024 (RICS, robust image crop selection); written from its abstract: the score, the "
-        "sum of the differences between neighbours, is ours",
+        "Shifman and Weiss 2024 (RICS, robust image crop selection); written from its abstract: the "
+        "score, the sum of the differences between neighbours, is ours",
         "one forward pass",
     ),
 ):

@@ -25,7 +25,9 @@ def global_mean_head(model: nn.Module, images: Tensor | None = None) -> Edited:
     """
     if images is None:
         raise OptionError(
-            "`images` for the edit global-mean-head", "none", cause="The size of the maps is not known without."
+            "`images` for the edit global-mean-head",
+            "none",
+            cause="The size of the maps is not known without.",
         )
     found = traced(copied(model))
     shapes = _Shapes(found)
@@ -33,9 +35,7 @@ def global_mean_head(model: nn.Module, images: Tensor | None = None) -> Edited:
         try:
             shapes.run(images[:1])
         except (RuntimeError, ValueError) as error:
-            raise ShapeError(
-                "images that the model takes", tuple(images.shape), cause=said(error)
-            ) from error
+            raise ShapeError("images that the model takes", tuple(images.shape), cause=said(error)) from error
     record = Record()
     for node in list(found.graph.nodes):
         size = shapes.of.get(node.all_input_nodes[0]) if node.all_input_nodes else None

@@ -52,7 +52,7 @@ def no_positions(model: nn.Module) -> Edited:
 
 
 def _first_patch(positions: Tensor) -> int:
-    """How many tokens, such as that of the class, come before those of the patches: as many as leave a square."""
+    """How many tokens, such as that of the class, come before the patches: as many as leave a square."""
     n = positions.shape[1]
     return n - math.isqrt(n) ** 2 if n - math.isqrt(n) ** 2 <= 2 else 0
 

@@ -48,7 +48,11 @@ def aps(
 ) -> Edited:
     """Adaptive polyphase sampling: strides keep the phase with the largest norm."""
     return _edited(
-        model, layers, lambda stride, _: AdaptivePolyphase2d(stride=stride, blur_size=blur_size), circular, "aps"
+        model,
+        layers,
+        lambda stride, _: AdaptivePolyphase2d(stride=stride, blur_size=blur_size),
+        circular,
+        "aps",
     )
 
 
@@ -64,9 +68,7 @@ def lps(
     return _edited(model, layers, make, circular, "lps")
 
 
-def _edited(
-    model: nn.Module, layers: Sequence[str] | None, make: Maker, circular: bool, edit: str
-) -> Edited:
+def _edited(model: nn.Module, layers: Sequence[str] | None, make: Maker, circular: bool, edit: str) -> Edited:
     found = traced(copied(model))
     record = Record()
     _Sampling(found, layers, make, record).run()
@@ -110,7 +112,9 @@ class _Sampling:
         if grid in self.choices and isinstance(layer, nn.Conv2d) and pair(layer.kernel_size) == (1, 1):
             put(self.found, path, at_stride_one(layer))
             self._take_before(node, *self.choices[grid])
-            self.record.changes.append(Change(path, kind, "the phase that the main branch keeps, then stride 1"))
+            self.record.changes.append(
+                Change(path, kind, "the phase that the main branch keeps, then stride 1")
+            )
             return
         dense = on_a_circle(layer)
         if isinstance(dense, str):

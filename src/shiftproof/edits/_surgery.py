@@ -45,7 +45,9 @@ class Record:
             raise ModelError(
                 f"a layer that {edit} changes",
                 "none",
-                cause=f"What it is about cannot be changed: {reasons}" if reasons else "There is nothing to fix.",
+                cause=f"What it is about cannot be changed: {reasons}"
+                if reasons
+                else "There is nothing to fix.",
             )
         return Edited(model, tuple(self.changes), tuple(self.left_alone))
 

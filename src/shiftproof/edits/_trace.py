@@ -36,7 +36,7 @@ _ARGUMENTS = {
 
 
 class _Tracer(fx.Tracer):
-    """Keeps whole what an edit may be about, or what comes after it: convolutions and norms of any library."""
+    """Keeps whole what an edit may be about, and what comes after it: convolutions and norms."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         ours = type(m).__module__.startswith(("shiftproof.layers", "shiftproof.edits"))
@@ -121,7 +121,7 @@ def layer_after(found: fx.GraphModule, node: fx.Node, layer: nn.Module, name: st
 
 def finished(found: fx.GraphModule) -> fx.GraphModule:
     """The graph, checked and compiled."""
-    found.graph.lint()  # type: ignore[no-untyped-call]
+    found.graph.lint()
     found.recompile()
     return found
 
@@ -152,7 +152,7 @@ def is_pointwise(found: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def is_norm(layer: nn.Module) -> bool:
-    """Whether a layer is a normalisation, of torch or of another library; these have the word in their name."""
+    """Whether a layer is a normalisation, of torch or of a library that has the word in its name."""
     return "Norm" in type(layer).__name__ and not any(
         isinstance(part, nn.Conv2d | nn.Linear) for part in layer.modules()
     )

@@ -12,7 +12,7 @@ from torch import nn
 
 from shiftproof._digest import Json, derive_seed, digest_of
 from shiftproof._files import make_folder
-from shiftproof.adapters import Classifier, Model, ModelRequest, digest_of_module, load_framed, of_others
+from shiftproof.adapters import Classifier, Model, ModelRequest, digest_of_module, edit_classifier, of_others
 from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask
 from shiftproof.certify import certify
 from shiftproof.data import Images, data_sources, load_data, match_labels
@@ -34,7 +34,7 @@ from shiftproof.fix._measure import (
 from shiftproof.fix._propose import Proposal, propose
 from shiftproof.fix._search import Candidate, search
 from shiftproof.fix._teach import Lesson, LessonProgress, Student, Teaching
-from shiftproof.metrics import Difference, Estimate
+from shiftproof.metrics import Difference
 from shiftproof.probe import Response
 from shiftproof.shifts import ShiftProtocol
 
@@ -282,14 +282,14 @@ class _Fixing:
         """Those that the clock lets pass; all of them without a budget."""
         if self.settings.budget is None:
             return proposals
-        from shiftproof.adapters import edit_classifier
-
         shown = images.pixels(slice(0, TIMED_IMAGES)).to(self.question.device).float() / 255
-        made = {each.name: edit_classifier(self.classifier, each.steps, shown).classifier for each in proposals}
+        made = {
+            each.name: edit_classifier(self.classifier, each.steps, shown).classifier for each in proposals
+        }
         cost = milliseconds({ORIGINAL: self.classifier} | made, shown)
         allowed = [each for each in proposals if cost[each.name] <= self.settings.budget * cost[ORIGINAL]]
         if not allowed:
-            cheapest = min((cost[each.name] for each in proposals)) / cost[ORIGINAL]
+            cheapest = min(cost[each.name] for each in proposals) / cost[ORIGINAL]
             raise OptionError(
                 "a budget that some edit keeps to",
                 f"{self.settings.budget:g}",

@@ -161,7 +161,7 @@ class Fixed:
         )
 
     def plot(self) -> tuple[Figure, Axes]:
-        """What each row costs and what it buys: milliseconds, and accuracy under the shifts with its interval.
+        """What each row costs and what it buys: milliseconds, and accuracy under the shifts.
 
         Raises:
             MissingDependencyError: matplotlib is not installed.
@@ -185,6 +185,9 @@ class Fixed:
             axes.set_xlabel("milliseconds per image")
             axes.set_ylabel("right under shifts (%)")
             axes.grid(alpha=0.25)
-            figure.suptitle(f"{self.original.name}; square: chosen, hollow: another one is as cheap and better", fontsize=9)
+            figure.suptitle(
+                f"{self.original.name}; square: chosen, hollow: another one is as cheap and better",
+                fontsize=9,
+            )
             figure.legend(loc="outside lower center", ncols=2, frameon=False)
         return figure, axes

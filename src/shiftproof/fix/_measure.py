@@ -75,7 +75,8 @@ def differences(
 ) -> dict[str, Difference | NotApplicable]:
     """Those of a row minus those of the original, paired by image."""
     return {
-        name: compare_responses(response, original, metrics.get(name), confidence=confidence) for name in SHOWN
+        name: compare_responses(response, original, metrics.get(name), confidence=confidence)
+        for name in SHOWN
     }
 
 
@@ -135,7 +136,7 @@ def n_parameters(model: object) -> int | None:
 
 
 def on_the_front(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
-    """For each point, whether no other one costs as little and is worth more, or costs less and is worth as much.
+    """For each point, whether no other one is worth more at the cost, or as much at less.
 
     Example:
         >>> on_the_front([1, 2, 3], [0.5, 0.9, 0.8])

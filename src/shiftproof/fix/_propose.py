@@ -122,7 +122,7 @@ def _is_of_use(edit: Edit, classifier: Classifier, trains: bool) -> bool:
 
 def _variants(edit: Edit, losses: Mapping[str, Mapping[str, float]]) -> list[tuple[EditStep, ...]]:
     """An edit of everything, and where it is known, of the one layer that loses most."""
-    found = [(EditStep(edit.name),)]
+    found: list[tuple[EditStep, ...]] = [(EditStep(edit.name),)]
     worst = worst_layer(losses, "downsampling")
     if edit.name in ALONE and worst is not None:
         found.append((EditStep(edit.name, (worst,)),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from shiftproof.edits import averaged
 from shiftproof.errors import CheckpointError, DataError, OptionError, TrainingError
 from shiftproof.shifts import Border, ShiftProtocol, translate
 
-SECONDS_BETWEEN_REPORTS = 1.0
+SECONDS_BETWEEN_REPORTS = 5.0
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ class Teaching:
     ) -> None:
         self.images, self.lesson, self.device, self.protocol = images, lesson, device, protocol
         self.original, self.labelled = original, labelled
-        known = images.labels[images.labels != UNKNOWN]
-        if labelled and len(known.unique()) < 2:
+        n_known = len(set(images.labels[images.labels != UNKNOWN].tolist()))
+        if labelled and n_known < 2:
             raise DataError(
                 "images of at least two classes to train with labels",
-                f"images of {len(known.unique())}",
+                f"images of {n_known}",
                 fix="Train without: --unlabelled.",
             )
         if len(images) < lesson.batch_size:
@@ -127,8 +127,10 @@ class Teaching:
         reach = range(-self.lesson.radius_px, self.lesson.radius_px + 1)
         offsets = tuple((dy, dx) for dy in reach for dx in reach)
         parts = [
-            averaged(self.original, pixels.to(self.device).float() / 255, offsets, "edge", "probabilities").cpu()
-            for pixels in _pixels(self.images, list(torch.arange(len(self.images)).split(256)), 0)
+            averaged(
+                self.original, pixels.to(self.device).float() / 255, offsets, "edge", "probabilities"
+            ).cpu()
+            for pixels in _pixels(self.images, torch.tensor_split(torch.arange(len(self.images)), -(-len(self.images) // 256)), 0)
         ]
         return torch.cat(parts)
 
@@ -168,7 +170,9 @@ class Teaching:
 
 @lru_cache(maxsize=2)
 def _order(n_images: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(n_images, generator=torch.Generator().manual_seed(derive_seed(seed, "order", epoch)))
+    return torch.randperm(
+        n_images, generator=torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
+    )
 
 
 def _one_each(offsets: Tensor, n: int, generator: torch.Generator) -> Tensor:
@@ -180,7 +184,7 @@ def _one_each(offsets: Tensor, n: int, generator: torch.Generator) -> Tensor:
 class _Rows(torch.utils.data.Dataset[Tensor]):
     """Batches of images by their places; decoded where it is asked, also in another process."""
 
-    def __init__(self, images: Images, rows: list[Tensor]) -> None:
+    def __init__(self, images: Images, rows: Sequence[Tensor]) -> None:
         self.images, self.rows = images, rows
 
     def __len__(self) -> int:
@@ -191,7 +195,7 @@ class _Rows(torch.utils.data.Dataset[Tensor]):
         return self.images.take(rows).pixels(slice(0, len(rows)))
 
 
-def _pixels(images: Images, rows: list[Tensor], workers: int) -> Iterator[Tensor]:
+def _pixels(images: Images, rows: Sequence[Tensor], workers: int) -> Iterator[Tensor]:
     """uint8 images of each batch, some batches ahead where there are workers."""
     loader = torch.utils.data.DataLoader(_Rows(images, rows), batch_size=None, num_workers=workers)
     return iter(loader)
@@ -236,7 +240,7 @@ class Student:
 
         Args:
             until: The number of steps done after it.
-            on_progress: Called about once a second.
+            on_progress: Called every few seconds.
             check_stop: Called before each step; may raise `Stopped`. The last checkpoint stays.
 
         Raises:
@@ -264,7 +268,10 @@ class Student:
         for group in self.optimizer.param_groups:
             group["lr"] = lesson.learning_rate * _warm_cosine(self.n_done, self.teaching.n_steps)
         device = images.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"), explained("a network that trains"):
+        with (
+            torch.autocast(device, torch.bfloat16, enabled=device == "cuda"),
+            explained("a network that trains"),
+        ):
             logits = self._logits(shifted)
             loss = self._loss(logits, target)
             if lesson.consistency:

@@ -127,7 +127,9 @@ def print_fix(record: FixRecord, console: Console) -> None:
     console.print(Text(record.summary, style="bold"))
     for line in _about(record):
         console.print(Text(line, style="dim"))
-    print_heading(f"Each edit, on {counted(record.about.n_reporting, 'image')} that it was not chosen by", console)
+    print_heading(
+        f"Each edit, on {counted(record.about.n_reporting, 'image')} that it was not chosen by", console
+    )
     drawn = new_table(_columns(), left=1)
     for row in record.rows:
         style = "bold" if row.name == record.chosen else ""
@@ -175,8 +177,8 @@ def _about(record: FixRecord) -> list[str]:
         how = f"{counted(training['epochs'], 'epoch')} of training from {taught}"
     budget = "" if about.budget is None else f", at most {about.budget:g} × the time of the original"
     return [
-        f"{about.data['name']}: {counted(about.n_choosing, 'image')} to choose by, {about.n_reporting:,} others "
-        f"to report on; {about.protocol['name']} ({about.protocol['summary']}); {how}{budget}."
+        f"{about.data['name']}: {counted(about.n_choosing, 'image')} to choose by, {about.n_reporting:,} "
+        f"others to report on; {about.protocol['name']} ({about.protocol['summary']}); {how}{budget}."
     ]
 
 

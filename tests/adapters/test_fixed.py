@@ -1,0 +1,107 @@
+"""Fixed models: written, and made again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from shiftproof.adapters import (
+    Classifier,
+    EditStep,
+    as_classifier,
+    edit_classifier,
+    load_classifier,
+    load_fixed,
+    save_fixed,
+)
+from shiftproof.errors import CheckpointError, ModelError
+from shiftproof.zoo import build_network, load_trained
+
+SHAPE = (1, 28, 28)
+STEPS = (EditStep("max-blur-pool", ("body.pool2",), {"kernel_size": 5}), EditStep("average-logits"))
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+
+
+def written(folder: Path, original: Classifier, reference: str | None = "zoo:cnn2") -> Classifier:
+    """The edited classifier whose recipe was written, with other weights than the edit left."""
+    edited = edit_classifier(original, STEPS)
+    assert edited.network is not None
+    with torch.no_grad():
+        for value in edited.network.parameters():
+            value.mul_(1.5)
+    trained = {"epochs": 1}
+    save_fixed(
+        folder, original, STEPS, edited.network, image_shape=SHAPE, reference=reference, trained=trained
+    )
+    return edited.classifier
+
+
+def logits(classifier: Classifier, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return classifier(images)
+
+
+def test_it_is_made_again_by_its_reference(tmp_path: Path, images: Tensor) -> None:
+    expected = written(tmp_path / "out", load_classifier("zoo:cnn2"))
+    found = load_classifier(f"fixed:{tmp_path / 'out'}")
+    assert torch.equal(logits(found, images), logits(expected, images))
+    assert found.name == "fixed:out"
+    assert found.class_names == tuple("0123456789")
+    assert any("max-blur-pool (kernel_size=5; body.pool2)" in note for note in found.notes)
+
+
+def test_a_module_of_ones_own_is_given_again(tmp_path: Path, images: Tensor) -> None:
+    network = load_trained("cnn2")
+    expected = written(tmp_path, as_classifier(network), None)
+    found = load_fixed(tmp_path, original=network)
+    assert torch.equal(logits(found, images), logits(expected, images))
+    with pytest.raises(ModelError, match=r"load_fixed\(folder, original=model\)"):
+        load_fixed(tmp_path)
+    with pytest.raises(CheckpointError, match="one with other weights"):
+        load_fixed(tmp_path, original=build_network("cnn2"))
+
+
+def test_what_needs_no_weights_writes_none(tmp_path: Path, images: Tensor) -> None:
+    original, steps = load_classifier("zoo:cnn2"), (EditStep("canonical-position", None, {"border": "zeros"}),)
+    edited = edit_classifier(original, steps)
+    save_fixed(tmp_path, original, steps, edited.network, image_shape=SHAPE, reference="zoo:cnn2")
+    assert {path.name for path in tmp_path.iterdir()} == {"recipe.json"}
+    assert torch.equal(logits(load_fixed(tmp_path), images), logits(edited.classifier, images))
+
+
+def test_damage_and_other_folders_are_said(tmp_path: Path) -> None:
+    written(tmp_path, load_classifier("zoo:cnn2"))
+    weights, recipe = tmp_path / "model.safetensors", tmp_path / "recipe.json"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match="a byte of it changed"):
+        load_fixed(tmp_path)
+    weights.unlink()
+    with pytest.raises((CheckpointError, ModelError), match="missing or damaged|No such file"):
+        load_fixed(tmp_path)
+    text = recipe.read_text()
+    recipe.write_text(text.replace('"fixed model"', '"other"'))
+    with pytest.raises(ModelError, match="to be the recipe of a fixed model"):
+        load_fixed(tmp_path)
+    changed = json.loads(text)
+    changed["original"]["reference"] = "zoo:cnn1"
+    recipe.write_text(json.dumps(changed))
+    with pytest.raises(CheckpointError, match="one with other weights or layers"):
+        load_fixed(tmp_path)
+    with pytest.raises(ModelError, match="the directory of a fixed model"):
+        load_classifier("fixed:nowhere")
+
+
+def test_layers_are_edited_before_what_is_around(images: Tensor) -> None:
+    with pytest.raises(ModelError, match="edits of layers before edits around"):
+        edit_classifier(load_classifier("zoo:cnn2"), STEPS[::-1])
+    with pytest.raises(ModelError, match="Its layers are not known"):
+        edit_classifier(as_classifier(lambda images: images.mean((2, 3))), STEPS[:1])
