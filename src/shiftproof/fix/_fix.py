@@ -41,7 +41,7 @@ from shiftproof.shifts import ShiftProtocol
 DEFAULT_PROTOCOL = "box:4,4,8"
 EXPLAINED_IMAGES, TIMED_IMAGES = 16, 8
 LEAST_IMAGES = 8
-# A candidate may be wrong about the image as it is by so much more than the original.
+# A candidate may be wrong about so many more of the images as they are than the original, or about one.
 CLEAN_MARGIN = 0.005
 
 
@@ -367,7 +367,7 @@ class _Fixing:
 
     def _choice(self, finalists: Sequence[Candidate], rows: Sequence[FixedRow], original: Response) -> str:
         """The best on the images for choosing, within the budget, that is no worse on images as they are."""
-        least = clean_score(original) - CLEAN_MARGIN
+        least = clean_score(original) - max(CLEAN_MARGIN, 1.01 / original.n_images)
         within = self.settings.budget or float("inf")
         costs = {row.name: row.cost for row in rows}
         able = [each for each in finalists if each.clean >= least and costs[each.name] <= within * 1.1]

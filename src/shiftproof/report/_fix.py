@@ -130,10 +130,10 @@ def print_fix(record: FixRecord, console: Console) -> None:
     print_heading(
         f"Each edit, on {counted(record.about.n_reporting, 'image')} that it was not chosen by", console
     )
-    drawn = new_table(_columns(), left=1)
+    drawn = new_table(["edit", *(f"{name} %" for name in SHOWN.values()), "difference", "time"])
     for row in record.rows:
         style = "bold" if row.name == record.chosen else ""
-        drawn.add_row(*(Text(cell, style=style) for cell in _cells(row, record)))
+        drawn.add_row(*(Text(cell, style=style) for cell in _narrow_cells(row, record)))
     console.print(drawn)
     for note in _notes(record):
         console.print(Text(note, style="dim"))
@@ -197,6 +197,15 @@ def _cells(row: FixRowRecord, record: FixRecord) -> list[str]:
         NO_NUMBER if row.n_parameters is None else thousands(row.n_parameters),
         "chosen" if row.name == record.chosen else VERDICTS[row.verdict],
     ]
+
+
+def _narrow_cells(row: FixRowRecord, record: FixRecord) -> list[str]:
+    """The same for 80 columns: intervals below their numbers."""
+    name, *rest = _cells(row, record)
+    values, difference, verdict = rest[: len(SHOWN)], rest[len(SHOWN)], rest[-1]
+    below = [value.replace(" %", "").replace(" (", "\n").replace(" to ", "–").strip(")") for value in values]
+    change_below = "\n".join(filter(None, [difference.replace(" (", "\n").strip(")"), verdict]))
+    return [name, *below, change_below, f"{row.ms_per_image:.3g} ms\n{row.cost:.2f} ×"]
 
 
 def _value(found: EstimateRecord | NotApplicableRecord) -> str:

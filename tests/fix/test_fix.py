@@ -1,0 +1,193 @@
+"""From what is lost to a better model: what is tried, what is chosen, what is reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shiftproof.adapters import as_classifier, digest_of_module, load_classifier, load_fixed
+from shiftproof.data import LabelledImages, load_data
+from shiftproof.edits import edits
+from shiftproof.errors import DataError, ModelError, OptionError, ShiftproofError, UnknownNameError
+from shiftproof.explain import explain
+from shiftproof.fix import Fixed, export_onnx, exported, fix, losses_of, propose
+from shiftproof.metrics import Difference, Estimate
+from shiftproof.report import fix_markdown, read_fix
+from shiftproof.zoo import load_trained
+
+FEW = ("average-logits", "canonical-position", "max-blur-pool")
+
+
+@pytest.fixture(scope="module")
+def digits() -> LabelledImages:
+    return load_data("mnist", "test").head(120)
+
+
+@pytest.fixture(scope="module")
+def found(digits: LabelledImages) -> Fixed:
+    """A network that was trained without shifts, and edits that need no training."""
+    return fix(load_trained("cnn2"), digits, protocol="box:4,4,3", edits=FEW, threads=1)
+
+
+def test_the_chosen_model_is_better_on_images_that_nothing_was_chosen_by(found: Fixed) -> None:
+    assert found.chosen != "original"
+    row = found.row
+    difference = row.differences["accuracy"]
+    assert isinstance(difference, Difference)
+    assert difference.low > 0
+    assert row.verdict == "helps"
+    assert isinstance(row.estimates["agreement"], Estimate)
+    assert row.estimates["agreement"].n_images == found.about["n_reporting"] == 60
+
+
+def test_the_halves_share_no_image(found: Fixed) -> None:
+    assert found.about["n_choosing"] == 60
+    assert found.table[0].name == "original"
+    assert found.table[0].cost == 1
+
+
+def test_the_original_is_as_it_was(digits: LabelledImages) -> None:
+    network = load_trained("cnn2").train()
+    before, images = digest_of_module(network), digits.images[:4].float() / 255
+    made = fix(network, digits, protocol="box:4,4,1", edits=["max-blur-pool"], threads=1)
+    assert digest_of_module(network) == before
+    assert network.training
+    assert made.original.model is network
+    assert made.table[1].changes[0].layer.startswith("body.pool")
+    assert images.shape == (4, 1, 28, 28)
+
+
+def test_the_record_is_read_and_rendered(found: Fixed) -> None:
+    record = read_fix(json.loads(found.to_json()))
+    assert record.chosen == found.chosen
+    text = fix_markdown(record)
+    assert str(found).split(":")[1].split(",")[0].strip() in text
+    assert text.count("|") > 3 * len(found.table)
+    figure, axes = found.plot()
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == [row.name for row in found.table]
+    assert axes.get_ylabel() == "right under shifts (%)"
+
+
+def test_it_is_saved_and_made_again(found: Fixed, tmp_path: Path, digits: LabelledImages) -> None:
+    found.save(tmp_path)
+    again = load_fixed(tmp_path, original=found.original)
+    images = digits.images[:8].float() / 255
+    with torch.inference_mode():
+        assert torch.equal(again(images), found.model(images))
+    with pytest.raises(ModelError, match=r"load_fixed\(folder, original=model\)"):
+        load_classifier(f"fixed:{tmp_path}")
+
+
+def test_without_labels_the_answer_to_the_image_as_it_is_counts_as_right(digits: LabelledImages) -> None:
+    made = fix(load_trained("cnn2"), digits.images, protocol="box:4,4,2", edits=FEW, threads=1)
+    first = made.table[0].estimates
+    assert isinstance(first["clean-accuracy"], Estimate)
+    assert first["clean-accuracy"].value == 1
+    assert isinstance(first["accuracy"], Estimate)
+    assert isinstance(first["agreement"], Estimate)
+    assert first["accuracy"].value == pytest.approx(first["agreement"].value)
+    assert "what the original answers" in str(made.about["truth"])
+
+
+def test_a_function_gets_edits_around_it_only(digits: LabelledImages) -> None:
+    network = load_trained("cnn2")
+
+    def model(images: Tensor) -> Tensor:
+        answer: Tensor = network(images)
+        return answer
+
+    made = fix(model, digits, protocol="box:4,4,1", threads=1)
+    kinds = {edits.get(step.edit).kind for row in made.table for step in row.steps}
+    assert kinds == {"free"}
+    with pytest.raises(ModelError, match="Its layers are not known"):
+        fix(model, digits, protocol="box:4,4,1", edits=["max-blur-pool"])
+
+
+def test_a_model_that_always_says_the_same_is_not_chosen() -> None:
+    """It would agree with itself under every shift."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.zeros(64, 1, 8, 8)
+    images[:, 0, 2:6, 2:6] = torch.rand(64, 4, 4, generator=generator)
+
+    class Parity(nn.Module):
+        """Answers by the column of the brightest pixel, which a mean over positions forgets."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.flatten, self.head = nn.Flatten(), nn.Linear(64, 2)
+            columns = torch.arange(64) % 2
+            with torch.no_grad():
+                self.head.weight.copy_(torch.stack([columns == 0, columns == 1]).float())
+                self.head.bias.zero_()
+
+        def forward(self, maps: Tensor) -> Tensor:
+            answer: Tensor = self.head(self.flatten(maps**4))
+            return answer
+
+    made = fix(Parity(), images, protocol="box:0,1,4", edits=["global-mean-head", "average-logits"], threads=1)
+    row = next(row for row in made.table if row.name == "global-mean-head")
+    assert isinstance(row.estimates["agreement"], Estimate)
+    assert row.estimates["agreement"].value == 1
+    assert made.chosen != "global-mean-head"
+
+
+def test_the_layer_that_loses_most_comes_first(digits: LabelledImages) -> None:
+    network, images = load_trained("cnn2"), digits.images[:16].float() / 255
+    explanation = explain(network, images, n_remedies=0)
+    losses = losses_of(explanation)
+    assert sum(sum(layer.values()) for layer in losses.values()) == pytest.approx(1, abs=0.2)
+    fits, misfits = propose(as_classifier(network), explanation, images[:2])
+    assert fits == sorted(fits, key=lambda proposal: -(proposal.addresses or 0))
+    assert all(proposal.not_possible for proposal in misfits)
+    whole = next(each for each in fits if each.name == "max-blur-pool")
+    alone = next(each for each in fits if each.name.startswith("max-blur-pool (body.pool"))
+    assert (whole.addresses or 0) >= (alone.addresses or 0) > 0
+
+
+def test_a_budget_keeps_out_what_takes_longer(digits: LabelledImages) -> None:
+    with pytest.raises(OptionError, match="a budget that some edit keeps to, got 1.5"):
+        fix(load_trained("cnn2"), digits, protocol="box:4,4,1", edits=["average-logits"], budget=1.5, threads=1)
+    with pytest.raises(OptionError, match="a budget of at least 1"):
+        fix(load_trained("cnn2"), digits, budget=0.5)
+
+
+def test_the_same_twice(digits: LabelledImages) -> None:
+    def once() -> dict[str, Any]:
+        made = fix(load_trained("cnn1"), digits, protocol="box:4,4,1", edits=FEW[:2], threads=1)
+        return {row.name: {k: v.to_dict() for k, v in row.estimates.items()} for row in made.table}
+
+    assert once() == once()
+
+
+def test_mistakes_are_said(digits: LabelledImages) -> None:
+    network = load_trained("cnn1")
+    with pytest.raises(DataError, match="at least 16 images, got 3"):
+        fix(network, digits.head(3))
+    with pytest.raises(UnknownNameError, match="name of a edit|name of an edit"):
+        fix(network, digits, edits=["blur"])
+    with pytest.raises(ModelError, match="an edit that fits the model, got none"):
+        fix(network, digits, edits=["patch-blur"])
+    with pytest.raises(OptionError, match="`epochs` of at least 0"):
+        fix(network, digits, epochs=-1)
+    with pytest.raises(ShiftproofError, match="images of shape"):
+        fix(network, torch.zeros(32, 1, 30, 30))
+
+
+def test_an_exported_model_has_the_same_answers(found: Fixed, tmp_path: Path, digits: LabelledImages) -> None:
+    runtime: Any = pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    export_onnx(found.model, found.image_shape, path)
+    images = digits.images[:5].float() / 255
+    (answer,) = runtime.InferenceSession(str(path)).run(None, {"images": images.numpy()})
+    with torch.inference_mode():
+        np.testing.assert_allclose(answer, found.model(images).numpy(), rtol=1e-4, atol=1e-4)
+    function = as_classifier(lambda images: images.mean((2, 3)))
+    assert "a module to export" in (exported(function, (1, 8, 8), path) or "")
+    assert not path.exists()
