@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from benchmarks import pictures, tables
+from benchmarks import fix_tables, pictures, tables
 from benchmarks.tables import RESULTS
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +41,10 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/coverage.md", "means"): partial(tables.coverage, "means"),
         ("docs/results/coverage.md", "precision"): tables.stopping,
         ("docs/results/coverage.md", "gates"): tables.gates,
+        ("docs/results/fix.md", "mnist"): partial(fix_tables.trained, "mnist"),
+        ("docs/results/fix.md", "fashion"): partial(fix_tables.trained, "fashion"),
+        ("docs/results/fix.md", "photographs"): fix_tables.photographs,
+        ("docs/results/fix.md", "circle"): fix_tables.circle,
         ("docs/results/speed.md", "probing"): tables.probing,
         ("docs/results/speed.md", "layers"): tables.layers,
         ("docs/results/speed.md", "networks"): tables.networks,

@@ -1,4 +1,4 @@
-"""Measure, explain and prove translation (image-shift) invariance of vision networks.
+"""Measure, explain, fix and prove translation (image-shift) invariance of vision networks.
 
 The names are declared in `__init__.pyi` and imported on first use, so that `import shiftproof`, and
 with it the command line, starts without loading torch.

@@ -70,7 +70,10 @@ def test_a_module_of_ones_own_is_given_again(tmp_path: Path, images: Tensor) -> 
 
 
 def test_what_needs_no_weights_writes_none(tmp_path: Path, images: Tensor) -> None:
-    original, steps = load_classifier("zoo:cnn2"), (EditStep("canonical-position", None, {"border": "zeros"}),)
+    original, steps = (
+        load_classifier("zoo:cnn2"),
+        (EditStep("canonical-position", None, {"border": "zeros"}),),
+    )
     edited = edit_classifier(original, steps)
     save_fixed(tmp_path, original, steps, edited.network, image_shape=SHAPE, reference="zoo:cnn2")
     assert {path.name for path in tmp_path.iterdir()} == {"recipe.json"}

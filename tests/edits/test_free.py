@@ -38,7 +38,7 @@ def test_an_average_is_the_mean_over_shifts() -> None:
 def test_a_function_stays_one_and_has_the_same_answer() -> None:
     network, image = load_trained("cnn1"), digit()
     for edit in ("average-logits", "average-phases", "canonical-position"):
-        around = apply_edit(lambda images: network(images), edit)
+        around = apply_edit(network.forward, edit)
         with torch.no_grad():
             torch.testing.assert_close(around.model(image), apply_edit(network, edit).model(image))
     with pytest.raises(TypeError, match="The original is a function"):
@@ -46,7 +46,9 @@ def test_a_function_stays_one_and_has_the_same_answer() -> None:
 
 
 def test_averaging_over_phases_is_exact_for_what_is_exact_at_the_stride() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1, padding_mode="circular"), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, 2, 1, padding_mode="circular"), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+    )
     model = nn.Sequential(*network, nn.Flatten()).double()
     image = torch.rand(2, 1, 8, 8, dtype=torch.float64)
     exact = apply_edit(model, "average-phases", stride=2).module
@@ -80,24 +82,20 @@ def test_the_crop_is_the_one_with_most_detail() -> None:
     pixels = torch.from_numpy(scene)
     image, moved = pixels[:, :, 4:36, 4:36], pixels[:, :, 5:37, 3:35]
     assert torch.allclose(chosen_crop(image, 16), chosen_crop(moved, 16))
-    by_hand = max(
-        ((float(_detail(image[0, 0, y : y + 16, x : x + 16], image[0, 0], y, x)), -y, -x)
-         for y in range(17) for x in range(17))
-    )  # fmt: skip
-    y, x = -by_hand[1], -by_hand[2]
+    places = [(y, x) for y in range(17) for x in range(17)]
+    y, x = max(places, key=lambda place: float(_detail(image[0, 0], *place)))
     expected = nn.functional.interpolate(image[:, :, y : y + 16, x : x + 16], (32, 32), mode="bilinear")
     torch.testing.assert_close(chosen_crop(image, 16), expected)
     with pytest.raises(ShapeError, match="images larger than the margin of 32 px"):
         chosen_crop(image, 32)
 
 
-def _detail(part: Tensor, image: Tensor, y: int, x: int) -> Tensor:
-    """Differences of each pixel to its right and lower neighbour, those outside of the part included."""
+def _detail(image: Tensor, y: int, x: int) -> Tensor:
+    """Differences of each pixel of a part to its right and lower neighbour, outside of the part as well."""
     down, right = torch.zeros_like(image), torch.zeros_like(image)
     down[:-1], right[:, :-1] = (image[1:] - image[:-1]).abs(), (image[:, 1:] - image[:, :-1]).abs()
-    size = part.shape[0]
     levels = ((down + right).double() * 2**16).round()
-    return levels[y : y + size, x : x + size].sum()
+    return levels[y : y + 16, x : x + 16].sum()
 
 
 def test_averaging_probabilities_of_one_shift_changes_nothing_but_the_scale() -> None:
@@ -120,3 +118,11 @@ def test_mistakes_are_said() -> None:
         apply_edit(network, "average-logits", space="x")
     with pytest.raises(OptionError, match="`margin_px` of at least 1"):
         apply_edit(network, "crop-choice", margin_px=0)
+
+
+def test_the_model_inside_stays_in_its_mode() -> None:
+    inside = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).eval()
+    model = nn.Sequential(inside, nn.Flatten())
+    assert model.training
+    apply_edit(model, "average-logits")
+    assert not any(part.training for part in inside.modules())

@@ -87,7 +87,9 @@ SMALL_MAPS = (
     "torchvision:mobilenet_v3",
     "timm:mobilenetv3",
 )
-TOO_SMALL = {(edit, name) for name in SMALL_MAPS for edit in ("padding-reflect", "padding-circular", "aps", "lps")}
+TOO_SMALL = {
+    (edit, name) for name in SMALL_MAPS for edit in ("padding-reflect", "padding-circular", "aps", "lps")
+}
 # The flatten of the last one counts on odd sizes.
 TOO_SMALL |= {(edit, "strided-cnn") for edit in ("aps", "lps")}
 

@@ -131,7 +131,9 @@ def test_a_model_that_always_says_the_same_is_not_chosen() -> None:
             answer: Tensor = self.head(self.flatten(maps**4))
             return answer
 
-    made = fix(Parity(), images, protocol="box:0,1,4", edits=["global-mean-head", "average-logits"], threads=1)
+    made = fix(
+        Parity(), images, protocol="box:0,1,4", edits=["global-mean-head", "average-logits"], threads=1
+    )
     row = next(row for row in made.table if row.name == "global-mean-head")
     assert isinstance(row.estimates["agreement"], Estimate)
     assert row.estimates["agreement"].value == 1
@@ -152,8 +154,15 @@ def test_the_layer_that_loses_most_comes_first(digits: LabelledImages) -> None:
 
 
 def test_a_budget_keeps_out_what_takes_longer(digits: LabelledImages) -> None:
-    with pytest.raises(OptionError, match="a budget that some edit keeps to, got 1.5"):
-        fix(load_trained("cnn2"), digits, protocol="box:4,4,1", edits=["average-logits"], budget=1.5, threads=1)
+    with pytest.raises(OptionError, match=r"a budget that some edit keeps to, got 1\.5"):
+        fix(
+            load_trained("cnn2"),
+            digits,
+            protocol="box:4,4,1",
+            edits=["average-logits"],
+            budget=1.5,
+            threads=1,
+        )
     with pytest.raises(OptionError, match="a budget of at least 1"):
         fix(load_trained("cnn2"), digits, budget=0.5)
 
@@ -170,7 +179,7 @@ def test_mistakes_are_said(digits: LabelledImages) -> None:
     network = load_trained("cnn1")
     with pytest.raises(DataError, match="at least 16 images, got 3"):
         fix(network, digits.head(3))
-    with pytest.raises(UnknownNameError, match="name of a edit|name of an edit"):
+    with pytest.raises(UnknownNameError, match="the name of a edit, got 'blur'"):
         fix(network, digits, edits=["blur"])
     with pytest.raises(ModelError, match="an edit that fits the model, got none"):
         fix(network, digits, edits=["patch-blur"])

@@ -139,7 +139,7 @@ def test_a_fix_with_training_beats_one_without() -> None:
     test, training = load_data("mnist", "test").head(300), load_data("mnist", "train").head(1920)
     found = fix(
         load_trained("cnn2"), test, training=training, protocol="article-large",
-        edits=["max-blur-pool"], epochs=2, learning_rate=3e-4, batch_size=32, threads=1,
+        edits=["max-blur-pool"], epochs=2, learning_rate=3e-4, batch_size=32, threads=1, clean_margin=0.03,
     )  # fmt: skip
     assert found.row.verdict == "helps"
     first, best = (row.estimates["accuracy"] for row in (found.table[0], found.row))
@@ -156,7 +156,7 @@ def test_a_trained_model_without_edits_is_saved_too(tmp_path: Path) -> None:
     network = load_trained("cnn2")
     found = fix(
         network, test, training=training, protocol="article-large", edits=["patch-blur", "average-phases"],
-        epochs=3, learning_rate=3e-4, batch_size=32, threads=1,
+        epochs=3, learning_rate=3e-4, batch_size=32, threads=1, clean_margin=0.03,
     )  # fmt: skip
     assert "as it is" in {row.name for row in found.table}
     assert found.chosen == "as it is"

@@ -38,6 +38,9 @@ Budget = Annotated[
     str | None,
     _option(EDITS, "How many times as long as the original it may take, such as 1.2x.", metavar="FACTOR"),
 ]
+CleanMargin = Annotated[
+    float, _option(EDITS, "By how much less often it may be right about images as they are.")
+]
 Epochs = Annotated[int, _option(TRAINING, "Passes over the training images; 0: no training.")]
 Unlabelled = Annotated[
     bool,
@@ -64,6 +67,7 @@ def fix(
     protocol: Protocol = "box:4,4,8",
     edits: Edits = None,
     budget: Budget = None,
+    clean_margin: CleanMargin = 0.005,
     epochs: Epochs = 0,
     unlabelled: Unlabelled = False,
     learning_rate: LearningRate = 1e-3,
@@ -122,6 +126,7 @@ def fix(
         "protocol": protocol,
         "edits": tuple(name.strip() for name in edits.split(",")) if edits else None,
         "budget": _factor(budget),
+        "clean_margin": clean_margin,
         "epochs": epochs,
         "unlabelled": unlabelled,
         "learning_rate": learning_rate,

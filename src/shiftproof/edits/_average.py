@@ -103,7 +103,9 @@ def _edited(model: Model, offsets: Offsets, border: Border, space: Space) -> Edi
 def around(model: Model, function: Any, kind: type[nn.Module], *arguments: Any) -> Model:
     """A module around a module, or a function around a function."""
     if isinstance(model, nn.Module):
-        return kind(model, *arguments).train(model.training)
+        found = kind(model, *arguments)
+        found.training = model.training  # Its own alone: `train` would change the model inside, too.
+        return found
     return partial(_called, function, model, arguments)
 
 

@@ -16,7 +16,6 @@ from shiftproof.adapters import Classifier, Model, ModelRequest, digest_of_modul
 from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask
 from shiftproof.certify import certify
 from shiftproof.data import Images, data_sources, load_data, match_labels
-from shiftproof.edits import edits
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain import Explanation, explain
 from shiftproof.fix._fixed import ORIGINAL, Fixed, FixedRow
@@ -31,6 +30,7 @@ from shiftproof.fix._measure import (
     score,
     with_truth,
 )
+from shiftproof.fix._options import FixOptions
 from shiftproof.fix._propose import Proposal, propose
 from shiftproof.fix._search import Candidate, search
 from shiftproof.fix._teach import Lesson, LessonProgress, Student, Teaching
@@ -38,61 +38,8 @@ from shiftproof.metrics import Difference
 from shiftproof.probe import Response
 from shiftproof.shifts import ShiftProtocol
 
-DEFAULT_PROTOCOL = "box:4,4,8"
 EXPLAINED_IMAGES, TIMED_IMAGES = 16, 8
 LEAST_IMAGES = 8
-# A candidate may be wrong about so many more of the images as they are than the original, or about one.
-CLEAN_MARGIN = 0.005
-
-
-@dataclass(frozen=True)
-class FixOptions:
-    """Settings of a fix.
-
-    Args:
-        protocol: Which shifts; a name, as in `find_protocol`, or a protocol.
-        edits: Only these edits, by name; all that fit by default.
-        budget: How many times as long as the original the chosen model may take; None for any.
-        epochs: Passes of training over the training images; 0 for none.
-        unlabelled: Train without labels also where there are some.
-        learning_rate, batch_size, consistency, workers: As in `Lesson`.
-        limit: Use so many images, drawn at random.
-        seed: Source of every random choice.
-        confidence: Nominal coverage of the intervals.
-        device: auto, cpu, cuda, cuda:N or mps.
-        threads: Batches at a time on a CPU; all cores by default.
-        max_bad: Largest share of files that may be skipped.
-
-    Raises:
-        OptionError: A budget below 1, or another number out of its range.
-        UnknownNameError: No such edit.
-    """
-
-    protocol: str | ShiftProtocol = DEFAULT_PROTOCOL
-    edits: tuple[str, ...] | None = None
-    budget: float | None = None
-    epochs: int = 0
-    unlabelled: bool = False
-    learning_rate: float = 1e-3
-    batch_size: int = 64
-    consistency: float = 0.0
-    workers: int = 0
-    limit: int | None = None
-    seed: int = 0
-    confidence: float = 0.95
-    device: str = "auto"
-    threads: int | None = None
-    max_bad: float = 0.01
-
-    def __post_init__(self) -> None:
-        if self.budget is not None and not 1 <= self.budget < float("inf"):
-            raise OptionError(
-                "a budget of at least 1", self.budget, cause="It is in times of the original's own cost."
-            )
-        if self.epochs < 0:
-            raise OptionError("`epochs` of at least 0", self.epochs)
-        for name in self.edits or ():
-            edits.get(name)
 
 
 def fix(
@@ -367,7 +314,7 @@ class _Fixing:
 
     def _choice(self, finalists: Sequence[Candidate], rows: Sequence[FixedRow], original: Response) -> str:
         """The best on the images for choosing, within the budget, that is no worse on images as they are."""
-        least = clean_score(original) - max(CLEAN_MARGIN, 1.01 / original.n_images)
+        least = clean_score(original) - max(self.settings.clean_margin, 1.01 / original.n_images)
         within = self.settings.budget or float("inf")
         costs = {row.name: row.cost for row in rows}
         able = [each for each in finalists if each.clean >= least and costs[each.name] <= within * 1.1]

@@ -130,7 +130,11 @@ class Teaching:
             averaged(
                 self.original, pixels.to(self.device).float() / 255, offsets, "edge", "probabilities"
             ).cpu()
-            for pixels in _pixels(self.images, torch.tensor_split(torch.arange(len(self.images)), -(-len(self.images) // 256)), 0)
+            for pixels in _pixels(
+                self.images,
+                torch.tensor_split(torch.arange(len(self.images)), -(-len(self.images) // 256)),
+                0,
+            )
         ]
         return torch.cat(parts)
 

@@ -1,0 +1,63 @@
+"""From the record of `benchmarks.fixing` to the Markdown of docs/results/fix.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.tables import RESULTS
+
+from shiftproof.report import fix_markdown, read_fix, table
+
+
+def trained(part: str) -> str:
+    """What edits with training reach, with labels and without, and what that takes."""
+    found = _part(part)
+    original_s, epochs = found["cpu_seconds_of_the_original"], found["epochs_of_the_original"]
+    lines = [f"The original's {epochs} epochs take {original_s:,.0f} s of the processor.", ""]
+    for name, words in (("labelled", "With labels"), ("unlabelled", "Without labels")):
+        record, seconds = read_fix(found[name]["record"]), found[name]["cpu_seconds"]
+        lines += [
+            f"{words}, all edits together: {seconds:,.0f} s, {seconds / original_s:.2f} of that.",
+            "",
+            fix_markdown(record).rstrip(),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def photographs() -> str:
+    """Edits without training on photographs."""
+    found = _part("photographs")
+    rows = [
+        [
+            row["name"],
+            _with_ends(row["estimates"]["agreement"]),
+            _with_ends(row["differences"]["agreement"], "+.1f"),
+            _with_ends(row["estimates"]["worst-case-agreement"]),
+            f"{100 * row['same_answer_as_the_original']:.0f} %",
+            f"{row['cpu_ms_per_view']:.0f}",
+        ]
+        for row in found["rows"]
+    ]
+    columns = [
+        "edit", "agreement (%)", "difference (points)", "worst case (%)", "same clean answer", "ms a view",
+    ]  # fmt: skip
+    return "\n".join([f"{found['n_images']} photographs.", "", *table(columns, rows), ""])
+
+
+def circle() -> str:
+    """What is proved before and after."""
+    found = _part("circle")
+    rows = [[name, found[name]["headline"]] for name in ("original", "aps", "aps, trained")]
+    return "\n".join([*table(["network", "certificate"], rows), ""])
+
+
+def _part(name: str) -> Any:
+    return json.loads((RESULTS / "fixing.json").read_text(encoding="utf-8"))[name]
+
+
+def _with_ends(found: Mapping[str, Any], style: str = ".1f") -> str:
+    value, low, high = (format(100 * found[end], style) for end in ("value", "low", "high"))
+    return f"{value} ({low} to {high})".replace("-", "−")
