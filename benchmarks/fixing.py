@@ -98,7 +98,9 @@ def trained(network: Network, training: LabelledImages, test: LabelledImages, ep
 
 def mnist() -> dict[str, Any]:
     """The article's network as it comes trained."""
-    return trained(load_trained("cnn2"), load_data("mnist", "train"), load_data("mnist", "test"), ARTICLE_EPOCHS)
+    return trained(
+        load_trained("cnn2"), load_data("mnist", "train"), load_data("mnist", "test"), ARTICLE_EPOCHS
+    )
 
 
 def fashion() -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_damage_and_other_folders_are_said(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="a byte of it changed"):
         load_fixed(tmp_path)
     weights.unlink()
-    with pytest.raises((CheckpointError, ModelError), match="missing or damaged|No such file"):
+    with pytest.raises((CheckpointError, ModelError), match=r"missing or damaged|No such file"):
         load_fixed(tmp_path)
     text = recipe.read_text()
     recipe.write_text(text.replace('"fixed model"', '"other"'))

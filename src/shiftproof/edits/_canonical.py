@@ -78,7 +78,8 @@ def _middle(canvas: Tensor, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 def _levels(images: Tensor) -> Tensor:
     """Content of each pixel as a whole number: float64 (N, 1, H, W)."""
-    return (images.detach().double().abs().sum(1, keepdim=True) * 2**BITS).round()
+    levels: Tensor = (images.detach().double().abs().sum(1, keepdim=True) * 2**BITS).round()
+    return levels
 
 
 def _window_sums(levels: Tensor, window: tuple[int, int], *, circular: bool = False) -> Tensor:
