@@ -264,12 +264,15 @@ class _Fixing:
             make_folder(self.checkpoints)
 
         def train(_: Classifier, network: nn.Module, name: str, __: float, until: float) -> None:
-            if name not in students:
-                file = f"{digest_of([self.classifier.digest, name])[:16]}.safetensors"
-                path = None if self.checkpoints is None else self.checkpoints / file
-                students[name] = Student(network, teaching, path)
-            students[name].advance(
-                round(until * teaching.n_steps),
+            student = students.setdefault(name, Student(network, teaching))
+            last = round(until * teaching.n_steps)
+            path = None
+            if self.checkpoints is not None:  # One for each part: who goes on sees what was seen before.
+                key = digest_of([self.classifier.digest, name, last])[:16]
+                path = self.checkpoints / f"{key}.safetensors"
+            student.advance(
+                last,
+                checkpoint=path,
                 on_progress=lambda progress: self.on_progress(name, progress),
                 check_stop=self.check_stop,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -206,37 +207,31 @@ def _pixels(images: Images, rows: Sequence[Tensor], workers: int) -> Iterator[Te
 
 
 class Student:
-    """An edited network in training, with its optimiser, and the file that both are kept in.
+    """An edited network in training, with its optimiser.
 
     Args:
         network: Of preprocessed images, in evaluation mode; trained in place.
         teaching: Images, and what is right.
-        checkpoint: File with the full state, written after each epoch. Where it exists, training goes on
-            from it, to the same bytes on a CPU.
-
-    Raises:
-        CheckpointError: The checkpoint belongs to another training, or is damaged.
 
     Source:
         Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW); Hinton, Vinyals and Dean 2015,
         arXiv:1503.02531 (learning from another network's answers).
     """
 
-    def __init__(self, network: nn.Module, teaching: Teaching, checkpoint: Path | None = None) -> None:
-        self.network, self.teaching, self.checkpoint = network, teaching, checkpoint
+    def __init__(self, network: nn.Module, teaching: Teaching) -> None:
+        self.network, self.teaching = network, teaching
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         lesson = teaching.lesson
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=lesson.learning_rate, weight_decay=lesson.weight_decay
         )
         self.n_done = 0
-        if checkpoint is not None and checkpoint.is_file():
-            self._restore(checkpoint)
 
     def advance(
         self,
         until: int,
         *,
+        checkpoint: Path | None = None,
         on_progress: Callable[[LessonProgress], None] = lambda progress: None,
         check_stop: Callable[[], None] = lambda: None,
     ) -> None:
@@ -244,12 +239,17 @@ class Student:
 
         Args:
             until: The number of steps done after it.
+            checkpoint: File with the full state, written after each epoch and at the end. Where it exists,
+                training goes on from it, to the same bytes on a CPU.
             on_progress: Called every few seconds.
             check_stop: Called before each step; may raise `Stopped`. The last checkpoint stays.
 
         Raises:
             TrainingError: The loss is not finite.
+            CheckpointError: The checkpoint belongs to another training, or is damaged.
         """
+        if checkpoint is not None and checkpoint.is_file():
+            self._restore(checkpoint)
         first, teaching = self.n_done, self.teaching
         total, start, reported = 0.0, time.monotonic(), 0.0
         self.network.train()
@@ -261,8 +261,9 @@ class Student:
                 if seconds - reported >= SECONDS_BETWEEN_REPORTS or self.n_done == until:
                     reported, left = seconds, seconds / done * (until - self.n_done)
                     on_progress(LessonProgress(self.n_done, teaching.n_steps, total / done, left))
-                if self.n_done % teaching.steps_per_epoch == 0 or self.n_done == until:
-                    self._save()
+                is_end = self.n_done % teaching.steps_per_epoch == 0 or self.n_done == until
+                if checkpoint is not None and is_end:
+                    self._save(checkpoint)
         finally:
             self.network.eval()
 
@@ -273,6 +274,7 @@ class Student:
             group["lr"] = lesson.learning_rate * _warm_cosine(self.n_done, self.teaching.n_steps)
         device = images.device.type
         with (
+            _own_randomness(derive_seed(lesson.seed, "step", self.n_done), images.device),
             torch.autocast(device, torch.bfloat16, enabled=device == "cuda"),
             explained("a network that trains"),
         ):
@@ -306,16 +308,14 @@ class Student:
             return F.cross_entropy(logits, target, ignore_index=UNKNOWN)
         return _divergence(logits, target)
 
-    def _save(self) -> None:
+    def _save(self, path: Path) -> None:
         """Write everything that the rest of the training depends on."""
-        if self.checkpoint is None:
-            return
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
         for index, parameter in enumerate(self.parameters):
             for name, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer/{index}/{name}"] = torch.as_tensor(value)
         content = save({name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()})
-        write_atomically(self.checkpoint, sealed(content, {"lesson": self._about(), "step": self.n_done}))
+        write_atomically(path, sealed(content, {"lesson": self._about(), "step": self.n_done}))
 
     def _restore(self, path: Path) -> None:
         try:
@@ -353,6 +353,15 @@ class Student:
             "parameters": [list(p.shape) for p in self.parameters],
         }
         return canonical_json(facts)
+
+
+@contextmanager
+def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """What a network draws, as for dropout, comes from a seed; torch's own generators are as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
 
 
 def _divergence(logits: Tensor, log_target: Tensor) -> Tensor:
