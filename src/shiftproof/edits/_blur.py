@@ -94,7 +94,7 @@ def adaptive_blur(
 
         def sampler(stride: Pair, channels: int | None) -> nn.Module:
             assert channels is not None
-            n_groups = max(n for n in range(1, groups + 1) if channels % n == 0)
+            n_groups = max(n for n in range(1, min(groups, channels) + 1) if channels % n == 0)
             return AdaptiveBlurPool2d(channels, groups=n_groups, kernel_size=kernel_size, stride=stride)
 
         return _sampled(layer, sampler)
