@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shiftproof.cli import _audit_options as o
+from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results, run_directory, stoppable
-from shiftproof.cli._request import model_request
+from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
     from shiftproof.fix import Fixed, LessonProgress
@@ -25,45 +26,43 @@ HELP = (
 EDITS, TRAINING = "What to try", "Training"
 
 
-def _option(panel: str, text: str, *names: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=metavar)
-
-
-Protocol = Annotated[str, _option(EDITS, "Shifts, by name as in `shiftproof protocols ls`.", metavar="NAME")]
+Protocol = Annotated[str, o.option(EDITS, "Shifts, by name as in `shiftproof protocols ls`.", metavar="NAME")]
 Edits = Annotated[
     str | None,
-    _option(EDITS, "Only these edits, with commas between; see `shiftproof edits ls`.", metavar="NAMES"),
+    o.option(EDITS, "Only these edits, with commas between; see `shiftproof edits ls`.", metavar="NAMES"),
 ]
 Budget = Annotated[
     str | None,
-    _option(EDITS, "How many times as long as the original it may take, such as 1.2x.", metavar="FACTOR"),
+    o.option(EDITS, "How many times as long as the original it may take, such as 1.2x.", metavar="FACTOR"),
 ]
 CleanMargin = Annotated[
-    float, _option(EDITS, "By how much less often it may be right about images as they are.")
+    float, o.option(EDITS, "By how much less often it may be right about images as they are.")
 ]
-Epochs = Annotated[int, _option(TRAINING, "Passes over the training images; 0: no training.")]
+Epochs = Annotated[int, o.option(TRAINING, "Passes over the training images; 0: no training.")]
 Unlabelled = Annotated[
     bool,
-    _option(
+    o.option(
         TRAINING, "Learn from the original's answers averaged over shifts also where there are labels.",
         "--unlabelled",
     ),
 ]  # fmt: skip
-LearningRate = Annotated[float, _option(TRAINING, "Highest learning rate of AdamW.")]
-BatchSize = Annotated[int, _option(TRAINING, "Images a step.")]
+LearningRate = Annotated[float, o.option(TRAINING, "Highest learning rate of AdamW.")]
+BatchSize = Annotated[int, o.option(TRAINING, "Images a step.")]
 Consistency = Annotated[
-    float, _option(TRAINING, "Weight of the divergence between the answers to an image and to its shift.")
+    float, o.option(TRAINING, "Weight of the divergence between the answers to an image and to its shift.")
 ]
-Workers = Annotated[int, _option(TRAINING, "Processes that decode images.")]
-Onnx = Annotated[bool, _option(o.RUN, "Also write model.onnx where that can be.", "--onnx/--no-onnx")]
+Workers = Annotated[int, o.option(TRAINING, "Processes that decode images.")]
+Onnx = Annotated[bool, o.option(o.RUN, "Also write model.onnx where that can be.", "--onnx/--no-onnx")]
 Figure = Annotated[
-    Path | None, _option(o.RUN, "Draw cost and worth as SVG, or PNG by its suffix.", metavar="FILE")
+    Path | None, o.option(o.RUN, "Draw cost and worth as SVG, or PNG by its suffix.", metavar="FILE")
 ]
 
 
+@grouped
 def fix(
     model: o.Model,
     data: o.Data,
+    *,
     protocol: Protocol = "box:4,4,8",
     edits: Edits = None,
     budget: Budget = None,
@@ -77,28 +76,16 @@ def fix(
     limit: o.Limit = None,
     seed: o.Seed = 0,
     max_bad: o.MaxBad = 0.01,
+    files: o.ReadingOptions,
     confidence: o.Confidence = 0.95,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    scale: o.Scale = None,
-    size: o.Size = None,
-    resize: o.Resize = None,
-    channels: o.Channels = None,
-    channels_last: o.ChannelsLast = None,
-    logits: o.Logits = None,
-    class_names: o.ClassNames = None,
-    weights: o.Weights = None,
-    model_arg: o.Arguments = None,
-    untrained: o.Untrained = False,
-    trust: o.Trust = False,
+    described: o.ModelOptions,
     out: o.Out = None,
     onnx: Onnx = True,
     figure: Figure = None,
     fresh: o.Fresh = False,
     device: o.Device = "auto",
     threads: o.Threads = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    shown: o.Shown,
 ) -> None:
     """Find what to edit in a model so that it keeps its answers when the image moves, and what that costs."""
     from shiftproof.engine import Channel
@@ -107,21 +94,7 @@ def fix(
 
     if figure is not None:
         check_drawable("--figure")
-    request = model_request(
-        trust=trust,
-        weights=weights,
-        model_arg=model_arg,
-        mean=mean,
-        std=std,
-        scale=scale,
-        size=size,
-        resize=resize,
-        channels=channels,
-        channels_last=channels_last,
-        logits=logits,
-        class_names=class_names,
-        untrained=untrained,
-    )
+    request = model_request(described)
     options: dict[str, Any] = {
         "protocol": protocol,
         "edits": tuple(name.strip() for name in edits.split(",")) if edits else None,
@@ -139,10 +112,15 @@ def fix(
         "device": device,
         "threads": threads,
         "max_bad": max_bad,
+        "reading": reading_request(files),
     }
     FixOptions(**options)  # What is wrong is said before anything is written.
-    said = {name: value for name, value in options.items() if name not in ("workers", "threads")}
-    config = {"model": model, "data": data, "options": said | {"edits": edits}}
+    said = {name: value for name, value in options.items() if name not in ("workers", "threads", "reading")}
+    config = {
+        "model": model,
+        "data": data,
+        "options": said | {"edits": edits, "reading": str(options["reading"])},
+    }
     with run_directory("fix", config, out=out, fresh=fresh) as run, stoppable() as stop:
         networks = run.folder / "networks"
         if fresh:
@@ -153,8 +131,8 @@ def fix(
             data,
             request=request,
             checkpoints=networks if epochs else None,
-            on_step=(lambda step: None) if quiet else _say,
-            on_progress=(lambda name, progress: None) if quiet else _train,
+            on_step=(lambda step: None) if shown.quiet else _say,
+            on_progress=(lambda name, progress: None) if shown.quiet else _train,
             check_stop=Channel(lambda progress: None, stop.is_set).check_stop,
             **options,
         )
@@ -162,7 +140,7 @@ def fix(
         run.write_report(found.to_dict())
     if figure is not None:
         _draw(found, figure)
-    _show(found, run.folder, as_json)
+    _show(found, run.folder, shown.as_json)
 
 
 def _factor(text: str | None) -> float | None:

@@ -102,6 +102,7 @@ def fix(
             device=settings.device,
             threads=settings.threads,
             max_bad=settings.max_bad,
+            reading=settings.reading,
         ),
         request=request,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shiftproof.data import AS_USUAL, Reading
 from shiftproof.edits import edits
 from shiftproof.errors import OptionError
 from shiftproof.shifts import ShiftProtocol
@@ -31,6 +32,7 @@ class FixOptions:
         device: auto, cpu, cuda, cuda:N or mps.
         threads: Batches at a time on a CPU; all cores by default.
         max_bad: Largest share of files that may be skipped.
+        reading: What a source of images cannot say of itself.
 
     Raises:
         OptionError: A budget below 1, or another number out of its range.
@@ -53,6 +55,7 @@ class FixOptions:
     device: str = "auto"
     threads: int | None = None
     max_bad: float = 0.01
+    reading: Reading = AS_USUAL
 
     def __post_init__(self) -> None:
         if self.budget is not None and not 1 <= self.budget < float("inf"):
