@@ -129,10 +129,13 @@ def smaller(command: str, study: Path, out: Path) -> list[str]:
             rest += ["--workers", "1"]
         case "explain":
             rest += ["--limit", "4", "--remedies", "0"]
+        case "fix":
+            rest += ["--limit", "40", "--threads", "1", "--no-onnx"]
         case "audit":
             rest += [] if "--limit" in rest else ["--limit", "20"]
             rest += ["--untrained"] if rest[0].startswith("timm:") and "--untrained" not in rest else []
-    return [verb, *rest, *(["--out", str(out)] if verb in ("reproduce", "study", "claims", "audit") else [])]
+    writes = verb in ("reproduce", "study", "claims", "audit", "fix")
+    return [verb, *rest, *(["--out", str(out)] if writes else [])]
 
 
 @pytest.mark.parametrize("command", list(every_command()))

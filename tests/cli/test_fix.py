@@ -28,7 +28,7 @@ def test_a_table_a_record_and_a_model(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (out / "report.md").read_text().startswith("**zoo:cnn2")
     assert main(["audit", f"fixed:{out}", "demo:mnist", "--limit", "20", "--protocol", "ring:1", "--quiet",
                  "--threads", "1", "--out", str(tmp_path / "audit")]) == 0  # fmt: skip
-    assert "fixed:out keeps its answer" in capsys.readouterr().out
+    assert "fixed:out keeps its prediction" in capsys.readouterr().out
 
 
 def test_json_is_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

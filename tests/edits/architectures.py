@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from _pytest.mark import ParameterSet
 from torch import Tensor, nn
 
 from shiftproof.zoo import build_network
@@ -125,6 +127,22 @@ PATCHES: dict[str, Build] = {
         num_heads=(1, 2),
     ),
 }
+# Large, or of the same code as another one: among the slow tests.
+SLOW = {
+    "torchvision:resnet18",
+    "torchvision:efficientnet",
+    "torchvision:mobilenet_v3",
+    "torchvision:swin",
+    "timm:efficientnet-same",
+    "timm:mobilenetv2",
+    "timm:mobilenetv3",
+    "timm:resnet-d",
+    "timm:densenet",
+    "timm:convnext",
+    "timm:vit",
+    "all-cnn",
+    "resnet20",
+}
 ZOO = ("cnn2", "strided-cnn", "all-cnn", "resnet20", "cnn2-gap")
 
 
@@ -135,6 +153,11 @@ def images_for(name: str, n: int = 2) -> Tensor:
         return torch.rand(n, 1, 28, 28, generator=generator)
     px = 16 if name == "functions" else 32 if name in PATCHES else 64
     return torch.rand(n, 3, px, px, generator=generator)
+
+
+def marked(names: Iterable[str]) -> list[ParameterSet]:
+    """Names as parameters of a test; the slow ones marked as such."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in names]
 
 
 def build(name: str) -> nn.Module:

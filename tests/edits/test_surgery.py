@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from tests.edits.architectures import CONVOLUTIONAL, PATCHES, ZOO, CalledPools, Unreadable, build, images_for
+from tests.edits.architectures import (
+    CONVOLUTIONAL,
+    PATCHES,
+    ZOO,
+    CalledPools,
+    Unreadable,
+    build,
+    images_for,
+    marked,
+)
 from torch import Tensor, nn
 
 from shiftproof.adapters import digest_of_module
@@ -41,7 +50,7 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
-@pytest.mark.parametrize("name", [*CONVOLUTIONAL, *ZOO])
+@pytest.mark.parametrize("name", marked([*CONVOLUTIONAL, *ZOO]))
 def test_a_blur_of_one_tap_changes_no_answer(name: str) -> None:
     network, images = build(name).double(), images_for(name).double()
     expected, n_changed = answers(network, images), 0
@@ -53,7 +62,7 @@ def test_a_blur_of_one_tap_changes_no_answer(name: str) -> None:
     assert n_changed or name in {"cnn2-gap", "all-cnn"}
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", marked(EVERY))
 def test_every_edit_keeps_shape_weights_modes_and_the_original(name: str) -> None:
     network, images = build(name), images_for(name)
     before, expected = digest_of_module(network), answers(network, images)
@@ -205,7 +214,7 @@ def test_composer_blurs_before_convolutions_of_enough_channels() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["torchvision:resnet18", "timm:resnet", "torchvision:mobilenet_v2", "timm:densenet"]
+    "name", marked(["torchvision:resnet18", "timm:resnet", "torchvision:mobilenet_v2", "timm:densenet"])
 )
 def test_polyphase_networks_keep_their_answer_under_every_circular_shift(name: str) -> None:
     network, images = build(name).double(), images_for(name).double()

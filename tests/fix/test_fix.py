@@ -177,7 +177,7 @@ def test_the_same_twice(digits: LabelledImages) -> None:
 
 def test_mistakes_are_said(digits: LabelledImages) -> None:
     network = load_trained("cnn1")
-    with pytest.raises(DataError, match="at least 16 images, got 3"):
+    with pytest.raises(DataError, match="at least 4 images, got 3"):
         fix(network, digits.head(3))
     with pytest.raises(UnknownNameError, match="the name of a edit, got 'blur'"):
         fix(network, digits, edits=["blur"])
@@ -189,6 +189,7 @@ def test_mistakes_are_said(digits: LabelledImages) -> None:
         fix(network, torch.zeros(32, 1, 30, 30))
 
 
+@pytest.mark.slow
 def test_an_exported_model_has_the_same_answers(found: Fixed, tmp_path: Path, digits: LabelledImages) -> None:
     runtime: Any = pytest.importorskip("onnxruntime")
     path = tmp_path / "model.onnx"

@@ -39,7 +39,7 @@ from shiftproof.probe import Response
 from shiftproof.shifts import ShiftProtocol
 
 EXPLAINED_IMAGES, TIMED_IMAGES = 16, 8
-LEAST_IMAGES = 8
+LEAST_IMAGES = 2
 
 
 def fix(
