@@ -39,6 +39,7 @@ bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.certificates
 	.venv/bin/python -m benchmarks.pages
 	.venv/bin/python -m benchmarks.explaining
+	.venv/bin/python -m benchmarks.fixing circle mnist fashion
 	.venv/bin/python -m benchmarks.training
 
 docs: .venv/dev

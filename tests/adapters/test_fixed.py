@@ -101,6 +101,14 @@ def test_damage_and_other_folders_are_said(tmp_path: Path) -> None:
         load_fixed(tmp_path)
     with pytest.raises(ModelError, match="the directory of a fixed model"):
         load_classifier("fixed:nowhere")
+    changed["original"]["reference"] = f"fixed:{tmp_path}"  # It would be made from itself.
+    recipe.write_text(json.dumps(changed))
+    with pytest.raises(ModelError, match="to be loaded"):
+        load_fixed(tmp_path)
+    changed["original"]["reference"] = "evil.py:build"
+    recipe.write_text(json.dumps(changed))
+    with pytest.raises(ModelError, match="trust"):
+        load_fixed(tmp_path)
 
 
 def test_layers_are_edited_before_what_is_around(images: Tensor) -> None:

@@ -201,3 +201,19 @@ def test_an_exported_model_has_the_same_answers(found: Fixed, tmp_path: Path, di
     function = as_classifier(lambda images: images.mean((2, 3)))
     assert "a module to export" in (exported(function, (1, 8, 8), path) or "")
     assert not path.exists()
+
+
+@pytest.mark.slow
+def test_an_onnx_model_is_fixed_from_around(found: Fixed, tmp_path: Path, digits: LabelledImages) -> None:
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    export_onnx(found.original, found.image_shape, path)
+    made = fix(str(path), digits, protocol="box:4,4,3", edits=FEW[:2], threads=1)
+    assert made.chosen == "canonical-position"
+    assert made.row.verdict == "helps"
+    made.save(tmp_path / "out")
+    images = digits.images[:8].float() / 255
+    with torch.inference_mode():
+        again = load_classifier(f"fixed:{tmp_path / 'out'}")(images)
+        torch.testing.assert_close(again, made.model(images))
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"recipe.json"}
