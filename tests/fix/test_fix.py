@@ -175,6 +175,12 @@ def test_the_same_twice(digits: LabelledImages) -> None:
     assert once() == once()
 
 
+def test_what_costs_too_much_of_the_clean_images_is_not_chosen(digits: LabelledImages) -> None:
+    made = fix(load_trained("cnn2"), digits, protocol="box:4,4,2", edits=["crop-choice"], threads=1)
+    assert made.chosen == "original"
+    assert str(made) == "cnn2: no edit was better within the clean margin; it is left as it is."
+
+
 def test_mistakes_are_said(digits: LabelledImages) -> None:
     network = load_trained("cnn1")
     with pytest.raises(DataError, match="at least 4 images, got 3"):

@@ -107,7 +107,8 @@ class Fixed:
     def __str__(self) -> str:
         first, best = self.table[0], self.row
         if best is first:
-            return f"{self.original.name}: none of the edits helps within the budget; it is left as it is."
+            limits = "the clean margin" if self.about["budget"] is None else "the clean margin and the budget"
+            return f"{self.original.name}: no edit was better within {limits}; it is left as it is."
         before, after = (row.estimates["accuracy"] for row in (first, best))
         if not (isinstance(before, Estimate) and isinstance(after, Estimate)):
             return f"{self.original.name}: {self.chosen}."
