@@ -25,6 +25,9 @@ def test_a_table_a_record_and_a_model(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"Model: fixed:{out}" in text.replace("\n", "")
     record = json.loads((out / "report.json").read_text())
     assert record["kind"] == "fix"
+    page = (out / "report.html").read_text()
+    assert "canonical-position" in page
+    assert "<svg" in page
     assert (out / "report.md").read_text().startswith("**zoo:cnn2")
     assert main(["audit", f"fixed:{out}", "demo:mnist", "--limit", "20", "--protocol", "ring:1", "--quiet",
                  "--threads", "1", "--out", str(tmp_path / "audit")]) == 0  # fmt: skip

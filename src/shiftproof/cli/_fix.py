@@ -155,9 +155,10 @@ def _factor(text: str | None) -> float | None:
 def _write(found: Fixed, folder: Path, onnx: bool) -> None:
     from shiftproof._files import write_atomically
     from shiftproof.fix import exported
-    from shiftproof.report import fix_markdown, read_fix
+    from shiftproof.report import fix_markdown, read_fix, write_html
 
     found.save(folder)
+    write_html(folder, found.to_dict())
     write_atomically(folder / "report.md", fix_markdown(read_fix(found.to_dict())))
     if onnx:
         reason = exported(found.model, found.image_shape, folder / "model.onnx")

@@ -125,7 +125,7 @@ def print_fix(record: FixRecord, console: Console) -> None:
         console: Where to.
     """
     console.print(Text(record.summary, style="bold"))
-    for line in _about(record):
+    for line in about_fix(record):
         console.print(Text(line, style="dim"))
     print_heading(
         f"Each edit, on {counted(record.about.n_reporting, 'image')} that it was not chosen by", console
@@ -135,15 +135,15 @@ def print_fix(record: FixRecord, console: Console) -> None:
         style = "bold" if row.name == record.chosen else ""
         drawn.add_row(*(Text(cell, style=style) for cell in _narrow_cells(row, record)))
     console.print(drawn)
-    for note in _notes(record):
+    for note in notes(record):
         console.print(Text(note, style="dim"))
-    lines = _changes(record)
+    lines = changes(record)
     if lines:
         print_heading(f"What {record.chosen} changes", console)
         for line in lines:
             console.print(Text(line))
     print_heading("What is proved", console)
-    for line in _proofs(record):
+    for line in proofs(record):
         console.print(Text(line))
 
 
@@ -158,18 +158,19 @@ def fix_markdown(record: FixRecord) -> str:
 
 def _lines(record: FixRecord) -> Iterable[str]:
     yield f"**{escaped(record.summary)}**"
-    yield from ("", *(escaped(line) for line in _about(record)), "")
-    rows = [[escaped(cell) for cell in _cells(row, record)] for row in record.rows]
-    yield from table([escaped(name) for name in _columns()], rows)
+    yield from ("", *(escaped(line) for line in about_fix(record)), "")
+    rows = [[escaped(cell) for cell in row_cells(row, record)] for row in record.rows]
+    yield from table([escaped(name) for name in columns()], rows)
     yield ""
-    yield from (f"- {escaped(note)}" for note in (*_notes(record), *_proofs(record)))
-    lines = _changes(record)
+    yield from (f"- {escaped(note)}" for note in (*notes(record), *proofs(record)))
+    lines = changes(record)
     if lines:
         yield from ("", f"What {escaped(record.chosen)} changes:", "")
         yield from (f"- {escaped(line)}" for line in lines)
 
 
-def _about(record: FixRecord) -> list[str]:
+def about_fix(record: FixRecord) -> list[str]:
+    """Images, shifts and training, in a line."""
     about, training = record.about, record.about.training
     how = "no training"
     if training is not None:
@@ -182,11 +183,13 @@ def _about(record: FixRecord) -> list[str]:
     ]
 
 
-def _columns() -> list[str]:
+def columns() -> list[str]:
+    """Titles of the table."""
     return ["edit", *SHOWN.values(), "difference", "ms", "cost", "weights", ""]
 
 
-def _cells(row: FixRowRecord, record: FixRecord) -> list[str]:
+def row_cells(row: FixRowRecord, record: FixRecord) -> list[str]:
+    """A row of the table, as text."""
     mark = "* " if row.on_front else "  "
     return [
         f"{mark}{row.name}",
@@ -201,7 +204,7 @@ def _cells(row: FixRowRecord, record: FixRecord) -> list[str]:
 
 def _narrow_cells(row: FixRowRecord, record: FixRecord) -> list[str]:
     """The same for 80 columns: intervals below their numbers."""
-    name, *rest = _cells(row, record)
+    name, *rest = row_cells(row, record)
     values, difference, verdict = rest[: len(SHOWN)], rest[len(SHOWN)], rest[-1]
     below = [value.replace(" %", "").replace(" (", "\n").replace(" to ", "–").strip(")") for value in values]
     change_below = "\n".join(filter(None, [difference.replace(" (", "\n").strip(")"), verdict]))
@@ -222,17 +225,19 @@ def _difference(row: FixRowRecord) -> str:
     return f"{value} ({low} to {high})"
 
 
-def _notes(record: FixRecord) -> Sequence[str]:
+def notes(record: FixRecord) -> Sequence[str]:
+    """How the table is read, and what could not be tried."""
     truth = f"What counts as right: {record.about.truth}."
-    notes = [
+    lines = [
         "* Nothing that is as cheap is right more often under the shifts.",
         f"{truth} Differences are in points of “shifted”, paired by image, with "
         f"{record.about.confidence:.0%} intervals.".replace("%", " %"),
     ]
-    return [*notes, *(f"Not possible: {each.name}. {each.reason}" for each in record.not_possible)]
+    return [*lines, *(f"Not possible: {each.name}. {each.reason}" for each in record.not_possible)]
 
 
-def _changes(record: FixRecord) -> list[str]:
+def changes(record: FixRecord) -> list[str]:
+    """What is different in the chosen model, by layer."""
     row = next(row for row in record.rows if row.name == record.chosen)
     lines = [f"{each.layer}: {each.before} → {each.after}" for each in row.changes[:MOST_CHANGES]]
     if len(row.changes) > MOST_CHANGES:
@@ -240,6 +245,7 @@ def _changes(record: FixRecord) -> list[str]:
     return [*lines, *(f"{each.layer}: left alone. {each.reason}" for each in row.left_alone)]
 
 
-def _proofs(record: FixRecord) -> list[str]:
+def proofs(record: FixRecord) -> list[str]:
+    """What is proved of the original and of the chosen model."""
     rows = [row for row in record.rows if row.name in (record.chosen, record.rows[0].name)]
     return [f"{row.name}: {row.certificate}" for row in rows]

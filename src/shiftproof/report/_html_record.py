@@ -14,11 +14,13 @@ from shiftproof.report._audit_record import read_audit, read_comparison
 from shiftproof.report._certificate import read_certificate
 from shiftproof.report._claims import read_claims
 from shiftproof.report._explanation import ExplanationRecord, explanation_headline, read_explanation
+from shiftproof.report._fix import read_fix
 from shiftproof.report._html import page_html
 from shiftproof.report._html_any import record_page
 from shiftproof.report._html_audit import audit_page
 from shiftproof.report._html_certificate import certificate_page
 from shiftproof.report._html_comparison import comparison_page
+from shiftproof.report._html_fix import fix_page
 from shiftproof.report._html_study import claims_page, reproduction_page, study_page
 from shiftproof.report._page import Block, Facts, Page, Section, Table
 from shiftproof.report._record import read_study
@@ -33,7 +35,7 @@ def report_html(source: Source, *more: Source) -> str:
 
     Args:
         source: A run directory, a file with a record, or the record itself: of an audit, a comparison, an
-            explanation, a certificate, a study, the claims or a reproduction.
+            explanation, a fix, a certificate, a study, the claims or a reproduction.
         more: Further records, which become sections of the same page.
 
     Returns:
@@ -101,6 +103,7 @@ PAGES: Mapping[str, Callable[[Source], Page]] = {
     "audit": lambda record: audit_page(read_audit(record)),
     "comparison": lambda record: comparison_page(read_comparison(record)),
     "explanation": _explanation_page,
+    "fix": lambda record: fix_page(read_fix(record)),
     "certificate": lambda record: certificate_page(read_certificate(record)),
     "study": lambda record: study_page(read_study(record)),
     "claims": lambda record: claims_page(read_claims(record)),
