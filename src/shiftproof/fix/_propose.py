@@ -87,7 +87,7 @@ def propose(
             continue
         if names is None and not _is_of_use(edit, classifier, trains):
             continue
-        for steps in _variants(edit, losses):
+        for steps in _variants(edit, losses, classifier.model):
             found = _tried(classifier, steps, images, losses)
             if found.not_possible is None:
                 fits.append(found)
@@ -99,12 +99,12 @@ def propose(
 
 def losses_of(explanation: Explanation) -> dict[str, dict[str, float]]:
     """What each layer loses, by cause, as parts of the loss of all layers: the one place that reads this."""
-    total = sum(max(0.0, row.increase.value) for row in explanation.rows) or 1.0
+    total = sum(max(0.0, row.loss["logits"].value) for row in explanation.rows) or 1.0
     losses: dict[str, dict[str, float]] = {}
-    for row in explanation.ranked():
+    for row in explanation.rows:
         layer = losses.setdefault(row.layer.partition("#")[0], {})
-        for cause, value in row.split.items():
-            layer[cause] = layer.get(cause, 0.0) + max(0.0, value) / total
+        for cause, found in row.split.items():
+            layer[cause] = layer.get(cause, 0.0) + max(0.0, found.value) / total
     return losses
 
 
@@ -120,10 +120,13 @@ def _is_of_use(edit: Edit, classifier: Classifier, trains: bool) -> bool:
     return trains or edit.needs != "training"
 
 
-def _variants(edit: Edit, losses: Mapping[str, Mapping[str, float]]) -> list[tuple[EditStep, ...]]:
+def _variants(
+    edit: Edit, losses: Mapping[str, Mapping[str, float]], model: object
+) -> list[tuple[EditStep, ...]]:
     """An edit of everything, and where it is known, of the one layer that loses most."""
     found: list[tuple[EditStep, ...]] = [(EditStep(edit.name),)]
-    worst = worst_layer(losses, "downsampling")
+    paths = {path for path, _ in model.named_modules()} if isinstance(model, nn.Module) else set()
+    worst = worst_layer({layer: found for layer, found in losses.items() if layer in paths}, "downsampling")
     if edit.name in ALONE and worst is not None:
         found.append((EditStep(edit.name, (worst,)),))
     return found
@@ -144,8 +147,13 @@ def _tried(
     cause = CAUSES.get(steps[0].edit)
     if cause is None or not losses:
         return Proposal(steps)
-    changed = {change.layer for change in made.changes}
-    return Proposal(steps, min(1.0, sum(losses.get(layer, {}).get(cause, 0.0) for layer in changed)))
+    changed = [change.layer for change in made.changes]
+    inside = sum(
+        found.get(cause, 0.0)
+        for layer, found in losses.items()
+        if any(path == layer or path.startswith(f"{layer}.") for path in changed)
+    )
+    return Proposal(steps, min(1.0, inside))
 
 
 def combined(proposal: Proposal, classifier: Classifier) -> list[Proposal]:
