@@ -145,13 +145,12 @@ def test_the_layer_that_loses_most_comes_first(digits: LabelledImages) -> None:
     explanation = explain(network, images, n_remedies=0)
     losses = losses_of(explanation)
     assert min(min(layer.values()) for layer in losses.values()) >= 0
-    assert max(layer["downsampling"] for layer in losses.values()) > 0
-    fits, misfits = propose(as_classifier(network), explanation, images[:2])
+    assert max(losses, key=lambda layer: losses[layer]["head"]) == "body.flatten"
+    fits, misfits = propose(as_classifier(network), explanation, images[:2], trains=True)
     assert fits == sorted(fits, key=lambda proposal: -(proposal.addresses or 0))
     assert all(proposal.not_possible for proposal in misfits)
-    whole = next(each for each in fits if each.name == "max-blur-pool")
-    alone = next(each for each in fits if each.name.startswith("max-blur-pool (body.pool"))
-    assert (whole.addresses or 0) >= (alone.addresses or 0) > 0
+    assert fits[0].name == "global-mean-head"
+    assert (fits[0].addresses or 0) > 0.5
 
 
 def test_a_budget_keeps_out_what_takes_longer(digits: LabelledImages) -> None:

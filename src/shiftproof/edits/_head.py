@@ -47,8 +47,13 @@ def global_mean_head(model: nn.Module, images: Tensor | None = None) -> Edited:
         if linear.in_features != size[1] * size[2] * size[3]:
             continue
         put(found, str(dense.target), _summed(linear, size[1]))
-        before = f"flatten and {linear.in_features:,} inputs"
-        record.changes.append(Change(str(dense.target), before, f"the mean and {size[1]:,} inputs"))
+        flatten = str(node.target) if node.op == "call_module" else node.name
+        record.changes += [
+            Change(flatten, "flatten", "GlobalMeanPool"),
+            Change(
+                str(dense.target), f"{linear.in_features:,} inputs", f"{size[1]:,} inputs, weights summed"
+            ),
+        ]
         insert_layer(found, node, GlobalMeanPool(), f"{node.name}_mean")
     return record.of(finished(found), "global-mean-head")
 
