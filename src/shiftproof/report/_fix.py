@@ -198,7 +198,7 @@ def row_cells(row: FixRowRecord, record: FixRecord) -> list[str]:
         f"{row.ms_per_image:.3g}",
         f"{row.cost:.2f} ×",
         NO_NUMBER if row.n_parameters is None else thousands(row.n_parameters),
-        "chosen" if row.name == record.chosen else VERDICTS[row.verdict],
+        ", ".join(filter(None, ["chosen" if row.name == record.chosen else "", VERDICTS[row.verdict]])),
     ]
 
 
