@@ -19,6 +19,7 @@ from shiftproof.cli import (
     _lists,
     _report,
     _reproduce,
+    _serve,
     _study,
 )
 from shiftproof.cli._config import defaults
@@ -39,6 +40,7 @@ app.command(help=_fix.HELP)(_fix.fix)
 app.command(help=_certify.HELP)(_certify.certify)
 app.command()(_claims.claims)
 app.command()(_report.report)
+app.command(help=_serve.HELP)(_serve.serve)
 app.add_typer(_lists.zoo, name="zoo")
 app.add_typer(_lists.data, name="data")
 app.add_typer(_lists.models, name="models")

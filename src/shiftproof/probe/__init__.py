@@ -3,8 +3,10 @@
 from shiftproof.probe._measure import Probe as Probe
 from shiftproof.probe._measure import measure_response as measure_response
 from shiftproof.probe._measure import probing as probing
+from shiftproof.probe._method import Choice as Choice
 from shiftproof.probe._method import Method as Method
 from shiftproof.probe._method import check_method as check_method
+from shiftproof.probe._method import choose_method as choose_method
 from shiftproof.probe._noise import REPEATS as REPEATS
 from shiftproof.probe._noise import measure_noise as measure_noise
 from shiftproof.probe._response import Response as Response

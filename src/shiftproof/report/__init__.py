@@ -17,6 +17,7 @@ from shiftproof.report._claims import read_claims as read_claims
 from shiftproof.report._comparison import comparison_markdown as comparison_markdown
 from shiftproof.report._comparison import print_comparison as print_comparison
 from shiftproof.report._comparison_figures import comparison_figures as comparison_figures
+from shiftproof.report._drawing import BRIGHT as BRIGHT
 from shiftproof.report._drawing import SCALE as SCALE
 from shiftproof.report._explanation import explanation_markdown as explanation_markdown
 from shiftproof.report._explanation import print_explanation as print_explanation
@@ -25,7 +26,9 @@ from shiftproof.report._fix import FixRecord as FixRecord
 from shiftproof.report._fix import fix_markdown as fix_markdown
 from shiftproof.report._fix import print_fix as print_fix
 from shiftproof.report._fix import read_fix as read_fix
+from shiftproof.report._html import content_policy as content_policy
 from shiftproof.report._html import in_frame as in_frame
+from shiftproof.report._html import page_style as page_style
 from shiftproof.report._html import plane_module as plane_module
 from shiftproof.report._html_record import record_file as record_file
 from shiftproof.report._html_record import report_html as report_html

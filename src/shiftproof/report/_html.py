@@ -64,6 +64,11 @@ def plane_module() -> str:
     return _asset("plane.js")
 
 
+def page_style() -> str:
+    """The style sheet of reports, for other pages with the same look and the same widget."""
+    return _asset(STYLE)
+
+
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 

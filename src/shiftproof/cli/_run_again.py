@@ -1,0 +1,138 @@
+"""What an audit was asked, read from its run directory, so that its model and images can be loaded again."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from shiftproof._documents import read_json
+from shiftproof._text import said
+from shiftproof.cli._audit import audit
+from shiftproof.cli._output import UsageError
+from shiftproof.cli._request import model_request
+from shiftproof.errors import DataError
+
+if TYPE_CHECKING:
+    from shiftproof.adapters import ModelRequest
+    from shiftproof.report import AuditRecord
+
+LARGEST_RADIUS_PX = 32
+OF_THE_MODEL = (
+    "weights", "model_arg", "mean", "std", "scale", "size", "resize", "channels", "channels_last", "logits",
+    "untrained", "class_names",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class AuditAgain:
+    """An audit that is over.
+
+    Args:
+        record: What it found.
+        model, data: References.
+        request: What was said about the model; trust is never taken from a file.
+        limit, seed, max_bad: Which images.
+    """
+
+    record: AuditRecord
+    model: str
+    data: str
+    request: ModelRequest
+    limit: int | None
+    seed: int
+    max_bad: float
+
+    @property
+    def radius_px(self) -> int:
+        """As far as its first protocol moves images."""
+        return int(min(max(1, *self.record.protocols[0].reach_px), LARGEST_RADIUS_PX))
+
+    @property
+    def begins_at(self) -> str:
+        """What an address ends with to show the image that changes most often, where it changes first."""
+        part = self.record.protocols[0]
+        worst = part.worst[0] if part.worst else None
+        if worst is None:
+            return ""
+        dy, dx = worst.flip_offset_px
+        border = "zeros" if part.border == "scene" else part.border
+        return f"#image={worst.index}&dy={dy:g}&dx={dx:g}&border={border}"
+
+    def check(self, model_digest: str, data_digest: str) -> None:
+        """Nothing where model and images are those of the run.
+
+        Raises:
+            DataError: Says which of them is not. The images of moving crops are larger, and not compared.
+        """
+        found = [("model", self.record.model.digest, model_digest)]
+        if self.record.protocols[0].border != "scene":
+            found.append(("images", self.record.data.digest, data_digest))
+        for what, before, now in found:
+            if before != now:
+                raise DataError(
+                    f"the {what} that the run measured",
+                    "another one" if what == "model" else "other ones",
+                    cause=f"{self.model if what == 'model' else self.data} has changed since.",
+                    fix="Name model and data yourself: shiftproof serve MODEL DATA.",
+                )
+
+
+def audit_of_run(folder: Path, *, trust: bool) -> AuditAgain:
+    """The audit of a run directory.
+
+    Args:
+        folder: The run directory.
+        trust: Whether code from the model's file may run.
+
+    Raises:
+        DataError: Not the directory of a finished audit that a command started.
+    """
+    from shiftproof.report import read_audit
+
+    try:
+        header = read_json(folder / "run.json")
+        record = read_json(folder / "report.json")
+        command = shlex.split(header["sessions"][-1]["command"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _no_audit(folder, getattr(error, "strerror", None) or error) from error
+    if command[1:2] != ["audit"]:
+        raise _no_audit(folder, f"a run of {' '.join(command[:2]) or 'nothing'!r}")
+    said_then = _parsed(folder, command[2:])
+    of_model: dict[str, Any] = {name: said_then[name] for name in OF_THE_MODEL}
+    return AuditAgain(
+        record=read_audit(record),
+        model=said_then["model"],
+        data=said_then["data"],
+        request=replace(model_request(trust=False, **of_model), trust=trust),
+        limit=said_then["limit"],
+        seed=said_then["seed"],
+        max_bad=said_then["max_bad"],
+    )
+
+
+def _parsed(folder: Path, arguments: list[str]) -> dict[str, Any]:
+    """The arguments of `shiftproof audit` by name, as it would be given them."""
+    found: dict[str, Any] = {}
+
+    @functools.wraps(audit)
+    def remember(**named: Any) -> None:
+        found.update(named)
+
+    app = typer.Typer()
+    app.command()(remember)
+    try:
+        app(args=arguments, standalone_mode=False)
+    except UsageError as error:
+        raise _no_audit(folder, f"a command that is none ({said(error)})") from error
+    if not found:
+        raise _no_audit(folder, "a command that only asks for help")
+    return found
+
+
+def _no_audit(folder: Path, got: object) -> DataError:
+    return DataError(f"the directory of a finished audit in {str(folder)!r}", got)

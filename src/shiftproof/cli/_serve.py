@@ -1,0 +1,221 @@
+"""`shiftproof serve`: a page on which one drags the image and sees the answer change."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from shiftproof.cli import _audit_options as o
+from shiftproof.cli._output import Exit, messages, results
+from shiftproof.cli._request import model_request
+
+if TYPE_CHECKING:
+    from shiftproof.adapters import Classifier, ModelRequest
+    from shiftproof.data import Images
+    from shiftproof.serve import Address, Exhibit
+
+HELP = (
+    "Open a page on which one drags an image and sees what models answer at every shift.\n\n"
+    "Without arguments: four packaged networks and digits of MNIST. With the directory of an audit: its model "
+    "and images, beginning with the one that changes most often. Only this machine reaches the page, and only "
+    "who has its address. Ctrl-C ends it."
+)
+PAGE = "Page"
+N_IMAGES = 200
+
+First = Annotated[
+    str | None,
+    typer.Argument(metavar="[RUN|MODEL]", help="Run directory of an audit, or a model as for `audit`."),
+]
+Data = Annotated[
+    str | None, typer.Argument(metavar="[DATA]", help="Images as for `audit`; digits of MNIST by default.")
+]
+Beside = Annotated[
+    list[str] | None,
+    typer.Option(help="Another model, which moves along; repeatable.", metavar="MODEL"),
+]
+Port = Annotated[
+    int, typer.Option(help="Where to listen; the next free one if it is in use.", rich_help_panel=PAGE)
+]
+Host = Annotated[
+    str, typer.Option(help="Another than 127.0.0.1 lets others reach the page.", rich_help_panel=PAGE)
+]
+IKnow = Annotated[
+    bool, typer.Option("--i-know", help="Others may reach the page.", rich_help_panel=PAGE)
+]
+Radius = Annotated[
+    int | None,
+    typer.Option(help="How far an image can be moved, in pixels; default: 8, or as in the run.", metavar="PX",
+                 rich_help_panel=PAGE),
+]  # fmt: skip
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write the page with all answers in it into this folder instead, to be opened without Python.",
+        metavar="DIR",
+        rich_help_panel=PAGE,
+    ),
+]
+Open = Annotated[bool, typer.Option("--open", help="Show it in the browser.", rich_help_panel=PAGE)]
+Limit = Annotated[int, typer.Option(help="Show so many images of DATA, drawn at random.", rich_help_panel=o.WHAT)]
+
+
+def serve(
+    first: First = None,
+    data: Data = None,
+    beside: Beside = None,
+    port: Port = 8765,
+    host: Host = "127.0.0.1",
+    i_know: IKnow = False,
+    radius: Radius = None,
+    export: Export = None,
+    open_it: Open = False,
+    limit: Limit = N_IMAGES,
+    seed: o.Seed = 0,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    scale: o.Scale = None,
+    size: o.Size = None,
+    resize: o.Resize = None,
+    channels: o.Channels = None,
+    channels_last: o.ChannelsLast = None,
+    logits: o.Logits = None,
+    class_names: o.ClassNames = None,
+    weights: o.Weights = None,
+    model_arg: o.Arguments = None,
+    untrained: o.Untrained = False,
+    trust: o.Trust = False,
+    device: o.Device = "auto",
+) -> None:
+    """Open a page on which one drags an image and sees what models answer at every shift."""
+    from shiftproof.serve import check_host, check_serving, export_page, run_server
+
+    if export is None:
+        check_serving()
+        check_host(host, i_know=i_know)
+    request = model_request(
+        trust=trust,
+        weights=weights,
+        model_arg=model_arg,
+        mean=mean,
+        std=std,
+        scale=scale,
+        size=size,
+        resize=resize,
+        channels=channels,
+        channels_last=channels_last,
+        logits=logits,
+        class_names=class_names,
+        untrained=untrained,
+    )
+    with _opened(first, data, beside or [], request, radius, limit, seed, device) as (shown, begins_at):
+        if export is not None:
+            results.print(f"Page: {export_page(shown, export)}", soft_wrap=True)
+            return
+
+        def ready(address: Address) -> None:
+            _say(address, begins_at, asked_port=port)
+            if open_it:
+                _open(f"{address}{begins_at}")
+
+        idle = run_server(shown, host=host, port=port, on_ready=ready)
+    messages.print("Stopped.")
+    if not idle:
+        # A model that is still computing cannot be interrupted, and Python would wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(Exit.OK)
+
+
+class _Asked(NamedTuple):
+    classifier: Classifier
+    images: Images
+    radius_px: int
+    begins_at: str
+
+
+@contextmanager
+def _opened(
+    first: str | None,
+    data: str | None,
+    beside: list[str],
+    request: ModelRequest,
+    radius: int | None,
+    limit: int,
+    seed: int,
+    device: str,
+) -> Iterator[tuple[Exhibit, str]]:
+    """What is shown, and what the address of its beginning ends with."""
+    from shiftproof._device import choose_device
+    from shiftproof.adapters import ModelRequest, load_classifier
+    from shiftproof.serve import DEFAULT_RADIUS_PX, demo, exhibit
+
+    if first is None:
+        with demo(radius_px=radius or DEFAULT_RADIUS_PX) as shown:
+            yield shown, ""
+        return
+    if data is None and (Path(first) / "run.json").is_file():
+        asked = _of_run(Path(first), trust=request.trust)
+    else:
+        asked = _of_model(first, data, request, limit, seed)
+    others = ModelRequest(trust=request.trust, untrained=request.untrained)
+    models = [asked.classifier, *(load_classifier(name, others) for name in beside)]
+    radius_px = asked.radius_px if radius is None else radius
+    with exhibit(models, asked.images, radius_px=radius_px, device=choose_device(device)) as shown:
+        yield shown, asked.begins_at
+
+
+def _of_model(model: str, data: str | None, request: ModelRequest, limit: int, seed: int) -> _Asked:
+    from shiftproof.adapters import load_classifier, load_framed
+    from shiftproof.errors import DataError
+    from shiftproof.serve import DEFAULT_RADIUS_PX
+    from shiftproof.zoo import MNIST_SHAPE
+
+    classifier = load_classifier(model, request)
+    if data is None and classifier.framing.image_shape != MNIST_SHAPE:
+        raise DataError(
+            "images to show", "none", cause=f"{model} takes no digits of MNIST.", fix="Name them after it."
+        )
+    images = load_framed(data or "demo:mnist", classifier.framing, limit=limit, seed=seed)
+    return _Asked(classifier, images, DEFAULT_RADIUS_PX, "")
+
+
+def _of_run(folder: Path, *, trust: bool) -> _Asked:
+    from shiftproof.adapters import load_classifier, load_framed
+    from shiftproof.cli._run_again import audit_of_run
+
+    again = audit_of_run(folder, trust=trust)
+    classifier = load_classifier(again.model, again.request)
+    images = load_framed(
+        again.data, classifier.framing, limit=again.limit, seed=again.seed, max_bad=again.max_bad
+    )
+    again.check(classifier.digest, images.digest)
+    return _Asked(classifier, images, again.radius_px, again.begins_at)
+
+
+def _say(address: Address, begins_at: str, *, asked_port: int) -> None:
+    from shiftproof.serve import is_loopback
+
+    if asked_port not in (0, address.port):
+        messages.print(f"Port {asked_port} is in use; this is the next one that is free.")
+    if not is_loopback(address.host):
+        messages.print(
+            f"Whoever reaches {address.host}:{address.port} and has this address can use the page: see the "
+            "images, run the model, and send files to be decoded. Nothing is encrypted.",
+            style="bold",
+        )
+    results.print(f"{address}{begins_at}", soft_wrap=True)
+    messages.print("Press Ctrl-C to stop.")
+
+
+def _open(address: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(address):
+        messages.print("There is no browser here; open the address yourself.")

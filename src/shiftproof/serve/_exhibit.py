@@ -1,0 +1,104 @@
+"""What a page shows: images of one shape, and models that take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from shiftproof.adapters import Classifier, evaluating, load_classifier
+from shiftproof.data import Images, load_data
+from shiftproof.errors import DataError, OptionError, ShapeError
+
+# The article's story: a network that is said to be invariant, one without convolutions, one that was
+# trained on shifted digits. The first two are shown first.
+DEMO_MODELS = ("cnn2", "cnn2-augmented", "cnn1", "standard-nn")
+DEMO_IMAGES = 200
+DEFAULT_RADIUS_PX = 8
+# Of a larger plane nobody sees the cells.
+MAX_RADIUS_PX = 32
+GREY_OR_RGB = (1, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibit:
+    """Models and images that belong together; made by `exhibit`.
+
+    Args:
+        models: In the order in which they are offered, each in evaluation mode.
+        images: All of one shape, which each model takes.
+        radius_px: How far an image can be moved in each direction.
+        device: Where the models are.
+    """
+
+    models: tuple[Classifier, ...]
+    images: Images
+    radius_px: int
+    device: torch.device
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(height, width) of the images."""
+        return self.images.image_shape[1], self.images.image_shape[2]
+
+    def class_names(self, model: int) -> tuple[str, ...]:
+        """Of a model, or of the data where the model has none; empty where nobody knows."""
+        return self.models[model].class_names or self.images.class_names
+
+
+@contextmanager
+def exhibit(
+    models: Sequence[Classifier],
+    images: Images,
+    *,
+    radius_px: int = DEFAULT_RADIUS_PX,
+    device: torch.device | None = None,
+) -> Iterator[Exhibit]:
+    """Check that models and images fit together, and have the models answer as in use meanwhile.
+
+    Raises:
+        OptionError: A radius that is no number of pixels to move an image by.
+        DataError: No images, or images that have no colours to show.
+        ShapeError: A model that takes images of another shape.
+    """
+    device = device or torch.device("cpu")
+    if not len(images):
+        raise DataError("at least one image", "none")
+    shape = images.image_shape
+    if shape[0] not in GREY_OR_RGB:
+        raise DataError("images with 1 or 3 channels, which can be shown", f"{shape[0]} channels")
+    most = min(MAX_RADIUS_PX, min(shape[1:]) - 1)
+    if not 1 <= radius_px <= most:
+        raise OptionError(
+            f"a radius from 1 to {most} px for images of {shape[1]} × {shape[2]} px", f"{radius_px}"
+        )
+    for model in models:
+        takes = model.framing.image_shape
+        if takes is not None and takes != shape:
+            raise ShapeError(
+                f"{model.name} to take images of shape {shape}, as those on the page",
+                takes,
+                cause="All models of a page look at the same pixels.",
+                fix="Give --size and --channels, or another model.",
+            )
+    with ExitStack() as stack:
+        moved = tuple(model.to(device) for model in models)
+        for model in moved:
+            stack.enter_context(evaluating(model.model))
+        yield Exhibit(moved, images, radius_px, device)
+
+
+@contextmanager
+def demo(*, radius_px: int = DEFAULT_RADIUS_PX) -> Iterator[Exhibit]:
+    """The article's networks, trained, and the first digits of MNIST's test set.
+
+    Example:
+        >>> with demo() as shown:
+        ...     len(shown.images), shown.models[0].name
+        (200, 'zoo:cnn2')
+    """
+    models = [load_classifier(f"zoo:{name}") for name in DEMO_MODELS]
+    with exhibit(models, load_data("mnist", "test").head(DEMO_IMAGES), radius_px=radius_px) as shown:
+        yield shown

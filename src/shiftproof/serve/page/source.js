@@ -1,0 +1,93 @@
+
+// Where images and answers come from: the server that the page is from, or the page itself.
+//
+// .start                                             what the page knows at its start
+// .image(key)                                        { key, name, label, image }
+// .plane(model, key, border, tell, signal)           tells { cells: [[place, answer], …], failure } as they come
+// .shift(model, key, move, signal)                   { answer, seen }: any shift, and the address of a picture
+// .upload(file)                                      what .image says of it
+//
+// An answer is [class, probability, class, probability, …], the likeliest first; [] where there is none.
+
+async function asked(path, options = {}) {
+  const response = await fetch(path, options);
+  if (response.ok) return response;
+  const said = await response.text();
+  let why = said;
+  try {
+    why = JSON.parse(said).error;
+  } catch {
+    // It is a sentence already.
+  }
+  throw new Error(why || `The server answers ${response.status}.`);
+}
+
+async function pixelsOf(address) {
+  const picture = new Image();
+  picture.src = address;
+  await picture.decode();
+  const canvas = new OffscreenCanvas(picture.width, picture.height);
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  pen.drawImage(picture, 0, 0);
+  return pen.getImageData(0, 0, picture.width, picture.height);
+}
+
+async function serverSource() {
+  const start = await (await asked("start")).json();
+  const withPixels = async (facts) => ({ ...facts, image: await pixelsOf(facts.png) });
+  const post = (path, question, signal) => asked(path, { method: "POST", body: JSON.stringify(question), signal });
+  return {
+    start,
+    image: async (key) => withPixels(await (await asked(`image/${encodeURIComponent(key)}`)).json()),
+    async plane(model, key, border, tell, signal) {
+      const response = await post("plane", { model, image: String(key), border }, signal);
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        const lines = (rest + value).split("\n");
+        rest = lines.pop();
+        for (const line of lines) tell(JSON.parse(line));
+      }
+    },
+    shift: async (model, key, move, signal) => (await post("shift", { model, image: String(key), ...move }, signal)).json(),
+    upload: async (file) => withPixels(await (await asked("image", { method: "POST", body: file })).json()),
+  };
+}
+
+function bytesOf(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+// data: { start, images: [{ name, label }], pixels, answers: [of each model, …] }; grey bytes, and for each
+// image, shift and class the probability in 65535ths, both in base64.
+function packagedSource(data) {
+  const [height, width] = data.start.size_px;
+  const shifts = (2 * data.start.radius_px + 1) ** 2;
+  const pixels = bytesOf(data.pixels);
+  const unpacked = new Map();
+  return {
+    start: data.start,
+    async image(key) {
+      const image = new ImageData(width, height);
+      for (let k = 0; k < width * height; k += 1) {
+        const grey = pixels[key * width * height + k];
+        image.data.set([grey, grey, grey, 255], 4 * k);
+      }
+      return { key, ...data.images[key], image };
+    },
+    async plane(model, key, border, tell) {
+      if (!unpacked.has(model)) unpacked.set(model, new DataView(bytesOf(data.answers[model]).buffer));
+      const classes = data.start.models[model].classes.length;
+      const cells = [];
+      for (let place = 0; place < shifts; place += 1) {
+        const first = (key * shifts + place) * classes;
+        const levels = Array.from({ length: classes }, (_, k) => [k, unpacked.get(model).getUint16(2 * (first + k), true)]);
+        levels.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+        cells.push([place, levels.flatMap(([k, level]) => [k, level / 65535])]);
+      }
+      tell({ cells, failure: "" });
+    },
+  };
+}
