@@ -124,13 +124,16 @@ def serve(
             if open_it:
                 _open(f"{address}{begins_at}")
 
-        idle = run_server(shown, host=host, port=port, on_ready=ready)
+        run_server(shown, host=host, port=port, on_ready=ready)
     messages.print("Stopped.")
-    if not idle:
-        # A model that is still computing cannot be interrupted, and Python would wait for it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(Exit.OK)
+    _leave()
+
+
+def _leave() -> None:
+    """End the process now: a model that still computes cannot be interrupted, and Python would wait for it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(Exit.OK)
 
 
 class _Asked(NamedTuple):

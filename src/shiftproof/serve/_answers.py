@@ -167,7 +167,7 @@ def ranked(logits: Tensor) -> list[tuple[float, ...]]:
     """
     n_told = logits.shape[1] if logits.shape[1] <= ALL_UP_TO else FEW
     # By the logits: two probabilities may both be rounded to 1. Of equal ones the first class comes first.
-    order = logits.sort(1, descending=True, stable=True).indices[:, :n_told]
+    order = logits.sort(dim=1, descending=True, stable=True).indices[:, :n_told]
     chances = logits.double().softmax(1).gather(1, order)
     return [
         tuple(number for k, p in zip(classes, row, strict=True) for number in (k, _told(p)))

@@ -24,7 +24,7 @@ class TooLargeError(Exception):
 class PlaneQuestion(BaseModel):
     """All whole shifts of an image: numbers of model and image, or the name of an upload."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Annotated[int, Field(ge=0, lt=1000)]
     image: Annotated[str, Field(pattern=r"^([0-9]{1,9}|u[0-9a-f]{16})$")]

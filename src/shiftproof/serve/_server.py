@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 
 from shiftproof._optional import require
 from shiftproof.errors import OptionError
@@ -19,8 +20,6 @@ MOST_PORTS = 50
 LAST_PORT = 65535
 MOST_VISITORS = 64
 TOKEN_BYTES = 24
-# Ctrl-C waits no longer than this for answers that are on their way.
-GRACE_S = 0
 EXTRA = "serve"
 PURPOSE = "The page on which one drags the image"
 
@@ -109,17 +108,14 @@ def run_server(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     on_ready: Callable[[Address], None] = lambda address: None,
-) -> bool:
-    """Serve until Ctrl-C.
+) -> None:
+    """Serve until Ctrl-C. What is still being computed then goes on to its end, and nobody gets it.
 
     Args:
         exhibit: What is shown.
         host: Where to listen; whoever can reach it needs the token.
         port: Taken if it is free, else one of the next.
         on_ready: Called with the address as soon as it answers.
-
-    Returns:
-        Whether nothing is being computed any more.
 
     Raises:
         MissingDependencyError: starlette or uvicorn is not installed.
@@ -143,20 +139,26 @@ def run_server(
         app = Guard(make_app(exhibit, worker, answers), address.token, hosts_of(host, address.port))
         config = uvicorn.Config(
             app,
-            log_level="critical",
+            log_level="error",
             access_log=False,
             server_header=False,
             limit_concurrency=MOST_VISITORS,
-            timeout_graceful_shutdown=GRACE_S,
             proxy_headers=False,
             lifespan="off",
             ws="none",
         )
+        server = uvicorn.Server(config)
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            # Without waiting for what is on its way to a visitor.
+            server.force_exit = True
+            uvicorn.Server.handle_exit(server, number, frame)
+
+        server.handle_exit = leave  # type: ignore[method-assign]
         on_ready(address)
         try:
-            uvicorn.Server(config).run(sockets=[found])
+            server.run(sockets=[found])
         except KeyboardInterrupt:
             pass  # uvicorn has ended what was on its way, and says again that it was told to
         finally:
-            idle = worker.close()
-    return idle
+            worker.close()

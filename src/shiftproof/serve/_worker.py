@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -29,7 +29,6 @@ class Worker:
     def __init__(self, most_waiting: int = MOST_WAITING, longest_s: float = LONGEST_S) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shiftproof-serve")
         self._places = threading.BoundedSemaphore(most_waiting)
-        self._running: set[Future[object]] = set()
         self.longest_s = longest_s
 
     async def run(self, compute: Callable[[], T]) -> T:
@@ -42,15 +41,10 @@ class Worker:
         if not self._places.acquire(blocking=False):
             raise BusyError
         future = self._pool.submit(compute)
-        self._running.add(future)  # type: ignore[arg-type]  # a set of futures of anything
-        future.add_done_callback(self._leave)
+        # Whether it ran or was given up: both end it.
+        future.add_done_callback(lambda _: self._places.release())
         return await asyncio.wait_for(asyncio.wrap_future(future), self.longest_s)
 
-    def _leave(self, future: Future[T]) -> None:
-        self._running.discard(future)  # type: ignore[arg-type]  # as above
-        self._places.release()
-
-    def close(self, timeout_s: float = 0.3) -> bool:
-        """Take nothing more; whether what runs has ended within this time."""
+    def close(self) -> None:
+        """Take nothing more, and do nothing more of what is in line."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        return not wait(set(self._running), timeout_s).not_done

@@ -29,8 +29,9 @@ const CLASS_COLOURS = [
 ];
 const DARK_INK = "#111820";
 const BRIGHT_INK = "#ffffff";
-// Smaller cells have no room for a number, in px of the screen.
+// Smaller cells have no room for a number, or for one letter, in px of the screen.
 const NUMBERED_FROM = 24;
+const LETTERED_FROM = 12;
 const PICTURE = 96;
 let mounted = 0;
 
@@ -160,7 +161,8 @@ export function mountPlane(host, data, { onSelect = () => {} } = {}) {
     brush.setTransform(ratio, 0, 0, ratio, 0, 0);
     brush.textAlign = "center";
     brush.textBaseline = "middle";
-    brush.font = `${Math.min(13, cell * 0.42)}px system-ui, sans-serif`;
+    const [from, size] = metric.classes ? [LETTERED_FROM, 0.62] : [NUMBERED_FROM, 0.42];
+    brush.font = `${Math.min(13, cell * size)}px system-ui, sans-serif`;
     for (let row = 0; row < rows; row += 1) {
       for (let column = 0; column < columns; column += 1) {
         const index = place([row, column]);
@@ -172,7 +174,7 @@ export function mountPlane(host, data, { onSelect = () => {} } = {}) {
         }
         brush.fillStyle = colourOf(value);
         brush.fillRect(x, y, cell + 0.3, cell + 0.3);
-        if (cell >= NUMBERED_FROM) {
+        if (cell >= from) {
           brush.fillStyle = inkOn(value);
           brush.fillText(metric.cell[index], x + cell / 2, y + cell / 2, cell - 2);
         }

@@ -22,7 +22,7 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
   let failure = "";
   let loading = null; // aborts the plane that is on its way
   let asking = null; // aborts the single answer that is on its way
-  let at = [0, 0];
+  let at = { dy: 0, dx: 0 };
   let bars = [];
   let drawn = false; // whether the plane waits for a frame to be drawn again
 
@@ -147,32 +147,36 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
     }
   }
 
-  function here(dy, dx) {
-    return answers[(dy + radius) * side + dx + radius];
+  // The answer of the plane where the image is; undefined between pixels, or until it comes.
+  function here() {
+    return answers[(at.dy + radius) * side + at.dx + radius];
   }
 
-  function show(dy, dx, border, interpolation) {
-    at = [dy, dx];
+  // Between pixels, or where the plane has not come yet: this answer alone.
+  function ask() {
     asking?.abort();
-    asking = null;
-    plane.select(Math.round(dy), Math.round(dx));
-    const whole = Number.isInteger(dy) && Number.isInteger(dx);
-    const answer = whole ? here(dy, dx) : undefined;
-    write(answer);
-    if (answer !== undefined || key === null || !source.shift) return;
-    // Between pixels, or not reached by the plane yet: this one alone.
     asking = new AbortController();
     const { signal } = asking;
-    source.shift(model, key, { dy, dx, border, interpolation }, signal).then(
+    const late = () => signal.aborted;
+    source.shift(model, key, at, signal).then(
       (told) => {
-        if (signal.aborted) return;
+        if (late()) return;
         write(told.answer);
         onSeen(told.seen);
       },
       (error) => {
-        if (!signal.aborted) progress.textContent = error.message;
+        if (!late()) progress.textContent = error.message;
       },
     );
+  }
+
+  function show(dy, dx, border, interpolation) {
+    at = { dy, dx, border, interpolation };
+    plane.select(Math.round(dy), Math.round(dx));
+    const answer = here();
+    write(answer);
+    asking?.abort();
+    if (answer === undefined && source.shift && nKnown()) ask();
   }
 
   async function load(chosen, image, border) {
@@ -186,10 +190,11 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
     drawSoon();
     const tell = (part) => {
       if (signal.aborted) return;
+      const first = !nKnown();
       for (const [place, answer] of part.cells) answers[place] = answer;
       failure = part.failure || failure;
-      const [dy, dx] = at;
-      if (Number.isInteger(dy) && Number.isInteger(dx) && here(dy, dx)) write(here(dy, dx));
+      if (here()) write(here());
+      else if (first && nKnown() && source.shift) ask();
       drawSoon();
     };
     try {

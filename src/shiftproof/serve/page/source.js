@@ -41,12 +41,13 @@ async function serverSource() {
     image: async (key) => withPixels(await (await asked(`image/${encodeURIComponent(key)}`)).json()),
     async plane(model, key, border, tell, signal) {
       const response = await post("plane", { model, image: String(key), border }, signal);
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      const reader = response.body.getReader();
+      const text = new TextDecoder();
       let rest = "";
       for (;;) {
         const { value, done } = await reader.read();
         if (done) return;
-        const lines = (rest + value).split("\n");
+        const lines = (rest + text.decode(value, { stream: true })).split("\n");
         rest = lines.pop();
         for (const line of lines) tell(JSON.parse(line));
       }
