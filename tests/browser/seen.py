@@ -21,9 +21,11 @@ class Visit:
         self.contexts: list[BrowserContext] = []
         self.asked: list[str] = []
         self.complaints: list[str] = []
+        # What a page may ask for: what is in it, and the server that it is from.
+        self.homes = ["file:", "data:"]
 
-    def open(self, path: Path, **options: Any) -> Page:
-        """A file, in a window of its own; options as of Playwright's `new_context`."""
+    def open(self, place: Path | str, **options: Any) -> Page:
+        """A file or an address, in a window of its own; options as of Playwright's `new_context`."""
         context = self.browser.new_context(**{"viewport": WIDE, **options})
         self.contexts.append(context)
         context.on("request", lambda request: self.asked.append(request.url))
@@ -31,7 +33,10 @@ class Visit:
         page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
-        page.goto(path.as_uri())
+        address = place if isinstance(place, str) else place.as_uri()
+        if isinstance(place, str):
+            self.homes.append(place.partition("#")[0])
+        page.goto(address)
         return page
 
     def close(self) -> None:
@@ -39,7 +44,7 @@ class Visit:
         for context in self.contexts:
             context.close()
         assert not self.complaints
-        assert all(address.startswith(("file:", "data:")) for address in self.asked), self.asked
+        assert all(address.startswith(tuple(self.homes)) for address in self.asked), self.asked
 
     def keep(self, page: Page, name: str) -> None:
         """A picture of the whole page, to be looked at."""

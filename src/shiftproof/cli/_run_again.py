@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import functools
 import shlex
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from shiftproof._documents import read_json
 from shiftproof._text import said
 from shiftproof.cli._audit import audit
+from shiftproof.cli._options import ModelOptions, ReadingOptions
 from shiftproof.cli._output import UsageError
-from shiftproof.cli._request import model_request
 from shiftproof.errors import DataError
 
 if TYPE_CHECKING:
-    from shiftproof.adapters import ModelRequest
     from shiftproof.report import AuditRecord
 
 LARGEST_RADIUS_PX = 32
-OF_THE_MODEL = (
-    "weights", "model_arg", "mean", "std", "scale", "size", "resize", "channels", "channels_last", "logits",
-    "untrained", "class_names",
-)  # fmt: skip
+G = TypeVar("G")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +32,16 @@ class AuditAgain:
     Args:
         record: What it found.
         model, data: References.
-        request: What was said about the model; trust is never taken from a file.
+        described: What was said about the model; trust is never taken from a file.
+        files: How the images were read.
         limit, seed, max_bad: Which images.
     """
 
     record: AuditRecord
     model: str
     data: str
-    request: ModelRequest
+    described: ModelOptions
+    files: ReadingOptions
     limit: int | None
     seed: int
     max_bad: float
@@ -103,12 +102,12 @@ def audit_of_run(folder: Path, *, trust: bool) -> AuditAgain:
     if command[1:2] != ["audit"]:
         raise _no_audit(folder, f"a run of {' '.join(command[:2]) or 'nothing'!r}")
     said_then = _parsed(folder, command[2:])
-    of_model: dict[str, Any] = {name: said_then[name] for name in OF_THE_MODEL}
     return AuditAgain(
         record=read_audit(record),
         model=said_then["model"],
         data=said_then["data"],
-        request=replace(model_request(trust=False, **of_model), trust=trust),
+        described=replace(_group(ModelOptions, said_then), trust=trust),
+        files=_group(ReadingOptions, said_then),
         limit=said_then["limit"],
         seed=said_then["seed"],
         max_bad=said_then["max_bad"],
@@ -132,6 +131,10 @@ def _parsed(folder: Path, arguments: list[str]) -> dict[str, Any]:
     if not found:
         raise _no_audit(folder, "a command that only asks for help")
     return found
+
+
+def _group(kind: type[G], named: Mapping[str, Any]) -> G:
+    return kind(**{each.name: named[each.name] for each in fields(kind)})  # type: ignore[arg-type]
 
 
 def _no_audit(folder: Path, got: object) -> DataError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from shiftproof.cli import _audit_options as o
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, messages, results
-from shiftproof.cli._request import model_request
+from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
-    from shiftproof.adapters import Classifier, ModelRequest
+    from shiftproof.adapters import Classifier
     from shiftproof.data import Images
     from shiftproof.serve import Address, Exhibit
 
@@ -66,9 +66,11 @@ Open = Annotated[bool, typer.Option("--open", help="Show it in the browser.", ri
 Limit = Annotated[int, typer.Option(help="Show so many images of DATA, drawn at random.", rich_help_panel=o.WHAT)]
 
 
+@grouped
 def serve(
     first: First = None,
     data: Data = None,
+    *,
     beside: Beside = None,
     port: Port = 8765,
     host: Host = "127.0.0.1",
@@ -78,19 +80,8 @@ def serve(
     open_it: Open = False,
     limit: Limit = N_IMAGES,
     seed: o.Seed = 0,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    scale: o.Scale = None,
-    size: o.Size = None,
-    resize: o.Resize = None,
-    channels: o.Channels = None,
-    channels_last: o.ChannelsLast = None,
-    logits: o.Logits = None,
-    class_names: o.ClassNames = None,
-    weights: o.Weights = None,
-    model_arg: o.Arguments = None,
-    untrained: o.Untrained = False,
-    trust: o.Trust = False,
+    files: o.ReadingOptions,
+    described: o.ModelOptions,
     device: o.Device = "auto",
 ) -> None:
     """Open a page on which one drags an image and sees what models answer at every shift."""
@@ -99,22 +90,8 @@ def serve(
     if export is None:
         check_serving()
         check_host(host, i_know=i_know)
-    request = model_request(
-        trust=trust,
-        weights=weights,
-        model_arg=model_arg,
-        mean=mean,
-        std=std,
-        scale=scale,
-        size=size,
-        resize=resize,
-        channels=channels,
-        channels_last=channels_last,
-        logits=logits,
-        class_names=class_names,
-        untrained=untrained,
-    )
-    with _opened(first, data, beside or [], request, radius, limit, seed, device) as (shown, begins_at):
+    given = _Given(first, data, tuple(beside or ()), described, files, radius, limit, seed, device)
+    with _opened(given) as (shown, begins_at):
         if export is not None:
             results.print(f"Page: {export_page(shown, export)}", soft_wrap=True)
             return
@@ -131,9 +108,23 @@ def serve(
 
 def _leave() -> None:
     """End the process now: a model that still computes cannot be interrupted, and Python would wait for it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    results.file.flush()
+    messages.file.flush()
     os._exit(Exit.OK)
+
+
+class _Given(NamedTuple):
+    """The command, but for where it is shown."""
+
+    first: str | None
+    data: str | None
+    beside: tuple[str, ...]
+    described: o.ModelOptions
+    files: o.ReadingOptions
+    radius: int | None
+    limit: int
+    seed: int
+    device: str
 
 
 class _Asked(NamedTuple):
@@ -144,48 +135,45 @@ class _Asked(NamedTuple):
 
 
 @contextmanager
-def _opened(
-    first: str | None,
-    data: str | None,
-    beside: list[str],
-    request: ModelRequest,
-    radius: int | None,
-    limit: int,
-    seed: int,
-    device: str,
-) -> Iterator[tuple[Exhibit, str]]:
+def _opened(given: _Given) -> Iterator[tuple[Exhibit, str]]:
     """What is shown, and what the address of its beginning ends with."""
     from shiftproof._device import choose_device
     from shiftproof.adapters import ModelRequest, load_classifier
     from shiftproof.serve import DEFAULT_RADIUS_PX, demo, exhibit
 
-    if first is None:
-        with demo(radius_px=radius or DEFAULT_RADIUS_PX) as shown:
+    if given.first is None:
+        with demo(radius_px=DEFAULT_RADIUS_PX if given.radius is None else given.radius) as shown:
             yield shown, ""
         return
-    if data is None and (Path(first) / "run.json").is_file():
-        asked = _of_run(Path(first), trust=request.trust)
+    if given.data is None and (Path(given.first) / "run.json").is_file():
+        asked = _of_run(Path(given.first), trust=given.described.trust)
     else:
-        asked = _of_model(first, data, request, limit, seed)
-    others = ModelRequest(trust=request.trust, untrained=request.untrained)
-    models = [asked.classifier, *(load_classifier(name, others) for name in beside)]
-    radius_px = asked.radius_px if radius is None else radius
-    with exhibit(models, asked.images, radius_px=radius_px, device=choose_device(device)) as shown:
+        asked = _of_model(given.first, given)
+    others = ModelRequest(trust=given.described.trust, untrained=given.described.untrained)
+    models = [asked.classifier, *(load_classifier(name, others) for name in given.beside)]
+    radius_px = asked.radius_px if given.radius is None else given.radius
+    with exhibit(models, asked.images, radius_px=radius_px, device=choose_device(given.device)) as shown:
         yield shown, asked.begins_at
 
 
-def _of_model(model: str, data: str | None, request: ModelRequest, limit: int, seed: int) -> _Asked:
+def _of_model(model: str, given: _Given) -> _Asked:
     from shiftproof.adapters import load_classifier, load_framed
     from shiftproof.errors import DataError
     from shiftproof.serve import DEFAULT_RADIUS_PX
     from shiftproof.zoo import MNIST_SHAPE
 
-    classifier = load_classifier(model, request)
-    if data is None and classifier.framing.image_shape != MNIST_SHAPE:
+    classifier = load_classifier(model, model_request(given.described))
+    if given.data is None and classifier.framing.image_shape != MNIST_SHAPE:
         raise DataError(
             "images to show", "none", cause=f"{model} takes no digits of MNIST.", fix="Name them after it."
         )
-    images = load_framed(data or "demo:mnist", classifier.framing, limit=limit, seed=seed)
+    images = load_framed(
+        given.data or "demo:mnist",
+        classifier.framing,
+        limit=given.limit,
+        seed=given.seed,
+        reading=reading_request(given.files),
+    )
     return _Asked(classifier, images, DEFAULT_RADIUS_PX, "")
 
 
@@ -194,9 +182,14 @@ def _of_run(folder: Path, *, trust: bool) -> _Asked:
     from shiftproof.cli._run_again import audit_of_run
 
     again = audit_of_run(folder, trust=trust)
-    classifier = load_classifier(again.model, again.request)
+    classifier = load_classifier(again.model, model_request(again.described))
     images = load_framed(
-        again.data, classifier.framing, limit=again.limit, seed=again.seed, max_bad=again.max_bad
+        again.data,
+        classifier.framing,
+        limit=again.limit,
+        seed=again.seed,
+        max_bad=again.max_bad,
+        reading=reading_request(again.files),
     )
     again.check(classifier.digest, images.digest)
     return _Asked(classifier, images, again.radius_px, again.begins_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from shiftproof.data._decode import UnusableImage, decode
-from shiftproof.data._frame import Frame, Resampling
+from shiftproof.data._frame import CROP, Fit, Frame, Resampling
 from shiftproof.data._images import UNKNOWN, LabelledImages
 from shiftproof.errors import DataError
 
@@ -17,8 +17,9 @@ def received_image(
     image_shape: tuple[int, int, int],
     resize_px: int | None = None,
     resampling: Resampling = "bilinear",
+    fit: Fit = CROP,
 ) -> LabelledImages:
-    """Decode and frame the bytes of one PNG, JPEG, WEBP or BMP file.
+    """Decode and frame the bytes of one PNG, JPEG, WEBP, BMP or TIFF file.
 
     Args:
         content: The whole file.
@@ -26,6 +27,7 @@ def received_image(
         image_shape: (C, H, W) that the model takes.
         resize_px: As for `load_images`.
         resampling: As for `load_images`.
+        fit: As for `load_images`.
 
     Returns:
         One image without a label.
@@ -38,9 +40,10 @@ def received_image(
         >>> received_image(b"#!/bin/sh", name="upload", image_shape=(1, 28, 28))
         Traceback (most recent call last):
             ...
-        shiftproof.errors.DataError: Expected an image as 'upload', got not a PNG, JPEG, WEBP or BMP image.
+        shiftproof.errors.DataError: Expected an image as 'upload', got not a PNG, JPEG, WEBP, BMP or
+        TIFF image.
     """
-    frame = Frame(image_shape, resize_px=resize_px, resampling=resampling)
+    frame = Frame(image_shape, resize_px=resize_px, resampling=resampling, fit=fit)
     try:
         image = decode(content).image
         if frame.is_too_large((image.height, image.width)):

@@ -118,8 +118,8 @@ class _Desk:
                     return
         except ShiftproofError as error:
             yield _line(Part((), str(error)))
-        except BusyError:
-            yield _line(Part((), "There are too many visitors at once."))
+        except BusyError as error:
+            yield _line(Part((), str(error)))
         except TimeoutError:
             yield _line(Part((), TOO_LONG))
         else:
@@ -164,6 +164,7 @@ class _Desk:
             image_shape=self.exhibit.images.image_shape,
             resize_px=framing.resize_px,
             resampling=framing.resampling,
+            fit=framing.fit,
         )
 
 
@@ -187,8 +188,8 @@ def _explained(answer: Answer) -> Answer:
             return await answer(request)
         except TooLargeError:
             return _refused(413, f"Files of more than {MOST_UPLOAD_BYTES // MEGABYTE} MB are not read.")
-        except BusyError:
-            return _refused(429, "There are too many questions in line. Try again in a moment.")
+        except BusyError as error:
+            return _refused(429, str(error))
         except TimeoutError:
             return _refused(503, "It took too long.")
         except ShiftproofError as error:

@@ -22,6 +22,7 @@ from shiftproof.shifts import find_protocol
 
 LEVELS = 65535
 AT_ONCE = 20
+READABLE = 0o644
 
 
 def export_page(exhibit: Exhibit, folder: Path) -> Path:
@@ -54,6 +55,7 @@ def export_page(exhibit: Exhibit, folder: Path) -> Path:
     }
     file = make_folder(folder) / "index.html"
     write_atomically(file, page_html(data))
+    file.chmod(READABLE)  # for the web server that hands it out
     return file
 
 

@@ -39,7 +39,7 @@ class Worker:
             TimeoutError: It takes too long.
         """
         if not self._places.acquire(blocking=False):
-            raise BusyError
+            raise BusyError("There are too many questions in line. Try again in a moment.")
         future = self._pool.submit(compute)
         # Whether it ran or was given up: both end it.
         future.add_done_callback(lambda _: self._places.release())

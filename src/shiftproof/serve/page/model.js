@@ -77,14 +77,14 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
     const first = known(answers[centre]) ? answers[centre][0] : null;
     const of = (answer) => (few ? answer[1 + answer.findIndex((each, k) => k % 2 === 0 && each === first)] : answer[1]);
     const shares = cells.map((answer) => (answer && (first !== null || !few) ? of(answer) : null));
-    const name = few ? `probability of ${first === null ? "the unshifted answer" : className(first)}` : "probability of the answer";
+    const name = few ? `probability of ${first === null ? "the unshifted prediction" : className(first)}` : "probability of the prediction";
     return {
       dy: offsets,
       dx: offsets,
       colours: start.colours,
       bright: start.bright,
       metrics: [
-        { name: "answer", title: "answer at each shift", classes: true, value: marked.map((each) => each && each[0]), cell: marked.map((each) => (each ? each[1] : "")), text: told },
+        { name: "prediction", title: "prediction at each shift", classes: true, value: marked.map((each) => each && each[0]), cell: marked.map((each) => (each ? each[1] : "")), text: told },
         { name, title: name, ends: [0, 1], end_texts: ["0 %", "100 %"], better: "more", value: shares, cell: shares.map((each) => (each === null ? "" : String(Math.round(100 * each)))), text: shares.map((each) => (each === null ? "" : percent(each))) },
       ],
     };

@@ -166,7 +166,7 @@ async function main() {
   get("change").addEventListener("click", () => {
     const nearest = panels[0].nearestChange();
     if (nearest) moveTo(nearest.dy, nearest.dx);
-    say(nearest ? "" : panels[0].finished() ? "No shift of the plane changes the answer of the first model." : "No change is known yet; the plane is not finished.");
+    say(nearest ? "" : panels[0].finished() ? "No shift of the plane changes the prediction of the first model." : "No change is known yet; the plane is not finished.");
   });
   get("link").addEventListener("click", async () => {
     const address = new URL(`#${addressOf(state)}`, location.href).href;
