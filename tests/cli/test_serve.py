@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -175,16 +176,16 @@ def test_it_answers_and_ctrl_c_ends_it_in_the_middle_of_a_plane(tmp_path: Path) 
             assert int(host.partition(":")[2]) > port
             with urllib.request.urlopen(f"{address}start") as start:
                 assert json.load(start)["n_images"] == 200
-            connection = http.client.HTTPConnection(host)
             question = json.dumps({"model": 0, "image": "0"})
-            connection.request("POST", f"/{path}plane", question, {"Origin": f"http://{host}"})
-            response = connection.getresponse()
-            assert response.status == 200
-            assert json.loads(response.readline())["cells"]
-            begun = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 0
-            assert time.monotonic() - begun < SECOND
+            with closing(http.client.HTTPConnection(host)) as connection:
+                connection.request("POST", f"/{path}plane", question, {"Origin": f"http://{host}"})
+                with connection.getresponse() as response:
+                    assert response.status == 200
+                    assert json.loads(response.readline())["cells"]
+                    begun = time.monotonic()
+                    process.send_signal(signal.SIGINT)
+                    assert process.wait(10) == 0
+                    assert time.monotonic() - begun < SECOND
             assert "Stopped." in process.communicate()[1]
         finally:
             process.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -83,8 +83,7 @@ class _Desk:
     async def plane(self, request: Request) -> Response:
         asked = await question(request, PlaneQuestion)
         self._check(asked)
-        pixels = await self.worker.run(partial(self._pixels, asked.image))
-        return StreamingResponse(self._lines(asked, pixels), media_type="application/x-ndjson")
+        return StreamingResponse(self._lines(asked), media_type="application/x-ndjson")
 
     async def shift(self, request: Request) -> Response:
         asked = await question(request, ShiftQuestion)
@@ -99,7 +98,7 @@ class _Desk:
             self.uploads.put(name, await self.worker.run(partial(self._received, content)))
         return JSONResponse(await self.worker.run(partial(self._image_facts, name)))
 
-    async def _lines(self, asked: PlaneQuestion, pixels: Tensor) -> AsyncIterator[str]:
+    async def _lines(self, asked: PlaneQuestion) -> AsyncIterator[str]:
         """A line of JSON for each part of a plane; when the visitor leaves, nothing more is computed."""
         started = time.perf_counter()
         kept = self.planes.get(asked)
@@ -108,7 +107,7 @@ class _Desk:
                 yield _line(part)
             return
         told: list[Part] = []
-        parts = self.answers.plane(asked.model, pixels, asked.border)
+        parts = self._parts(asked)
         try:
             while (part := await self.worker.run(partial(next, parts, None))) is not None:
                 told.append(part)
@@ -125,7 +124,11 @@ class _Desk:
         else:
             self.planes.put(asked, tuple(told))
 
+    def _parts(self, asked: PlaneQuestion) -> Iterator[Part]:
+        yield from self.answers.plane(asked.model, self._pixels(asked.image), asked.border)
+
     def _check(self, asked: PlaneQuestion) -> None:
+        self._found(asked.image)
         if asked.model >= len(self.exhibit.models):
             raise OptionError(f"a model from 0 to {len(self.exhibit.models) - 1}", asked.model)
 

@@ -14,6 +14,7 @@ from shiftproof.zoo._checkpoint import read_checkpoint as read_checkpoint
 from shiftproof.zoo._checkpoint import write_checkpoint as write_checkpoint
 from shiftproof.zoo._checkpoint import write_weights as write_weights
 from shiftproof.zoo._objective import Objective as Objective
+from shiftproof.zoo._spec import MNIST_SHAPE as MNIST_SHAPE
 from shiftproof.zoo._spec import ImageShape as ImageShape
 from shiftproof.zoo._spec import Network as Network
 from shiftproof.zoo._spec import NetworkSpec as NetworkSpec

@@ -34,7 +34,7 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
   const chart = element("div", { class: "bars" });
   const host = element("div", {});
   const progress = element("p", { class: "progress" });
-  const heading = element("h2", {}, element("label", { for: picker.id }, number ? "and " : "", picker));
+  const heading = element("h2", {}, element("label", { for: picker.id }, number ? "and " : "model ", picker));
   const root = element("section", { class: "model", "aria-label": `model ${number + 1}` }, heading, element("p", { class: "answer" }, value, share, verdict), chart, host, progress);
   const plane = mountPlane(host, planeData(), { onSelect: (dy, dx) => onSelect(dy, dx) });
   picker.addEventListener("change", () => onModel(Number(picker.value)));

@@ -28,7 +28,7 @@ async function main() {
       onSelect: (dy, dx) => moving || moveTo(dy, dx),
       onModel(model) {
         state.models[number] = model;
-        panels[number].load(model, current.key, state.border);
+        panels[number].load(model, state.image, state.border);
         moveTo(state.dy, state.dx);
       },
       onSeen: (address) => state.interpolation === "fourier" && drawSeen(address),
@@ -107,25 +107,26 @@ async function main() {
     });
   }
 
+  // The planes are asked for at once, not when the picture has come.
   async function showImage(key, known) {
     const number = ++wanted;
     say("");
-    let facts = known;
+    const coming = known ?? source.image(key);
+    state.image = key;
+    reload();
     try {
-      facts ??= await source.image(key);
+      const facts = await coming;
+      if (number === wanted) current = facts;
     } catch (error) {
       if (number !== wanted) return;
+      if (current || String(key) !== "0") await showImage(current?.key ?? 0, current);
       say(error.message);
-      if (!current && String(key) !== "0") await showImage(0);
-      return;
     }
     if (number !== wanted) return;
-    current = facts;
-    state.image = facts.key;
-    const own = !/^\d+$/.test(String(facts.key));
-    if (!own) get("number").value = facts.key;
-    get("about").textContent = `${facts.name}${own ? "" : `, one of ${start.n_images}`}${facts.label ? `, class ${facts.label}` : ""}`;
-    reload();
+    const own = !/^\d+$/.test(String(current.key));
+    if (!own) get("number").value = current.key;
+    get("about").textContent = `${current.name}${own ? "" : `, one of ${start.n_images}`}${current.label ? `, class ${current.label}` : ""}`;
+    draw();
   }
 
   function reload() {
@@ -134,7 +135,7 @@ async function main() {
     if (fourier) fourier.disabled = state.border !== "circular";
     if (state.border !== "circular") state.interpolation = "bilinear";
     get("interpolation").value = state.interpolation;
-    panels.forEach((panel, k) => panel.load(state.models[k], current.key, state.border));
+    panels.forEach((panel, k) => panel.load(state.models[k], state.image, state.border));
     moveTo(state.dy, state.dx);
   }
 

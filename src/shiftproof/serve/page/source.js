@@ -86,7 +86,8 @@ function packagedSource(data) {
         const first = (key * shifts + place) * classes;
         const levels = Array.from({ length: classes }, (_, k) => [k, unpacked.get(model).getUint16(2 * (first + k), true)]);
         levels.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-        cells.push([place, levels.flatMap(([k, level]) => [k, level / 65535])]);
+        // The middle of what is rounded to a level: never 0 or 1, which no probability here is.
+        cells.push([place, levels.flatMap(([k, level]) => [k, (level + 0.5) / 65536])]);
       }
       tell({ cells, failure: "" });
     },

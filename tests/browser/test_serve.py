@@ -1,0 +1,308 @@
+"""The page on which one drags the image, as its visitors meet it: mouse, touch, keys, links, their own images."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.browser.seen import NARROW, Visit, overflow_px
+
+from shiftproof._text import percent
+from shiftproof.data import load_data
+from shiftproof.serve import demo, export_page
+from shiftproof.shifts import translate
+from shiftproof.zoo import load_trained
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+NETWORKS = ("cnn2", "cnn2-augmented")
+# How often Chromium draws while an image is dragged, at least; a machine that tests is busy.
+FRAMES_PER_S = 20
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """The address of a page that a command serves."""
+    command = [sys.executable, "-m", "shiftproof", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+            process.send_signal(signal.SIGINT)
+            assert "Traceback" not in process.communicate(timeout=10)[1]
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with demo() as shown:
+        return export_page(shown, tmp_path_factory.mktemp("export"))
+
+
+def ready(page: Page) -> Page:
+    """The page when both planes are there."""
+    from playwright.sync_api import expect
+
+    for number in range(2):
+        expect(page.locator(".model .progress").nth(number)).to_contain_text("trained on MNIST")
+    return page
+
+
+def expected(name: str, image: int, dy: float, dx: float, **how: Any) -> tuple[str, str]:
+    """Prediction and probability as the page must show them."""
+    digits = load_data("mnist", "test").images[image][None].float() / 255
+    moved = translate(digits, (dy, dx), **{"border": "zeros", **how})
+    with torch.inference_mode():
+        chances = load_trained(name)(moved).double().softmax(1)[0]
+    best = int(chances.argmax())
+    return str(best), percent(float(chances[best]))
+
+
+def shown(page: Page, number: int) -> tuple[str, str]:
+    answer = page.locator(".model .answer").nth(number)
+    return str(answer.locator(".value").text_content()), str(answer.locator(".share").text_content())
+
+
+def check(page: Page, image: int, dy: float, dx: float, names: tuple[str, ...] = NETWORKS, **how: Any) -> None:
+    """Both models say what they answer there."""
+    from playwright.sync_api import expect
+
+    for number, name in enumerate(names):
+        best, share = expected(name, image, dy, dx, **how)
+        expect(page.locator(".model .value").nth(number)).to_have_text(best)
+        expect(page.locator(".model .answer .share").nth(number)).to_have_text(share)
+
+
+def drag(page: Page, dy_px: float, dx_px: float) -> None:
+    """Move the image by so many of its pixels with the mouse."""
+    box = page.locator("#image").bounding_box()
+    assert box is not None
+    middle, scale = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2), box["width"] / 28
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + dx_px * scale, middle[1] + dy_px * scale, steps=4)
+    page.mouse.up()
+
+
+def where(page: Page, text: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator("#where")).to_have_text(text)
+
+
+def test_dragging_shows_what_both_models_answer_there(visit: Visit, served: str) -> None:
+    page = ready(visit.open(served))
+    check(page, 0, 0, 0)
+    drag(page, 4, 7)
+    where(page, "moved 4 px down, 7 px right")
+    check(page, 0, 4, 7)
+    assert page.locator(".verdict").nth(0).text_content() == f"✗ unshifted: {expected('cnn2', 0, 0, 0)[0]}"
+    drag(page, -40, -40)
+    where(page, "moved 8 px up, 8 px left")
+    check(page, 0, -8, -8)
+    assert overflow_px(page) <= 0
+    visit.keep(page, "serve")
+
+
+def test_a_finger_drags_it_too(visit: Visit, served: str) -> None:
+    page = ready(visit.open(served, has_touch=True, viewport=NARROW))
+    box = page.locator("#image").bounding_box()
+    assert box is not None
+    x, y, scale = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["width"] / 28
+    client = page.context.new_cdp_session(page)
+    for kind, k in (("touchStart", 0), ("touchMove", 1), ("touchMove", 3), ("touchEnd", None)):
+        points = [] if k is None else [{"x": x - k * scale, "y": y + k * scale}]
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    where(page, "moved 3 px down, 3 px left")
+    check(page, 0, 3, -3)
+    assert page.evaluate("scrollY") == 0
+    assert overflow_px(page) <= 0
+    visit.keep(page, "serve-narrow")
+
+
+def test_keys_move_by_pixels_and_by_parts_of_them(visit: Visit, served: str) -> None:
+    page = ready(visit.open(served))
+    image = page.locator("#image")
+    for key in ("ArrowDown", "ArrowDown", "ArrowLeft"):
+        image.press(key)
+    where(page, "moved 2 px down, 1 px left")
+    check(page, 0, 2, -1)
+    image.press("Shift+ArrowLeft")
+    where(page, "moved 2 px down, 1.25 px left")
+    check(page, 0, 2, -1.25)
+    image.press("ArrowUp")
+    where(page, "moved 1 px down, 1 px left")
+    image.press("Home")
+    where(page, "unshifted")
+
+
+def test_the_picture_is_what_the_model_sees(visit: Visit, served: str) -> None:
+    page = ready(visit.open(f"{served}#image=4&dy=-2.5&dx=3&border=reflect"))
+    digit = load_data("mnist", "test").images[4][None].float()
+    read = "(c => [...c.getContext('2d').getImageData(0, 0, 28, 28).data])(document.getElementById('image'))"
+    pixels = np.array(page.evaluate(read)).reshape(28, 28, 4)
+    wanted = translate(digit, (-2.5, 3), border="reflect")[0, 0].numpy()
+    np.testing.assert_allclose(pixels[..., 0], wanted, atol=0.51)
+    assert (pixels[..., 3] == 255).all()
+    check(page, 4, -2.5, 3, border="reflect")
+
+
+def test_a_link_brings_everything_back(visit: Visit, served: str) -> None:
+    page = ready(visit.open(served))
+    page.locator("#number").fill("17")
+    page.locator("#number").press("Enter")
+    page.locator("#border").select_option("circular")
+    page.locator("#interpolation").select_option("fourier")
+    page.locator("#model-1").select_option(label="cnn1")
+    page.locator("#image").press("ArrowRight")
+    page.locator("#image").press("Shift+ArrowDown")
+    how = {"border": "circular", "interpolation": "fourier"}
+    check(page, 17, 0.25, 1, ("cnn2", "cnn1"), **how)
+    page.wait_for_url("**dy=0.25**")
+    again = visit.open(page.url)
+    where(again, "moved 0.25 px down, 1 px right")
+    check(again, 17, 0.25, 1, ("cnn2", "cnn1"), **how)
+    assert again.locator("#border").input_value() == "circular"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "state", ["image=999", "image=../../x", "dy=1e99&dx=NaN", "border=<b>&models=x,y", "image=u0123456789abcdef"]
+)
+def test_links_that_are_none_show_the_first_image(visit: Visit, served: str, state: str) -> None:
+    page = visit.open(f"{served}#{state}")
+    ready(page)
+    assert "mnist/test[0]" in str(page.locator("#about").text_content())
+    visit.complaints = [text for text in visit.complaints if "400" not in text]
+
+
+def test_the_plane_moves_the_image_and_the_other_plane(visit: Visit, served: str) -> None:
+    page = ready(visit.open(served))
+    canvas = page.locator(".plane-frame canvas")
+    box = canvas.nth(0).bounding_box()
+    assert box is not None
+    cell = box["width"] / 17
+    page.mouse.click(box["x"] + 2.5 * cell, box["y"] + 12.5 * cell)
+    where(page, "moved 4 px down, 6 px left")
+    check(page, 0, 4, -6)
+    for number in range(2):
+        assert "dy 4 px, dx −6 px" in str(canvas.nth(number).get_attribute("aria-label"))
+    page.locator("#change").click()
+    assert page.locator(".verdict").nth(0).text_content() == "✗ unshifted: 7"
+
+
+def png(pixels: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_an_image_of_ones_own(visit: Visit, served: str) -> None:
+    page = ready(visit.open(served))
+    page.locator("#own summary").click()
+    digit = load_data("mnist", "test").images[9, 0].numpy()
+    upload = page.locator("#file")
+    upload.set_input_files({"name": "mine.png", "mimeType": "image/png", "buffer": png(digit)})
+    from playwright.sync_api import expect
+
+    expect(page.locator("#about")).to_have_text("your image")
+    check(page, 9, 0, 0)
+    upload.set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"#!/bin/sh\nexit"})
+    expect(page.locator("#message")).to_contain_text("not a PNG")
+    expect(page.locator("#about")).to_have_text("your image")
+    visit.complaints = [text for text in visit.complaints if "400" not in text]
+
+
+@pytest.mark.slow
+def test_a_drawing(visit: Visit, served: str) -> None:
+    from playwright.sync_api import expect
+
+    page = ready(visit.open(served))
+    page.locator("#own summary").click()
+    page.locator("#drawing").scroll_into_view_if_needed()
+    box = page.locator("#drawing").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 98, box["y"] + 35)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 98, box["y"] + 160, steps=5)
+    page.mouse.up()
+    expect(page.locator("#about")).to_have_text("your image")
+    expect(page.locator(".model .value").nth(0)).to_have_text("1")
+    visit.keep(page, "serve-drawing")
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_axe_finds_nothing_on_the_page(visit: Visit, served: str, scheme: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = ready(visit.open(served, color_scheme=scheme, bypass_csp=True))
+    page.locator("#own summary").click()
+    found = axe.run(page)
+    assert found.violations_count == 0, found.generate_report()
+    visit.keep(page, f"serve-{scheme}")
+
+
+def test_the_exported_page_runs_from_disk(visit: Visit, exported: Path) -> None:
+    page = ready(visit.open(exported))
+    check(page, 0, 0, 0)
+    drag(page, -3, 6)
+    where(page, "moved 3 px up, 6 px right")
+    check(page, 0, -3, 6)
+    page.locator("#after").click()
+    page.locator("#model-1").select_option(label="standard-nn")
+    page.locator("#image").press("Shift+ArrowRight")
+    where(page, "moved 3 px up, 7 px right")
+    check(page, 1, -3, 7, ("cnn2", "standard-nn"))
+    assert page.locator("#own").is_hidden()
+    visit.keep(page, "serve-exported")
+
+
+FRAMES = """() => new Promise((done) => {
+  const image = document.getElementById("image");
+  const box = image.getBoundingClientRect();
+  const send = (kind, k) => image.dispatchEvent(new PointerEvent(kind, {
+    bubbles: true, pointerId: 1, buttons: 1,
+    clientX: box.left + box.width / 2 + (box.width / 28) * 7 * Math.sin(k / 9),
+    clientY: box.top + box.height / 2 + (box.height / 28) * 7 * Math.cos(k / 13),
+  }));
+  image.setPointerCapture = () => {};
+  send("pointerdown", 0);
+  const times = [];
+  const step = (time) => {
+    times.push(time);
+    send("pointermove", times.length);
+    if (times.length < COUNT) requestAnimationFrame(step);
+    else { send("pointerup", times.length); done((1000 * (times.length - 1)) / (times.at(-1) - times[0])); }
+  };
+  requestAnimationFrame(step);
+})"""
+
+
+@pytest.mark.slow
+def test_a_thousand_moves_leave_nothing_behind(visit: Visit, served: str) -> None:
+    page = ready(visit.open(served))
+    client = page.context.new_cdp_session(page)
+    client.send("Performance.enable")
+
+    def held() -> dict[str, float]:
+        client.send("HeapProfiler.collectGarbage")
+        return {each["name"]: each["value"] for each in client.send("Performance.getMetrics")["metrics"]}
+
+    page.evaluate(FRAMES.replace("COUNT", "100"))
+    before = held()
+    frames_per_s = page.evaluate(FRAMES.replace("COUNT", "1000"))
+    after = held()
+    assert after["Nodes"] <= before["Nodes"] + 300
+    assert after["JSEventListeners"] <= before["JSEventListeners"]
+    assert after["JSHeapUsedSize"] < before["JSHeapUsedSize"] + 2_000_000
+    assert frames_per_s > FRAMES_PER_S
