@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -37,6 +38,8 @@ from shiftproof.serve._worker import BusyError, Worker
 MOST_UPLOADS, MOST_PLANES = 32, 64
 # A plane that is not finished by then ends, and says so.
 LONGEST_PLANE_S = 600.0
+# While the line is full, a plane looks again after so long.
+PATIENCE_S = 0.05
 TOO_LONG = "It took too long; the rest of the plane is left out."
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -109,7 +112,7 @@ class _Desk:
         told: list[Part] = []
         parts = self._parts(asked)
         try:
-            while (part := await self.worker.run(partial(next, parts, None))) is not None:
+            while (part := await self._next(parts)) is not None:
                 told.append(part)
                 yield _line(part)
                 if time.perf_counter() - started > LONGEST_PLANE_S:
@@ -117,12 +120,18 @@ class _Desk:
                     return
         except ShiftproofError as error:
             yield _line(Part((), str(error)))
-        except BusyError as error:
-            yield _line(Part((), str(error)))
         except TimeoutError:
             yield _line(Part((), TOO_LONG))
         else:
             self.planes.put(asked, tuple(told))
+
+    async def _next(self, parts: Iterator[Part]) -> Part | None:
+        """The next part; a plane that has begun waits behind a line that is full."""
+        while True:
+            try:
+                return await self.worker.run(partial(next, parts, None))
+            except BusyError:
+                await asyncio.sleep(PATIENCE_S)
 
     def _parts(self, asked: PlaneQuestion) -> Iterator[Part]:
         yield from self.answers.plane(asked.model, self._pixels(asked.image), asked.border)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import sys
@@ -150,8 +151,9 @@ def run_server(
         server = uvicorn.Server(config)
 
         def leave(number: int, frame: FrameType | None) -> None:
-            # Without waiting for what is on its way to a visitor.
+            # What is on its way to a visitor is given up, and nobody needs to know where.
             server.force_exit = True
+            logging.getLogger("uvicorn.error").disabled = True
             uvicorn.Server.handle_exit(server, number, frame)
 
         server.handle_exit = leave  # type: ignore[method-assign]

@@ -11,6 +11,7 @@
 //   .ends .end_texts    of the scale of colours, as numbers and as text
 //   .value              numbers, null where there is none (yet): the cell is hatched
 //   .cell .text         what stands in the cell, and what is said about it
+//   .absent             optional, what is said where there is no number
 //   .classes            instead of a scale: the value is a class, drawn in the colour of that number
 // data.images           optional, which images change their answer where:
 //   .size_px            [height, width]
@@ -115,7 +116,7 @@ export function mountPlane(host, data, { onSelect = () => {} } = {}) {
   function said(where) {
     const index = place(where);
     if (metric.value[index] === null) {
-      return where[0] === centre[0] && where[1] === centre[1] ? "the unshifted image" : "no number here";
+      return where[0] === centre[0] && where[1] === centre[1] ? "the unshifted image" : (metric.absent ?? "no number here");
     }
     return `${metric.name} ${metric.text[index]}`;
   }

@@ -21,7 +21,8 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
   let answers = []; // by place; undefined until it is known
   let failure = "";
   let loading = null; // aborts the plane that is on its way
-  let asking = null; // aborts the single answer that is on its way
+  let asking = false; // whether a question about one shift is on its way
+  let asked = null; // what it is, or was the last time
   let at = { dy: 0, dx: 0 };
   let bars = [];
   let drawn = false; // whether the plane waits for a frame to be drawn again
@@ -72,7 +73,8 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
     const mark = marks();
     const cells = Array.from({ length: side * side }, (_, place) => (known(answers[place]) ? answers[place] : null));
     const marked = cells.map((answer) => answer && mark(answer[0]));
-    const told = cells.map((answer, place) => (answer ? `${className(answer[0])} (${percent(answer[1])})` : answers[place] ? "none: the model fails here" : "not computed yet"));
+    const told = cells.map((answer, place) => (answer ? `${className(answer[0])} (${percent(answer[1])})` : ""));
+    const absent = nKnown() < side * side ? "not computed yet" : "no answer: the model fails here";
     const few = (start.models[model].classes.length || 11) <= 10;
     const first = known(answers[centre]) ? answers[centre][0] : null;
     const of = (answer) => (few ? answer[1 + answer.findIndex((each, k) => k % 2 === 0 && each === first)] : answer[1]);
@@ -84,8 +86,8 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
       colours: start.colours,
       bright: start.bright,
       metrics: [
-        { name: "prediction", title: "prediction at each shift", classes: true, value: marked.map((each) => each && each[0]), cell: marked.map((each) => (each ? each[1] : "")), text: told },
-        { name, title: name, ends: [0, 1], end_texts: ["0 %", "100 %"], better: "more", value: shares, cell: shares.map((each) => (each === null ? "" : String(Math.round(100 * each)))), text: shares.map((each) => (each === null ? "" : percent(each))) },
+        { name: "prediction", title: "prediction at each shift", classes: true, absent, value: marked.map((each) => each && each[0]), cell: marked.map((each) => (each ? each[1] : "")), text: told },
+        { name, title: name, ends: [0, 1], end_texts: ["0 %", "100 %"], better: "more", absent, value: shares, cell: shares.map((each) => (each === null ? "" : String(Math.round(100 * each)))), text: shares.map((each) => (each === null ? "" : percent(each))) },
       ],
     };
   }
@@ -152,38 +154,38 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
     return answers[(at.dy + radius) * side + at.dx + radius];
   }
 
-  // Between pixels, or where the plane has not come yet: this answer alone.
-  function ask() {
-    asking?.abort();
-    asking = new AbortController();
-    const { signal } = asking;
-    const late = () => signal.aborted;
-    source.shift(model, key, at, signal).then(
-      (told) => {
-        if (late()) return;
+  // Between pixels, or where the plane has not come yet: this answer alone. One question at a time, and then
+  // the next about where the image is by then.
+  async function ask() {
+    if (asking) return;
+    asking = true;
+    while (here() === undefined && nKnown() && asked !== at) {
+      const [move, image, by] = [at, key, model];
+      asked = move;
+      try {
+        const told = await source.shift(by, image, move);
+        if (move !== at || image !== key || by !== model) continue;
         write(told.answer);
         onSeen(told.seen);
-      },
-      (error) => {
-        if (!late()) progress.textContent = error.message;
-      },
-    );
+      } catch (error) {
+        if (move === at) progress.textContent = error.message;
+      }
+    }
+    asking = false;
   }
 
   function show(dy, dx, border, interpolation) {
     at = { dy, dx, border, interpolation };
     plane.select(Math.round(dy), Math.round(dx));
-    const answer = here();
-    write(answer);
-    asking?.abort();
-    if (answer === undefined && source.shift && nKnown()) ask();
+    write(here());
+    if (source.shift) ask();
   }
 
   async function load(chosen, image, border) {
     loading?.abort();
     loading = new AbortController();
     const { signal } = loading;
-    [model, key, answers, failure] = [chosen, image, [], ""];
+    [model, key, answers, failure, asked] = [chosen, image, [], "", null];
     picker.value = model;
     chart.replaceChildren();
     bars = [];
@@ -194,7 +196,7 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
       for (const [place, answer] of part.cells) answers[place] = answer;
       failure = part.failure || failure;
       if (here()) write(here());
-      else if (first && nKnown() && source.shift) ask();
+      else if (first && source.shift) ask();
       drawSoon();
     };
     try {

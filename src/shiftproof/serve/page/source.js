@@ -4,7 +4,7 @@
 // .start                                             what the page knows at its start
 // .image(key)                                        { key, name, label, image }
 // .plane(model, key, border, tell, signal)           tells { cells: [[place, answer], …], failure } as they come
-// .shift(model, key, move, signal)                   { answer, seen }: any shift, and the address of a picture
+// .shift(model, key, move)                           { answer, seen }: any shift, and the address of a picture
 // .upload(file)                                      what .image says of it
 //
 // An answer is [class, probability, class, probability, …], the likeliest first; [] where there is none.
@@ -52,7 +52,7 @@ async function serverSource() {
         for (const line of lines) tell(JSON.parse(line));
       }
     },
-    shift: async (model, key, move, signal) => (await post("shift", { model, image: String(key), ...move }, signal)).json(),
+    shift: async (model, key, move) => (await post("shift", { model, image: String(key), ...move })).json(),
     upload: async (file) => withPixels(await (await asked("image", { method: "POST", body: file })).json()),
   };
 }
