@@ -40,6 +40,7 @@ bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.pages
 	.venv/bin/python -m benchmarks.explaining
 	.venv/bin/python -m benchmarks.fixing circle mnist fashion
+	.venv/bin/python -m benchmarks.serving
 	.venv/bin/python -m benchmarks.training
 
 docs: .venv/dev

@@ -55,8 +55,10 @@ DRAG = """(count) => new Promise((done) => {
   const image = document.getElementById("image");
   const box = image.getBoundingClientRect();
   const [x, y, scale] = [box.left + box.width / 2, box.top + box.height / 2, box.width / 28];
-  const send = (kind, k) => image.dispatchEvent(new PointerEvent(kind, { bubbles: true, pointerId: 1, buttons: 1,
-    clientX: x + 7.4 * scale * Math.sin(k / 9), clientY: y + 7.4 * scale * Math.cos(k / 13) }));
+  const send = (kind, k) => image.dispatchEvent(new PointerEvent(kind, {
+    bubbles: true, pointerId: 1, buttons: 1,
+    clientX: x + 7.4 * scale * Math.sin(k / 9), clientY: y + 7.4 * scale * Math.cos(k / 13),
+  }));
   image.setPointerCapture = () => {};
   send("pointerdown", 0);
   const times = [];

@@ -362,6 +362,35 @@ def pages() -> str:
     return _with_footer(table(["what", "measured", "aim"], rows), record, how)
 
 
+def serving() -> str:
+    """How long one waits on the page on which one drags the image, beside its aims."""
+    record = _read("serving")
+    frame_ms = sorted(record["frame_ms"])
+    late_ms = frame_ms[int(0.95 * len(frame_ms))]
+    rows = [
+        ["until the prediction", *_waits(record["answer_ms"]), "100 ms"],
+        ["until the whole plane", *_waits(record["plane_ms"]), "300 ms"],
+        [
+            "from frame to frame while dragging",
+            f"{statistics.median(frame_ms):.1f} ms",
+            f"{late_ms:.1f} ms",
+            "16.7 ms",
+        ],
+        ["the same if each move were a question", *_waits(record["round_trip_ms"]), ""],
+        ["until Ctrl-C has ended it", f"{1000 * record['leave_s']:.0f} ms", "", "1,000 ms"],
+        ["size of the exported page", f"{record['export_bytes'] / 1e6:.2f} MB", "", "8 MB"],
+    ]
+    what = f"{record['repeats']} images, {len(frame_ms) + 1} frames"
+    how = f"{what}, measured {record['measured']} by `python -m benchmarks.serving`."
+    return _with_footer(table(["what", "median", "of 20, one is slower than", "aim"], rows), record, how)
+
+
+def _waits(times_ms: Sequence[float]) -> tuple[str, str]:
+    """The median and the 95th percentile."""
+    ordered = sorted(times_ms)
+    return f"{statistics.median(ordered):.0f} ms", f"{ordered[int(0.95 * len(ordered))]:.0f} ms"
+
+
 def _read(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 

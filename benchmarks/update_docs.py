@@ -50,6 +50,7 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/speed.md", "networks"): tables.networks,
         ("docs/results/speed.md", "training"): tables.training,
         ("docs/results/speed.md", "pages"): tables.pages,
+        ("docs/results/speed.md", "serving"): tables.serving,
     }
 )
 

@@ -110,8 +110,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit(build_network("cnn2"), load_data("mnist", "train").head(50), recipe, checkpoint=trained, seed=0)
     export_onnx(Tiny().eval(), torch.zeros(2, 3, 32, 32), place / "model.onnx")
     for name in ("before", "after"):
-        where = [str(place / "model.onnx"), str(place / "photos"), "--out", str(place / "runs" / name)]
-        assert main(["audit", *where]) == 0
+        command = ["audit", "model.onnx", "photos", "--out", f"runs/{name}"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(place)
+            patch.setattr("sys.argv", ["shiftproof", *command])  # which a run remembers
+            assert main(command) == 0
     return place
 
 
@@ -151,6 +154,8 @@ def test_commands_run(
     if str(FASHION) in command and not FASHION.is_dir():
         pytest.skip("Debian's dataset-fashion-mnist is not installed")
     monkeypatch.setattr("shiftproof.claims.load_preset", lambda name: tiny())
+    monkeypatch.setattr("shiftproof.serve.run_server", lambda shown, *, on_ready, **options: None)
+    monkeypatch.setattr("shiftproof.cli._serve._leave", lambda: None)
     code = main(smaller(command, tiny_study, tmp_path / "run"))
     # Few images may leave a gate undecided, and a network of chance may fail it.
     assert code in ((0, 1, 3) if "--gate" in command else (0,))

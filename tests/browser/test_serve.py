@@ -1,4 +1,4 @@
-"""The page on which one drags the image, as its visitors meet it: mouse, touch, keys, links, their own images."""
+"""The page on which one drags the image, as visitors meet it: mouse, touch, keys, links, their own images."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def shown(page: Page, number: int) -> tuple[str, str]:
     return str(answer.locator(".value").text_content()), str(answer.locator(".share").text_content())
 
 
-def check(page: Page, image: int, dy: float, dx: float, names: tuple[str, ...] = NETWORKS, **how: Any) -> None:
+def assert_answers(
+    page: Page, image: int, dy: float, dx: float, names: tuple[str, ...] = NETWORKS, **how: Any
+) -> None:
     """Both models say what they answer there; a page from disk knows probabilities to a 65536th."""
     from playwright.sync_api import expect
 
@@ -97,7 +99,7 @@ def drag(page: Page, dy_px: float, dx_px: float) -> None:
     page.mouse.up()
 
 
-def where(page: Page, text: str) -> None:
+def assert_moved(page: Page, text: str) -> None:
     from playwright.sync_api import expect
 
     expect(page.locator("#where")).to_have_text(text)
@@ -105,14 +107,14 @@ def where(page: Page, text: str) -> None:
 
 def test_dragging_shows_what_both_models_answer_there(visit: Visit, served: str) -> None:
     page = ready(visit.open(served))
-    check(page, 0, 0, 0)
+    assert_answers(page, 0, 0, 0)
     drag(page, 4, 7)
-    where(page, "moved 4 px down, 7 px right")
-    check(page, 0, 4, 7)
+    assert_moved(page, "moved 4 px down, 7 px right")
+    assert_answers(page, 0, 4, 7)
     assert page.locator(".verdict").nth(0).text_content() == f"✗ unshifted: {expected('cnn2', 0, 0, 0)[0]}"
     drag(page, -40, -40)
-    where(page, "moved 8 px up, 8 px left")
-    check(page, 0, -8, -8)
+    assert_moved(page, "moved 8 px up, 8 px left")
+    assert_answers(page, 0, -8, -8)
     assert overflow_px(page) <= 0
     visit.keep(page, "serve")
 
@@ -126,8 +128,8 @@ def test_a_finger_drags_it_too(visit: Visit, served: str) -> None:
     for kind, k in (("touchStart", 0), ("touchMove", 1), ("touchMove", 3), ("touchEnd", None)):
         points = [] if k is None else [{"x": x - k * scale, "y": y + k * scale}]
         client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    where(page, "moved 3 px down, 3 px left")
-    check(page, 0, 3, -3)
+    assert_moved(page, "moved 3 px down, 3 px left")
+    assert_answers(page, 0, 3, -3)
     assert page.evaluate("scrollY") == 0
     assert overflow_px(page) <= 0
     visit.keep(page, "serve-narrow")
@@ -138,15 +140,15 @@ def test_keys_move_by_pixels_and_by_parts_of_them(visit: Visit, served: str) -> 
     image = page.locator("#image")
     for key in ("ArrowDown", "ArrowDown", "ArrowLeft"):
         image.press(key)
-    where(page, "moved 2 px down, 1 px left")
-    check(page, 0, 2, -1)
+    assert_moved(page, "moved 2 px down, 1 px left")
+    assert_answers(page, 0, 2, -1)
     image.press("Shift+ArrowLeft")
-    where(page, "moved 2 px down, 1.25 px left")
-    check(page, 0, 2, -1.25)
+    assert_moved(page, "moved 2 px down, 1.25 px left")
+    assert_answers(page, 0, 2, -1.25)
     image.press("ArrowUp")
-    where(page, "moved 1 px down, 1 px left")
+    assert_moved(page, "moved 1 px down, 1 px left")
     image.press("Home")
-    where(page, "unshifted")
+    assert_moved(page, "unshifted")
 
 
 def test_the_picture_is_what_the_model_sees(visit: Visit, served: str) -> None:
@@ -157,7 +159,7 @@ def test_the_picture_is_what_the_model_sees(visit: Visit, served: str) -> None:
     wanted = translate(digit, (-2.5, 3), border="reflect")[0, 0].numpy()
     np.testing.assert_allclose(pixels[..., 0], wanted, atol=0.51)
     assert (pixels[..., 3] == 255).all()
-    check(page, 4, -2.5, 3, border="reflect")
+    assert_answers(page, 4, -2.5, 3, border="reflect")
 
 
 def test_a_link_brings_everything_back(visit: Visit, served: str) -> None:
@@ -170,17 +172,18 @@ def test_a_link_brings_everything_back(visit: Visit, served: str) -> None:
     page.locator("#image").press("ArrowRight")
     page.locator("#image").press("Shift+ArrowDown")
     how = {"border": "circular", "interpolation": "fourier"}
-    check(page, 17, 0.25, 1, ("cnn2", "cnn1"), **how)
+    assert_answers(page, 17, 0.25, 1, ("cnn2", "cnn1"), **how)
     page.wait_for_url("**dy=0.25**")
     again = visit.open(page.url)
-    where(again, "moved 0.25 px down, 1 px right")
-    check(again, 17, 0.25, 1, ("cnn2", "cnn1"), **how)
+    assert_moved(again, "moved 0.25 px down, 1 px right")
+    assert_answers(again, 17, 0.25, 1, ("cnn2", "cnn1"), **how)
     assert again.locator("#border").input_value() == "circular"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "state", ["image=999", "image=../../x", "dy=1e99&dx=NaN", "border=<b>&models=x,y", "image=u0123456789abcdef"]
+    "state",
+    ["image=999", "image=../../x", "dy=1e99&dx=NaN", "border=<b>&models=x,y", "image=u0123456789abcdef"],
 )
 def test_links_that_are_none_show_the_first_image(visit: Visit, served: str, state: str) -> None:
     page = visit.open(f"{served}#{state}")
@@ -196,8 +199,8 @@ def test_the_plane_moves_the_image_and_the_other_plane(visit: Visit, served: str
     assert box is not None
     cell = box["width"] / 17
     page.mouse.click(box["x"] + 2.5 * cell, box["y"] + 12.5 * cell)
-    where(page, "moved 4 px down, 6 px left")
-    check(page, 0, 4, -6)
+    assert_moved(page, "moved 4 px down, 6 px left")
+    assert_answers(page, 0, 4, -6)
     for number in range(2):
         assert "dy 4 px, dx −6 px" in str(canvas.nth(number).get_attribute("aria-label"))
     page.locator("#change").click()
@@ -219,7 +222,7 @@ def test_an_image_of_ones_own(visit: Visit, served: str) -> None:
     from playwright.sync_api import expect
 
     expect(page.locator("#about")).to_have_text("your image")
-    check(page, 9, 0, 0)
+    assert_answers(page, 9, 0, 0)
     upload.set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"#!/bin/sh\nexit"})
     expect(page.locator("#message")).to_contain_text("not a PNG")
     expect(page.locator("#about")).to_have_text("your image")
@@ -256,15 +259,15 @@ def test_axe_finds_nothing_on_the_page(visit: Visit, served: str, scheme: Any) -
 
 def test_the_exported_page_runs_from_disk(visit: Visit, exported: Path) -> None:
     page = ready(visit.open(exported))
-    check(page, 0, 0, 0)
+    assert_answers(page, 0, 0, 0)
     drag(page, -3, 6)
-    where(page, "moved 3 px up, 6 px right")
-    check(page, 0, -3, 6)
+    assert_moved(page, "moved 3 px up, 6 px right")
+    assert_answers(page, 0, -3, 6)
     page.locator("#after").click()
     page.locator("#model-1").select_option(label="standard-nn")
     page.locator("#image").press("Shift+ArrowRight")
-    where(page, "moved 3 px up, 7 px right")
-    check(page, 1, -3, 7, ("cnn2", "standard-nn"))
+    assert_moved(page, "moved 3 px up, 7 px right")
+    assert_answers(page, 1, -3, 7, ("cnn2", "standard-nn"))
     assert page.locator("#own").is_hidden()
     visit.keep(page, "serve-exported")
 

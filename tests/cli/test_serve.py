@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,14 @@ from shiftproof.cli import main
 from shiftproof.serve import Address, Exhibit
 
 SECOND = 1.0
+SLOW = """\
+import time
+
+
+def model(images):
+    time.sleep(0.4)
+    return images.mean((2, 3)).expand(-1, 3)
+"""
 
 
 class Served:
@@ -32,9 +40,7 @@ class Served:
         self.shown: Exhibit | None = None
         self.options: dict[str, Any] = {}
 
-    def __call__(
-        self, shown: Exhibit, *, host: str, port: int, on_ready: Callable[[Address], None]
-    ) -> None:
+    def __call__(self, shown: Exhibit, *, host: str, port: int, on_ready: Callable[[Address], None]) -> None:
         self.shown, self.options = shown, {"host": host, "port": port}
         on_ready(Address(host, port + 1, "token"))
 
@@ -67,13 +73,25 @@ def test_a_model_alone_looks_at_digits_and_others_move_along(served: Served) -> 
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "mine"
-    command = ["audit", "zoo:cnn2", "demo:mnist", "--limit", "30", "--seed", "4", "--protocol", "grid:4", "--border", "edge"]
+    command = [
+        "audit",
+        "zoo:cnn2",
+        "demo:mnist",
+        "--limit",
+        "30",
+        "--seed",
+        "4",
+        "--protocol",
+        "grid:4",
+        "--border",
+        "edge",
+    ]
     code = "import sys; from shiftproof.cli import main; sys.argv[1:] = {}; sys.exit(main())"
     line = [sys.executable, "-c", code.format([*command, "--out", str(folder)])]
     subprocess.run(line, check=True, capture_output=True)
-    yield folder
+    return folder
 
 
 def test_a_run_is_opened_at_its_worst_image(
@@ -158,9 +176,20 @@ def test_what_others_can_reach_is_said(served: Served, capsys: pytest.CaptureFix
 
 
 def test_it_answers_and_ctrl_c_ends_it_in_the_middle_of_a_plane(tmp_path: Path) -> None:
-    slow = "import time, torch\n\n\ndef model(images):\n    time.sleep(0.4)\n    return images.mean((2, 3)).expand(-1, 3)\n"
-    (tmp_path / "slow.py").write_text(slow)
-    command = [sys.executable, "-m", "shiftproof", "serve", "slow.py:model", "demo:mnist", "--trust", "--channels", "1", "--size", "28"]
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [
+        sys.executable,
+        "-m",
+        "shiftproof",
+        "serve",
+        "slow.py:model",
+        "demo:mnist",
+        "--trust",
+        "--channels",
+        "1",
+        "--size",
+        "28",
+    ]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 HELP = (
     "Open a page on which one drags an image and sees what models answer at every shift.\n\n"
-    "Without arguments: four packaged networks and digits of MNIST. With the directory of an audit: its model "
-    "and images, beginning with the one that changes most often. Only this machine reaches the page, and only "
-    "who has its address. Ctrl-C ends it."
+    "Without arguments: four packaged networks and digits of MNIST. With the directory of an audit: its "
+    "model and images, beginning with the one that changes most often. Only this machine reaches the page, "
+    "and only who has its address. Ctrl-C ends it."
 )
 PAGE = "Page"
 N_IMAGES = 200
@@ -46,9 +46,7 @@ Port = Annotated[
 Host = Annotated[
     str, typer.Option(help="Another than 127.0.0.1 lets others reach the page.", rich_help_panel=PAGE)
 ]
-IKnow = Annotated[
-    bool, typer.Option("--i-know", help="Others may reach the page.", rich_help_panel=PAGE)
-]
+IKnow = Annotated[bool, typer.Option("--i-know", help="Others may reach the page.", rich_help_panel=PAGE)]
 Radius = Annotated[
     int | None,
     typer.Option(help="How far an image can be moved, in pixels; default: 8, or as in the run.", metavar="PX",
@@ -63,7 +61,9 @@ Export = Annotated[
     ),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Show it in the browser.", rich_help_panel=PAGE)]
-Limit = Annotated[int, typer.Option(help="Show so many images of DATA, drawn at random.", rich_help_panel=o.WHAT)]
+Limit = Annotated[
+    int, typer.Option(help="Show so many images of DATA, drawn at random.", rich_help_panel=o.WHAT)
+]
 
 
 @grouped
@@ -107,7 +107,7 @@ def serve(
 
 
 def _leave() -> None:
-    """End the process now: a model that still computes cannot be interrupted, and Python would wait for it."""
+    """End the process now: a model that still computes cannot be stopped, and Python would wait for it."""
     results.file.flush()
     messages.file.flush()
     os._exit(Exit.OK)

@@ -26,8 +26,8 @@ from shiftproof.data._load import load_images as load_images
 from shiftproof.data._match import match_labels as match_labels
 from shiftproof.data._reading import AS_USUAL as AS_USUAL
 from shiftproof.data._reading import Reading as Reading
-from shiftproof.data._samples import Window as Window
 from shiftproof.data._received import received_image as received_image
+from shiftproof.data._samples import Window as Window
 from shiftproof.data._sources import DataSource as DataSource
 from shiftproof.data._sources import Split as Split
 from shiftproof.data._sources import data_sources as data_sources

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from shiftproof.data._decode import UnusableImage, decode
+from shiftproof.data._decode import decode
 from shiftproof.data._frame import CROP, Fit, Frame, Resampling
 from shiftproof.data._images import UNKNOWN, LabelledImages
+from shiftproof.data._samples import UnusableImage
 from shiftproof.errors import DataError
 
 
@@ -47,7 +48,9 @@ def received_image(
     try:
         image = decode(content).image
         if frame.is_too_large((image.height, image.width)):
-            raise UnusableImage(f"{image.height} × {image.width} px, which is too long and thin to be resized")
+            raise UnusableImage(
+                f"{image.height} × {image.width} px, which is too long and thin to be resized"
+            )
     except UnusableImage as error:
         raise DataError(f"an image as {name!r}", error) from error
     frame.changes(len(image.getbands()), (image.height, image.width))

@@ -104,9 +104,7 @@ class Answers:
         if not all(abs(d) <= self.exhibit.radius_px for d in offset_px):
             raise OptionError(f"a shift of at most {self.exhibit.radius_px} px", offset_px)
         with torch.inference_mode():
-            moved = translate(
-                self._as_shown(pixels), offset_px, border=border, interpolation=interpolation
-            )
+            moved = translate(self._as_shown(pixels), offset_px, border=border, interpolation=interpolation)
             (answer,) = ranked(self.exhibit.models[model](moved))
         return answer, moved[0].cpu()
 
@@ -153,7 +151,8 @@ def _part(places: Sequence[int], logits: Tensor) -> Part:
     finite = torch.isfinite(logits).all(1)
     answers = iter(ranked(logits[finite]))
     cells = tuple(
-        Cell(place, next(answers) if good else ()) for place, good in zip(places, finite.tolist(), strict=True)
+        Cell(place, next(answers) if good else ())
+        for place, good in zip(places, finite.tolist(), strict=True)
     )
     return Part(cells, "" if bool(finite.all()) else "The model answers with what is no number.")
 
@@ -178,4 +177,6 @@ def ranked(logits: Tensor) -> list[tuple[float, ...]]:
 def _told(chance: float) -> float:
     """A probability with a few decimals, but never 0 or 1 for what is not quite that."""
     least = 10.0**-DECIMALS
-    return round(chance, DECIMALS) if chance in (0, 1) else min(max(round(chance, DECIMALS), least), 1 - least)
+    return (
+        round(chance, DECIMALS) if chance in (0, 1) else min(max(round(chance, DECIMALS), least), 1 - least)
+    )

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from torch import Tensor
 
-from shiftproof.data import LabelledImages, received_image
+from shiftproof.data import Images, LabelledImages, received_image
 from shiftproof.errors import OptionError, ShiftproofError
 from shiftproof.serve._answers import Answers, Part
 from shiftproof.serve._exhibit import Exhibit
@@ -106,8 +106,8 @@ class _Desk:
         started = time.perf_counter()
         kept = self.planes.get(asked)
         if kept is not None:
-            for part in kept:
-                yield _line(part)
+            for each in kept:
+                yield _line(each)
             return
         told: list[Part] = []
         parts = self._parts(asked)
@@ -154,7 +154,7 @@ class _Desk:
         images, row = self._found(name)
         return images.pixels(slice(row, row + 1))[0]
 
-    def _found(self, name: str) -> tuple[Any, int]:
+    def _found(self, name: str) -> tuple[Images, int]:
         """The images that one is among, and its place there: a number, or an upload that is still kept."""
         upload = self.uploads.get(name)
         if upload is not None:

@@ -13,7 +13,7 @@ import torch
 from shiftproof._files import make_folder, write_atomically
 from shiftproof._text import said
 from shiftproof.adapters import check_finite
-from shiftproof.errors import ModelError
+from shiftproof.errors import DataError, ModelError
 from shiftproof.probe import Views, choose_method
 from shiftproof.serve._exhibit import Exhibit
 from shiftproof.serve._page import page_html
@@ -36,11 +36,14 @@ def export_page(exhibit: Exhibit, folder: Path) -> Path:
         The file. Equal networks and images give equal bytes on equal machines.
 
     Raises:
+        DataError: Images with colours.
         ModelError: A model that cannot be asked about all shifts at once.
         OutputError: It cannot be written.
     """
     images = exhibit.images
     n_images = len(images)
+    if images.image_shape[0] != 1:
+        raise DataError("grey images for a page without a server", f"{images.image_shape[0]} channels")
     data: dict[str, Any] = {
         "start": {**start_facts(exhibit), "borders": ["zeros"]},
         "images": [
@@ -92,7 +95,8 @@ def _levels(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
     highest = levels.max(-1, keepdims=True)
     np.put_along_axis(levels, answered, highest, -1)
     tied = (levels == highest) & (np.arange(levels.shape[-1]) < answered)
-    return np.where(tied, levels - 1, levels).astype("<u2")
+    told: npt.NDArray[np.uint16] = np.where(tied, levels - 1, levels).astype("<u2")
+    return told
 
 
 def _text(array: npt.NDArray[Any]) -> str:

@@ -156,7 +156,7 @@ def run_server(
             logging.getLogger("uvicorn.error").disabled = True
             uvicorn.Server.handle_exit(server, number, frame)
 
-        server.handle_exit = leave  # type: ignore[method-assign]
+        server.handle_exit = leave  # type: ignore[method-assign, assignment]  # it calls it by position
         on_ready(address)
         try:
             server.run(sockets=[found])

@@ -80,7 +80,7 @@ function packagedSource(data) {
     },
     async plane(model, key, border, tell) {
       if (!unpacked.has(model)) unpacked.set(model, new DataView(bytesOf(data.answers[model]).buffer));
-      const classes = data.start.models[model].classes.length;
+      const classes = unpacked.get(model).byteLength / 2 / (data.images.length * shifts);
       const cells = [];
       for (let place = 0; place < shifts; place += 1) {
         const first = (key * shifts + place) * classes;
