@@ -48,6 +48,24 @@ def fragile() -> Iterator[Exhibit]:
         yield found
 
 
+class Bright(nn.Module):
+    """Yes where an image is bright: one logit."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((1, 2, 3))[:, None] * 10 - 4
+
+
+@pytest.fixture
+def binary() -> Iterator[Exhibit]:
+    """A model that says yes or no, above a probability of 0.9, of a white image."""
+    images = LabelledImages(
+        "white", torch.full((1, 1, 8, 8), 255).byte(), torch.tensor([1]), ("dark", "bright")
+    )
+    model = Classifier("bright", Bright(), framing=Framing((1, 8, 8)), task="binary", threshold=0.9)
+    with exhibit([model], images, radius_px=2) as found:
+        yield found
+
+
 def guarded(shown: Exhibit, worker: Worker, *, host: str = "127.0.0.1") -> Guard:
     return Guard(make_app(shown, worker, Answers(shown)), TOKEN, hosts_of(host, 8765))
 

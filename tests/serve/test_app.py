@@ -10,6 +10,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from starlette.types import Message
 from tests.serve.conftest import ADDRESS, SIDE, TOKEN, guarded
 
 from shiftproof.data import LabelledImages
-from shiftproof.serve import Exhibit
+from shiftproof.errors import ModelError
+from shiftproof.serve import Exhibit, exhibit
 from shiftproof.serve._worker import BusyError, Worker
 from shiftproof.shifts import BORDERS, Border, translate
 from shiftproof.zoo import load_trained
@@ -88,6 +90,26 @@ def test_a_model_that_fails_for_some_shifts_answers_the_others(fragile: Exhibit,
     places = [place for line in lines for place, _ in line["cells"]]
     far = [(place // 5 - 2) ** 2 + (place % 5 - 2) ** 2 for place in places]
     assert far == sorted(far)  # from the middle outwards
+
+
+def test_yes_or_no_is_told_as_two_classes(binary: Exhibit, worker: Worker) -> None:
+    client = TestClient(guarded(binary, worker), f"{ADDRESS}/{TOKEN}/", headers={"origin": ADDRESS})
+    cells, _ = plane(client)
+    for place, (predicted, chance, other, rest) in cells.items():
+        white = (8 - abs(place // 5 - 2)) * (8 - abs(place % 5 - 2)) / 64
+        yes = 1 / (1 + np.exp(4 - 10 * white))
+        assert (predicted, other) == ((1, 0) if yes > 0.9 else (0, 1))
+        assert (chance, rest) == pytest.approx((yes, 1 - yes) if yes > 0.9 else (1 - yes, yes), abs=1e-5)
+    assert {cells[place][0] for place in cells} == {0, 1}
+
+
+def test_a_model_that_answers_with_a_vector_is_refused(fragile: Exhibit) -> None:
+    model = replace(fragile.models[0], task="embedding")
+    with (
+        pytest.raises(ModelError, match="one prediction for each shift"),
+        exhibit([model], fragile.images, radius_px=2),
+    ):
+        pass
 
 
 def test_a_plane_is_computed_once(client: TestClient) -> None:

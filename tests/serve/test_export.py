@@ -57,7 +57,8 @@ def test_digits_are_those_of_the_set(page: str, digits: LabelledImages) -> None:
 
 
 def test_ties_are_told_as_they_were_decided() -> None:
-    levels = _levels(np.array([[[1.0, 1.0 + 1e-9, 0.0]], [[3.0, 3.0, 3.0]]]))
+    chances = np.array([[[0.5 - 1e-9, 0.5 + 1e-9, 0.0]], [[0.4, 0.2, 0.4]]])
+    levels = _levels(chances, np.array([[1], [0]], dtype=np.int32))
     assert levels.argmax(-1).tolist() == [[1], [0]]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from shiftproof._text import said
-from shiftproof.adapters import Classifier
+from shiftproof.adapters import Classifier, Task
 from shiftproof.errors import ModelError, OptionError
 from shiftproof.probe import Choice, Views, choose_method
 from shiftproof.serve._exhibit import Exhibit
@@ -29,7 +29,8 @@ class Cell(NamedTuple):
 
     Args:
         place: Row by row from the top left of the plane.
-        answer: Class, probability, class, probability, …, the likeliest first; empty where there is none.
+        answer: Class, probability, class, probability, …, the predicted one first and then the likeliest;
+            empty where there is none.
     """
 
     place: int
@@ -84,8 +85,8 @@ class Answers:
             yield from self._one_by_one(model, image, views)
             return
         with torch.inference_mode():
-            logits = choice.plan.logits(views.batch(image, slice(0, 1)))[0, 1:].float()
-        yield _part(self._places(views.offsets_px), logits)
+            outputs = choice.plan.logits(views.batch(image, slice(0, 1)))[0, 1:].float()
+        yield _part(self.exhibit.tasks[model], self._places(views.offsets_px), outputs)
 
     def single(
         self,
@@ -105,7 +106,7 @@ class Answers:
             raise OptionError(f"a shift of at most {self.exhibit.radius_px} px", offset_px)
         with torch.inference_mode():
             moved = translate(self._as_shown(pixels), offset_px, border=border, interpolation=interpolation)
-            (answer,) = ranked(self.exhibit.models[model](moved))
+            (answer,) = ranked(self.exhibit.tasks[model], self.exhibit.models[model](moved))
         return answer, moved[0].cpu()
 
     def _as_shown(self, pixels: Tensor) -> Tensor:
@@ -116,7 +117,7 @@ class Answers:
         return [int((dy + radius) * (2 * radius + 1) + dx + radius) for dy, dx in offsets_px.tolist()]
 
     def _one_by_one(self, model: int, image: Tensor, views: Views) -> Iterator[Part]:
-        classifier = self.exhibit.models[model]
+        classifier, task = self.exhibit.models[model], self.exhibit.tasks[model]
         places = self._places(views.offsets_px)
         order = views.offsets_px.square().sum(1).argsort(stable=True).tolist()
         canvas = views.batch(image, slice(0, 1)).canvas
@@ -127,29 +128,29 @@ class Answers:
             started = time.perf_counter()
             with torch.inference_mode():
                 moved = torch.cat([views.window(canvas, views.corner, offset) for offset in offsets])
-                part = _asked(classifier, moved, [places[row] for row in chosen])
+                part = _asked(classifier, task, moved, [places[row] for row in chosen])
             yield part
             done += len(chosen)
             per_view_s = (time.perf_counter() - started) / len(chosen)
             at_once = max(1, min(MOST_AT_ONCE, 2 * at_once, int(PART_S / max(per_view_s, 1e-6))))
 
 
-def _asked(classifier: Classifier, moved: Tensor, places: Sequence[int]) -> Part:
+def _asked(classifier: Classifier, task: Task, moved: Tensor, places: Sequence[int]) -> Part:
     """The answers to some views; where the model fails, those of the views at which it does not."""
     try:
-        return Part(tuple(map(Cell, places, ranked(classifier(moved)))))
+        return Part(tuple(map(Cell, places, ranked(task, classifier(moved)))))
     except (ModelError, RuntimeError, MemoryError) as error:
         if len(places) == 1:
             return Part((Cell(places[0], ()),), said(error))
-    parts = [_asked(classifier, view[None], [place]) for view, place in zip(moved, places, strict=True)]
+    parts = [_asked(classifier, task, view[None], [place]) for view, place in zip(moved, places, strict=True)]
     cells = tuple(cell for part in parts for cell in part.cells)
     return Part(cells, next((part.failure for part in parts if part.failure), ""))
 
 
-def _part(places: Sequence[int], logits: Tensor) -> Part:
-    """The cells of logits (S, K), without an answer where one is not finite."""
-    finite = torch.isfinite(logits).all(1)
-    answers = iter(ranked(logits[finite]))
+def _part(task: Task, places: Sequence[int], outputs: Tensor) -> Part:
+    """The cells of outputs (S, K), without an answer where one is not finite."""
+    finite = torch.isfinite(outputs).all(1)
+    answers = iter(ranked(task, outputs[finite]))
     cells = tuple(
         Cell(place, next(answers) if good else ())
         for place, good in zip(places, finite.tolist(), strict=True)
@@ -157,21 +158,37 @@ def _part(places: Sequence[int], logits: Tensor) -> Part:
     return Part(cells, "" if bool(finite.all()) else "The model answers with what is no number.")
 
 
-def ranked(logits: Tensor) -> list[tuple[float, ...]]:
-    """For each row of logits (n, K) classes and their probabilities in turn, the likeliest first.
+def ranked(task: Task, outputs: Tensor) -> list[tuple[float, ...]]:
+    """For each row of outputs (n, K) classes and their probabilities in turn, as in `Cell`.
 
     Example:
-        >>> ranked(torch.tensor([[0.0, 1.0]]))
+        >>> ranked(Task(), torch.tensor([[0.0, 1.0]]))
         [(1, 0.73106, 0, 0.26894)]
+        >>> ranked(Task("binary", "probabilities", 0.9), torch.tensor([[0.75]]))
+        [(0, 0.25, 1, 0.75)]
     """
-    n_told = logits.shape[1] if logits.shape[1] <= ALL_UP_TO else FEW
+    chances = class_probabilities(task, outputs)
     # By the logits: two probabilities may both be rounded to 1. Of equal ones the first class comes first.
-    order = logits.sort(dim=1, descending=True, stable=True).indices[:, :n_told]
-    chances = logits.double().softmax(1).gather(1, order)
+    numbers = chances if task.name == "binary" else outputs.double()
+    predicted = task.decided(outputs).long()[:, None]
+    numbers = numbers.scatter(1, predicted, torch.inf)
+    n_told = chances.shape[1] if chances.shape[1] <= ALL_UP_TO else FEW
+    order = numbers.sort(dim=1, descending=True, stable=True).indices[:, :n_told]
     return [
         tuple(number for k, p in zip(classes, row, strict=True) for number in (k, _told(p)))
-        for classes, row in zip(order.tolist(), chances.tolist(), strict=True)
+        for classes, row in zip(order.tolist(), chances.gather(1, order).tolist(), strict=True)
     ]
+
+
+def class_probabilities(task: Task, outputs: Tensor) -> Tensor:
+    """Of each class: float64 (…, K), or (…, 2) of a binary task; outputs (…, K).
+
+    Example:
+        >>> class_probabilities(Task("binary", "logits", 0.5), torch.tensor([[0.0]]))
+        tensor([[0.5000, 0.5000]], dtype=torch.float64)
+    """
+    chances = task.probabilities(outputs.double())
+    return torch.cat([1 - chances, chances], -1) if task.name == "binary" else chances
 
 
 def _told(chance: float) -> float:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from shiftproof.adapters import Classifier, evaluating, load_classifier
+from shiftproof.adapters import N_ASKED, Classifier, Task, evaluating, load_classifier, tell_task
 from shiftproof.data import Images, load_data
-from shiftproof.errors import DataError, OptionError, ShapeError
+from shiftproof.errors import DataError, ModelError, OptionError, ShapeError
 
 # The article's story: a network that is said to be invariant, one without convolutions, one that was
 # trained on shifted digits. The first two are shown first.
@@ -28,12 +28,14 @@ class Exhibit:
 
     Args:
         models: In the order in which they are offered, each in evaluation mode.
+        tasks: What the answers of each model are.
         images: All of one shape, which each model takes.
         radius_px: How far an image can be moved in each direction.
         device: Where the models are.
     """
 
     models: tuple[Classifier, ...]
+    tasks: tuple[Task, ...]
     images: Images
     radius_px: int
     device: torch.device
@@ -62,6 +64,7 @@ def exhibit(
         OptionError: A radius that is no number of pixels to move an image by.
         DataError: No images, or images that have no colours to show.
         ShapeError: A model that takes images of another shape.
+        ModelError: A model whose answer is not one class.
     """
     device = device or torch.device("cpu")
     if not len(images):
@@ -87,7 +90,22 @@ def exhibit(
         moved = tuple(model.to(device) for model in models)
         for model in moved:
             stack.enter_context(evaluating(model.model))
-        yield Exhibit(moved, images, radius_px, device)
+        tasks = tuple(_task(model, images, device) for model in moved)
+        yield Exhibit(moved, tasks, images, radius_px, device)
+
+
+@torch.inference_mode()
+def _task(model: Classifier, images: Images, device: torch.device) -> Task:
+    pixels = images.pixels(slice(0, min(N_ASKED, len(images))))
+    task, _ = tell_task(model, pixels.to(device).float().div_(255), images.labels)
+    if task.name not in ("single-label", "binary"):
+        raise ModelError(
+            f"one class as the answer of {model.name}",
+            f"{task.name} ({task.why})",
+            cause="The page shows one prediction for each shift.",
+            fix="Use `shiftproof audit`; or say what the answers are with --task.",
+        )
+    return task
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from shiftproof._text import said
 from shiftproof.adapters import check_finite
 from shiftproof.errors import DataError, ModelError
 from shiftproof.probe import Views, choose_method
+from shiftproof.serve._answers import class_probabilities
 from shiftproof.serve._exhibit import Exhibit
 from shiftproof.serve._page import page_html
-from shiftproof.serve._start import MOST_NAME, start_facts
+from shiftproof.serve._start import MOST_NAME, image_facts, start_facts
 from shiftproof.shifts import find_protocol
 
 LEVELS = 65535
@@ -49,9 +50,9 @@ def export_page(exhibit: Exhibit, folder: Path) -> Path:
         "images": [
             {
                 "name": said(images.name_of(row), MOST_NAME),
-                "label": said(images.class_names[label], MOST_NAME) if label >= 0 else "",
+                "label": image_facts(str(row), images, row, exhibit)["label"],
             }
-            for row, label in enumerate(images.labels.tolist())
+            for row in range(n_images)
         ],
         "pixels": _text(images.pixels(slice(0, n_images)).numpy()),
         "answers": [_text(plane_levels(exhibit, model)) for model in range(len(exhibit.models))],
@@ -69,7 +70,9 @@ def plane_levels(exhibit: Exhibit, model: int) -> npt.NDArray[np.uint16]:
     """
     protocol = find_protocol(f"grid:{exhibit.radius_px}", border="zeros")
     views = Views.draw(protocol, len(exhibit.images), exhibit.size_px, seed=0)
-    classifier = exhibit.models[model]
+    classifier, task = exhibit.models[model], exhibit.tasks[model]
+    if task.name != "single-label":
+        raise ModelError(f"one probability for each class as the answer of {classifier.name}", task.name)
     choice = choose_method("auto", classifier, views, exhibit.images, exhibit.device)
     if choice.plan is None:
         raise ModelError(
@@ -81,17 +84,16 @@ def plane_levels(exhibit: Exhibit, model: int) -> npt.NDArray[np.uint16]:
         rows = slice(start, min(start + AT_ONCE, len(exhibit.images)))
         pixels = exhibit.images.pixels(rows).to(exhibit.device).float().div_(255)
         with torch.inference_mode():
-            logits = choice.plan.logits(views.batch(pixels, rows))[:, 1:].double().cpu()
-        check_finite(logits, classifier.name)
-        parts.append(_levels(logits[:, places.argsort()].numpy()))
+            outputs = choice.plan.logits(views.batch(pixels, rows))[:, 1:][:, places.argsort()].cpu()
+        check_finite(outputs, classifier.name)
+        parts.append(_levels(class_probabilities(task, outputs).numpy(), task.decided(outputs).numpy()))
     return np.concatenate(parts)
 
 
-def _levels(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
-    chances = np.exp(logits - logits.max(-1, keepdims=True))
-    levels = np.rint(LEVELS * chances / chances.sum(-1, keepdims=True)).astype("<u2")
-    # Where two classes are equally likely after rounding, the one that is answered is put first.
-    answered = logits.argmax(-1)[..., None]
+def _levels(chances: npt.NDArray[np.float64], predicted: npt.NDArray[np.int32]) -> npt.NDArray[np.uint16]:
+    levels = np.rint(LEVELS * chances).astype("<u2")
+    # Where two classes are equally likely after rounding, the predicted one is put first.
+    answered = predicted[..., None].astype(np.int64)
     highest = levels.max(-1, keepdims=True)
     np.put_along_axis(levels, answered, highest, -1)
     tied = (levels == highest) & (np.arange(levels.shape[-1]) < answered)

@@ -45,7 +45,7 @@ def image_facts(key: str, images: Images, row: int, exhibit: Exhibit) -> dict[st
         row: Its place there.
         exhibit: What is shown.
     """
-    label = int(images.labels[row])
+    label = int(images.labels[row]) if images.labels.ndim == 1 else UNKNOWN
     return {
         "key": key,
         "name": said(images.name_of(row) if len(images) > 1 else images.name, MOST_NAME),
