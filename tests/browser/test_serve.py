@@ -311,3 +311,16 @@ def test_a_thousand_moves_leave_nothing_behind(visit: Visit, served: str) -> Non
     assert after["JSEventListeners"] <= before["JSEventListeners"]
     assert after["JSHeapUsedSize"] < before["JSHeapUsedSize"] + 2_000_000
     assert frames_per_s > FRAMES_PER_S
+
+
+def test_maps_of_a_layer_that_moves_with_the_image_are_alike(visit: Visit, served: str) -> None:
+    from playwright.sync_api import expect
+
+    page = ready(visit.open(f"{served}#image=0&dy=2&dx=-1"))
+    panel = page.locator(".model").nth(0)
+    panel.locator("summary").click()
+    panel.locator("details select").select_option("body.relu1")
+    expect(panel.locator(".maps li")).to_have_count(12)
+    page.locator("#image").press("ArrowDown")
+    expect(panel.locator(".maps .ring.inside").first).to_be_visible()
+    visit.keep(page, "serve-maps")

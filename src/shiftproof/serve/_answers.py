@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from shiftproof.adapters import Classifier, Task
 from shiftproof.errors import ModelError, OptionError
 from shiftproof.probe import Choice, Views, choose_method
 from shiftproof.serve._exhibit import Exhibit
+from shiftproof.serve._maps import Layer, feature_maps, layer_named, layers_of
 from shiftproof.shifts import Border, Interpolation, find_protocol, translate
 
 # Of up to so many classes all probabilities are told; of more, those of the likeliest few.
@@ -59,6 +60,7 @@ class Answers:
     def __init__(self, exhibit: Exhibit) -> None:
         self.exhibit = exhibit
         self._ways: dict[tuple[int, Border], _Way] = {}
+        self._layers: dict[int, tuple[Layer, ...]] = {}
 
     def way(self, model: int, border: Border) -> _Way:
         """How a model is asked about all shifts; found out once."""
@@ -102,12 +104,44 @@ class Answers:
             OptionError: A shift beyond the plane, or `fourier` with a border that is not circular.
             ModelError: The model fails there.
         """
-        if not all(abs(d) <= self.exhibit.radius_px for d in offset_px):
-            raise OptionError(f"a shift of at most {self.exhibit.radius_px} px", offset_px)
+        moved = self._moved(self._as_shown(pixels), offset_px, border, interpolation)
         with torch.inference_mode():
-            moved = translate(self._as_shown(pixels), offset_px, border=border, interpolation=interpolation)
             (answer,) = ranked(self.exhibit.tasks[model], self.exhibit.models[model](moved))
         return answer, moved[0].cpu()
+
+    def layers(self, model: int) -> tuple[Layer, ...]:
+        """The layers whose maps can be shown; found out once."""
+        if model not in self._layers:
+            shown = self.exhibit
+            self._layers[model] = layers_of(shown.models[model], shown.images.image_shape)
+        return self._layers[model]
+
+    def maps(
+        self,
+        model: int,
+        pixels: Tensor,
+        offset_px: tuple[float, float],
+        border: Border,
+        interpolation: Interpolation,
+        layer: str,
+    ) -> list[dict[str, Any]]:
+        """The maps of a layer, as `feature_maps` gives them.
+
+        Raises:
+            OptionError: No such layer, or a shift as for `single`.
+            ModelError: The model fails there.
+        """
+        image = self._as_shown(pixels)
+        moved = self._moved(image, offset_px, border, interpolation)
+        found = layer_named(self.layers(model), layer)
+        return feature_maps(self.exhibit.models[model], found, image, moved, offset_px)
+
+    def _moved(
+        self, image: Tensor, offset_px: tuple[float, float], border: Border, interpolation: Interpolation
+    ) -> Tensor:
+        if not all(abs(d) <= self.exhibit.radius_px for d in offset_px):
+            raise OptionError(f"a shift of at most {self.exhibit.radius_px} px", offset_px)
+        return translate(image, offset_px, border=border, interpolation=interpolation)
 
     def _as_shown(self, pixels: Tensor) -> Tensor:
         return pixels[None].to(self.exhibit.device).float().div_(255)

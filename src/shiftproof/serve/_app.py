@@ -26,6 +26,7 @@ from shiftproof.serve._pictures import png_address
 from shiftproof.serve._requests import (
     MEGABYTE,
     MOST_UPLOAD_BYTES,
+    MapsQuestion,
     PlaneQuestion,
     ShiftQuestion,
     TooLargeError,
@@ -62,6 +63,8 @@ def make_app(exhibit: Exhibit, worker: Worker, answers: Answers) -> Starlette:
             Route("/image/{image}", _explained(desk.image)),
             Route("/plane", _explained(desk.plane), methods=["POST"]),
             Route("/shift", _explained(desk.shift), methods=["POST"]),
+            Route("/layers/{model:int}", _explained(desk.layers)),
+            Route("/maps", _explained(desk.maps), methods=["POST"]),
             Route("/image", _explained(desk.upload), methods=["POST"]),
         ]
     )
@@ -93,6 +96,17 @@ class _Desk:
         self._check(asked)
         answer, seen = await self.worker.run(partial(self._single, asked))
         return JSONResponse({"answer": answer, "seen": png_address(seen)})
+
+    async def layers(self, request: Request) -> Response:
+        model = request.path_params["model"]
+        self._check_model(model)
+        found = await self.worker.run(partial(self.answers.layers, model))
+        return JSONResponse([layer.name for layer in found])
+
+    async def maps(self, request: Request) -> Response:
+        asked = await question(request, MapsQuestion)
+        self._check(asked)
+        return JSONResponse(await self.worker.run(partial(self._maps, asked)))
 
     async def upload(self, request: Request) -> Response:
         content = await body(request, MOST_UPLOAD_BYTES)
@@ -138,8 +152,17 @@ class _Desk:
 
     def _check(self, asked: PlaneQuestion) -> None:
         self._found(asked.image)
-        if asked.model >= len(self.exhibit.models):
-            raise OptionError(f"a model from 0 to {len(self.exhibit.models) - 1}", asked.model)
+        self._check_model(asked.model)
+
+    def _check_model(self, model: int) -> None:
+        if model >= len(self.exhibit.models):
+            raise OptionError(f"a model from 0 to {len(self.exhibit.models) - 1}", model)
+
+    def _maps(self, asked: MapsQuestion) -> list[dict[str, Any]]:
+        pixels, offset_px = self._pixels(asked.image), (asked.dy, asked.dx)
+        return self.answers.maps(
+            asked.model, pixels, offset_px, asked.border, asked.interpolation, asked.layer
+        )
 
     def _single(self, asked: ShiftQuestion) -> tuple[tuple[float, ...], Tensor]:
         pixels = self._pixels(asked.image)

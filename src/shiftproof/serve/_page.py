@@ -14,7 +14,7 @@ from markupsafe import Markup
 from shiftproof.report import content_policy, page_style, plane_module
 
 PAGE = Path(__file__).parent / "page"
-PARTS = ("moves.js", "source.js", "model.js", "serve.js")
+PARTS = ("moves.js", "source.js", "maps.js", "model.js", "serve.js")
 
 
 @cache

@@ -39,6 +39,12 @@ class ShiftQuestion(PlaneQuestion):
     interpolation: Interpolation = "bilinear"
 
 
+class MapsQuestion(ShiftQuestion):
+    """The maps of a layer at one shift; its name is looked for among those of the model."""
+
+    layer: Annotated[str, Field(max_length=1000)]
+
+
 Q = TypeVar("Q", bound=BaseModel)
 
 

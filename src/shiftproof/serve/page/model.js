@@ -36,7 +36,8 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
   const host = element("div", {});
   const progress = element("p", { class: "progress" });
   const heading = element("h2", {}, element("label", { for: picker.id }, number ? "and " : "model ", picker));
-  const root = element("section", { class: "model", "aria-label": `model ${number + 1}` }, heading, element("p", { class: "answer" }, value, share, verdict), chart, host, progress);
+  const inside = mountMaps(source);
+  const root = element("section", { class: "model", "aria-label": `model ${number + 1}` }, heading, element("p", { class: "answer" }, value, share, verdict), chart, host, progress, inside.root);
   const plane = mountPlane(host, planeData(), { onSelect: (dy, dx) => onSelect(dy, dx) });
   picker.addEventListener("change", () => onModel(Number(picker.value)));
 
@@ -86,7 +87,7 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
       colours: start.colours,
       bright: start.bright,
       metrics: [
-        { name: "prediction", title: "prediction at each shift", classes: true, absent, value: marked.map((each) => each && each[0]), cell: marked.map((each) => (each ? each[1] : "")), text: told },
+        { name: "prediction", title: "prediction", classes: true, absent, value: marked.map((each) => each && each[0]), cell: marked.map((each) => (each ? each[1] : "")), text: told },
         { name, title: name, ends: [0, 1], end_texts: ["0 %", "100 %"], better: "more", absent, value: shares, cell: shares.map((each) => (each === null ? "" : String(Math.round(100 * each)))), text: shares.map((each) => (each === null ? "" : percent(each))) },
       ],
     };
@@ -179,6 +180,7 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
     plane.select(Math.round(dy), Math.round(dx));
     write(here());
     if (source.shift) ask();
+    inside.show(model, key, at);
   }
 
   async function load(chosen, image, border) {

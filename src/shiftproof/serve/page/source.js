@@ -5,6 +5,8 @@
 // .image(key)                                        { key, name, label, image }
 // .plane(model, key, border, tell, signal)           tells { cells: [[place, answer], …], failure } as they come
 // .shift(model, key, move)                           { answer, seen }: any shift, and the address of a picture
+// .layers(model)                                     names of the layers that have maps
+// .maps(model, key, move, layer)                     [{ channel, still, back, still_at, back_at }, …]
 // .upload(file)                                      what .image says of it
 //
 // An answer is [class, probability, class, probability, …], the likeliest first; [] where there is none.
@@ -53,6 +55,8 @@ async function serverSource() {
       }
     },
     shift: async (model, key, move) => (await post("shift", { model, image: String(key), ...move })).json(),
+    layers: async (model) => (await asked(`layers/${model}`)).json(),
+    maps: async (model, key, move, layer) => (await post("maps", { model, image: String(key), ...move, layer })).json(),
     upload: async (file) => withPixels(await (await asked("image", { method: "POST", body: file })).json()),
   };
 }

@@ -1,0 +1,79 @@
+
+// What a layer of a model holds: its maps of the image, and those of the moved image, moved back over them.
+
+// So long the image has to rest before maps are asked for, in ms.
+const MAPS_REST = 120;
+const MAP_PX = 64;
+
+// mountMaps(source) returns { root, show(model, key, move) }.
+function mountMaps(source) {
+  const picker = element("select", {});
+  const list = element("ul", { class: "maps" });
+  const hint = "Left: the unshifted image. Right: the shifted one, moved back. Alike where the layer moves with the image; the ring is the maximum.";
+  const note = element("p", { class: "maps-note" }, hint);
+  const root = element("details", {}, element("summary", {}, "Feature maps"), element("label", {}, "layer ", picker), note, list);
+  root.hidden = !source.maps;
+  let wanted = null; // [model, key, move]
+  let offered = null; // the model whose layers are in the list
+  let timer = 0;
+
+  // In positions of the map; beside it where the maximum lies outside.
+  function ring(picture, [row, column]) {
+    const mark = element("span", { class: "ring" });
+    const [wide, high] = [picture.naturalWidth, picture.naturalHeight];
+    if (row < 0 || column < 0 || row > high - 1 || column > wide - 1) return mark;
+    mark.style.left = `${((column + 0.5) * MAP_PX) / wide}px`;
+    mark.style.top = `${((row + 0.5) * MAP_PX) / high}px`;
+    mark.classList.add("inside");
+    return mark;
+  }
+
+  async function framed(address, at, alt) {
+    const picture = element("img", { src: address, alt, class: "pixelated" });
+    await picture.decode();
+    return element("span", { class: "map" }, picture, ring(picture, at));
+  }
+
+  async function offer(model) {
+    if (offered === model) return;
+    offered = model;
+    const names = await source.layers(model);
+    picker.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
+    note.textContent = names.length ? hint : "The layers of this model cannot be followed one by one.";
+  }
+
+  async function draw() {
+    if (!root.open || !wanted || wanted[1] === null) return;
+    const [model, key, move] = wanted;
+    try {
+      await offer(model);
+      if (!picker.value) return list.replaceChildren();
+      const maps = await source.maps(model, key, move, picker.value);
+      const items = await Promise.all(
+        maps.map(async (each) => {
+          const still = await framed(each.still, each.still_at, `channel ${each.channel}, unshifted`);
+          const back = await framed(each.back, each.back_at, `channel ${each.channel}, shifted and moved back`);
+          return element("li", {}, still, back);
+        }),
+      );
+      if (wanted[2] === move && wanted[0] === model) list.replaceChildren(...items);
+    } catch (error) {
+      note.textContent = error.message;
+    }
+  }
+
+  function soon() {
+    clearTimeout(timer);
+    timer = setTimeout(draw, MAPS_REST);
+  }
+
+  root.addEventListener("toggle", draw);
+  picker.addEventListener("change", draw);
+  return {
+    root,
+    show(model, key, move) {
+      wanted = [model, key, move];
+      if (root.open) soon();
+    },
+  };
+}
