@@ -170,6 +170,14 @@ def test_mistakes_are_sentences(
     assert served.shown is None
 
 
+def test_without_its_packages_it_says_what_to_install(
+    served: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["serve"]) == 2
+    assert "pip install 'shiftproof[serve]'" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_others_can_reach_is_said(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--host", "0.0.0.0", "--i-know", "--port", "0"]) == 0
     assert "Whoever reaches 0.0.0.0" in capsys.readouterr().err
