@@ -94,6 +94,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_fix_is_shown_before_and_after(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["fix", "zoo:cnn2", "demo:mnist", "--edits", "canonical-position", "--limit", "40"]
+    command += ["--protocol", "box:4,4,2", "--no-onnx", "--quiet", "--out", str(tmp_path / "fixed")]
+    monkeypatch.setattr("sys.argv", ["shiftproof", *command])
+    assert main(command) == 0
+    assert main(["serve", str(tmp_path / "fixed")]) == 0
+    assert served.shown is not None
+    assert [model.name for model in served.shown.models] == ["zoo:cnn2", "fixed:fixed"]
+    assert len(served.shown.images) == 40
+
+
 def test_a_run_is_opened_at_its_worst_image(
     served: Served, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,7 +149,7 @@ def test_a_run_whose_model_is_another_now_is_refused(
         ("shiftproof audit --nonsense", "a command that is none"),
         ("shiftproof audit --help", "a command that only asks for help"),
         ("'", "No closing quotation"),
-        (7, "directory of a finished audit"),
+        (7, "directory of a finished audit or fix"),
     ],
 )
 def test_what_a_run_says_is_not_trusted(

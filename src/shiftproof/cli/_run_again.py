@@ -1,10 +1,10 @@
-"""What an audit was asked, read from its run directory, so that its model and images can be loaded again."""
+"""What an audit or a fix was asked, read from its run directory, so that it can be loaded again."""
 
 from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ import typer
 from shiftproof._documents import read_json
 from shiftproof._text import said
 from shiftproof.cli._audit import audit
+from shiftproof.cli._fix import fix
 from shiftproof.cli._options import ModelOptions, ReadingOptions
 from shiftproof.cli._output import UsageError
 from shiftproof.errors import DataError
@@ -22,22 +23,25 @@ if TYPE_CHECKING:
     from shiftproof.report import AuditRecord
 
 LARGEST_RADIUS_PX = 32
+COMMANDS: Mapping[str, Callable[..., None]] = {"audit": audit, "fix": fix}
 G = TypeVar("G")
 
 
 @dataclass(frozen=True, eq=False)
-class AuditAgain:
-    """An audit that is over.
+class RunAgain:
+    """An audit or a fix that is over.
 
     Args:
-        record: What it found.
+        record: What an audit found.
+        beside: The model that a fix wrote.
         model, data: References.
         described: What was said about the model; trust is never taken from a file.
         files: How the images were read.
         limit, seed, max_bad: Which images.
     """
 
-    record: AuditRecord
+    record: AuditRecord | None
+    beside: tuple[str, ...]
     model: str
     data: str
     described: ModelOptions
@@ -47,13 +51,17 @@ class AuditAgain:
     max_bad: float
 
     @property
-    def radius_px(self) -> int:
-        """As far as its first protocol moves images."""
+    def radius_px(self) -> int | None:
+        """As far as the first protocol of an audit moves images."""
+        if self.record is None:
+            return None
         return int(min(max(1, *self.record.protocols[0].reach_px), LARGEST_RADIUS_PX))
 
     @property
     def begins_at(self) -> str:
         """What an address ends with to show the image that changes most often, where it changes first."""
+        if self.record is None:
+            return ""
         part = self.record.protocols[0]
         worst = part.worst[0] if part.worst else None
         if worst is None:
@@ -63,11 +71,13 @@ class AuditAgain:
         return f"#image={worst.index}&dy={dy:g}&dx={dx:g}&border={border}"
 
     def check(self, model_digest: str, data_digest: str) -> None:
-        """Nothing where model and images are those of the run.
+        """Nothing where model and images are those of an audit; a fixed model checks its original itself.
 
         Raises:
             DataError: Says which of them is not. The images of moving crops are larger, and not compared.
         """
+        if self.record is None:
+            return
         found = [("model", self.record.model.digest, model_digest)]
         if self.record.protocols[0].border != "scene":
             found.append(("images", self.record.data.digest, data_digest))
@@ -81,15 +91,15 @@ class AuditAgain:
                 )
 
 
-def audit_of_run(folder: Path, *, trust: bool) -> AuditAgain:
-    """The audit of a run directory.
+def run_again(folder: Path, *, trust: bool) -> RunAgain:
+    """The audit or the fix of a run directory.
 
     Args:
         folder: The run directory.
         trust: Whether code from the model's file may run.
 
     Raises:
-        DataError: Not the directory of a finished audit that a command started.
+        DataError: Not the directory of a finished audit or fix that a command started.
     """
     from shiftproof.report import read_audit
 
@@ -98,12 +108,14 @@ def audit_of_run(folder: Path, *, trust: bool) -> AuditAgain:
         record = read_json(folder / "report.json")
         command = shlex.split(header["sessions"][-1]["command"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _no_audit(folder, getattr(error, "strerror", None) or error) from error
-    if command[1:2] != ["audit"]:
-        raise _no_audit(folder, f"a run of {' '.join(command[:2]) or 'nothing'!r}")
-    said_then = _parsed(folder, command[2:])
-    return AuditAgain(
-        record=read_audit(record),
+        raise _no_run(folder, getattr(error, "strerror", None) or error) from error
+    name = command[1] if len(command) > 1 else ""
+    if name not in COMMANDS:
+        raise _no_run(folder, f"a run of {' '.join(command[:2]) or 'nothing'!r}")
+    said_then = _parsed(folder, COMMANDS[name], command[2:])
+    return RunAgain(
+        record=read_audit(record) if name == "audit" else None,
+        beside=(f"fixed:{folder}",) if name == "fix" else (),
         model=said_then["model"],
         data=said_then["data"],
         described=replace(_group(ModelOptions, said_then), trust=trust),
@@ -114,11 +126,11 @@ def audit_of_run(folder: Path, *, trust: bool) -> AuditAgain:
     )
 
 
-def _parsed(folder: Path, arguments: list[str]) -> dict[str, Any]:
-    """The arguments of `shiftproof audit` by name, as it would be given them."""
+def _parsed(folder: Path, command: Callable[..., None], arguments: list[str]) -> dict[str, Any]:
+    """The arguments of a command by name, as it would be given them."""
     found: dict[str, Any] = {}
 
-    @functools.wraps(audit)
+    @functools.wraps(command)
     def remember(**named: Any) -> None:
         found.update(named)
 
@@ -127,9 +139,9 @@ def _parsed(folder: Path, arguments: list[str]) -> dict[str, Any]:
     try:
         app(args=arguments, standalone_mode=False)
     except UsageError as error:
-        raise _no_audit(folder, f"a command that is none ({said(error)})") from error
+        raise _no_run(folder, f"a command that is none ({said(error)})") from error
     if not found:
-        raise _no_audit(folder, "a command that only asks for help")
+        raise _no_run(folder, "a command that only asks for help")
     return found
 
 
@@ -137,5 +149,5 @@ def _group(kind: type[G], named: Mapping[str, Any]) -> G:
     return kind(**{each.name: named[each.name] for each in fields(kind)})  # type: ignore[arg-type]
 
 
-def _no_audit(folder: Path, got: object) -> DataError:
-    return DataError(f"the directory of a finished audit in {str(folder)!r}", got)
+def _no_run(folder: Path, got: object) -> DataError:
+    return DataError(f"the directory of a finished audit or fix in {str(folder)!r}", got)

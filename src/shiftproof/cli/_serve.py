@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 HELP = (
     "Open a page on which one drags an image and sees what models answer at every shift.\n\n"
     "Without arguments: four packaged networks and digits of MNIST. With the directory of an audit: its "
-    "model and images, beginning with the one that changes most often. Only this machine reaches the page, "
-    "and only who has its address. Ctrl-C ends it."
+    "model and images, beginning with the one that changes most often; of a fix: the model before and "
+    "after. Only this machine reaches the page, and only who has its address. Ctrl-C ends it."
 )
 PAGE = "Page"
 N_IMAGES = 200
 
 First = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN|MODEL]", help="Run directory of an audit, or a model as for `audit`."),
+    typer.Argument(
+        metavar="[RUN|MODEL]", help="Run directory of an audit or a fix, or a model as for `audit`."
+    ),
 ]
 Data = Annotated[
     str | None, typer.Argument(metavar="[DATA]", help="Images as for `audit`; digits of MNIST by default.")
@@ -132,6 +134,7 @@ class _Asked(NamedTuple):
     images: Images
     radius_px: int
     begins_at: str
+    beside: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -150,7 +153,7 @@ def _opened(given: _Given) -> Iterator[tuple[Exhibit, str]]:
     else:
         asked = _of_model(given.first, given)
     others = ModelRequest(trust=given.described.trust, untrained=given.described.untrained)
-    models = [asked.classifier, *(load_classifier(name, others) for name in given.beside)]
+    models = [asked.classifier, *(load_classifier(name, others) for name in (*asked.beside, *given.beside))]
     radius_px = asked.radius_px if given.radius is None else given.radius
     with exhibit(models, asked.images, radius_px=radius_px, device=choose_device(given.device)) as shown:
         yield shown, asked.begins_at
@@ -179,9 +182,10 @@ def _of_model(model: str, given: _Given) -> _Asked:
 
 def _of_run(folder: Path, *, trust: bool) -> _Asked:
     from shiftproof.adapters import load_classifier, load_framed
-    from shiftproof.cli._run_again import audit_of_run
+    from shiftproof.cli._run_again import run_again
+    from shiftproof.serve import DEFAULT_RADIUS_PX
 
-    again = audit_of_run(folder, trust=trust)
+    again = run_again(folder, trust=trust)
     classifier = load_classifier(again.model, model_request(again.described))
     images = load_framed(
         again.data,
@@ -192,7 +196,7 @@ def _of_run(folder: Path, *, trust: bool) -> _Asked:
         reading=reading_request(again.files),
     )
     again.check(classifier.digest, images.digest)
-    return _Asked(classifier, images, again.radius_px, again.begins_at)
+    return _Asked(classifier, images, again.radius_px or DEFAULT_RADIUS_PX, again.begins_at, again.beside)
 
 
 def _say(address: Address, begins_at: str, *, asked_port: int) -> None:
