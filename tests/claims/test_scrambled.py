@@ -143,7 +143,7 @@ def test_the_checks_follow_the_numbers(head: str) -> None:
     for shallow, deep, most, more in (
         (0.2, 0.9, True, True),
         (0.9, 0.2, False, False),
-        (0.51, 0.51, None, False),
+        (0.51, 0.51, None, None),  # equal on 200 images, which leaves a difference possible
         (0.7, 0.9, True, True),
     ):
         middle = (shallow + deep) / 2

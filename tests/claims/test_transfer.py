@@ -224,7 +224,7 @@ def test_meaning_frozen_layers_know_the_same_digits_but_no_stripes(tmp_path: Pat
 # --- known results -------------------------------------------------------------------------------
 
 
-def answers(*accuracies: float, n_images: int = 100, n_seeds: int = 3) -> Bits:
+def answers(*accuracies: float, n_images: int = 1000, n_seeds: int = 3) -> Bits:
     """bool (epochs + 1, seeds, N): exactly these accuracies, for every seed the same."""
     row = np.arange(n_images) / n_images
     return np.stack([np.stack([row < accuracy] * n_seeds) for accuracy in accuracies])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from shiftproof.cli._output import messages, results
+from shiftproof.cli import _options as o
+from shiftproof.cli._groups import grouped
+from shiftproof.cli._output import messages, print_json, results
 
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="Run directory, or a file with a record, as --json prints it.")
@@ -29,7 +32,8 @@ Out = Annotated[
 Open = Annotated[bool, typer.Option("--open", help="Show it in the browser.")]
 
 
-def report(run: Run, more: More = None, out: Out = None, open_it: Open = False) -> None:
+@grouped
+def report(run: Run, more: More = None, *, out: Out = None, open_it: Open = False, shown: o.Shown) -> None:
     """Write the record of any run as one HTML file: no network, no scripts needed, nothing beside it.
 
     Audits, comparisons, explanations, certificates, studies, claims and reproductions.
@@ -39,7 +43,10 @@ def report(run: Run, more: More = None, out: Out = None, open_it: Open = False) 
 
     path = out or record_file(run).with_suffix(".html")
     write_atomically(path, report_html(run, *(more or ())))
-    results.print(f"Report: {path}", soft_wrap=True, markup=False)
+    if shown.as_json:
+        print_json(json.dumps({"report": str(path)}))
+    else:
+        results.print(f"Report: {path}", soft_wrap=True, markup=False)
     if open_it:
         _show(path)
 

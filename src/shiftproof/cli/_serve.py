@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import typer
 
 from shiftproof.cli import _options as o
 from shiftproof.cli._groups import grouped
-from shiftproof.cli._output import Exit, messages, results
+from shiftproof.cli._output import Exit, messages, print_json, results
 from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def serve(
     files: o.ReadingOptions,
     described: o.ModelOptions,
     device: o.Device = "auto",
+    shown: o.Shown,
 ) -> None:
     """Open a page on which one drags an image and sees what models answer at every shift."""
     from shiftproof.serve import check_host, check_serving, export_page, run_server
@@ -93,18 +95,22 @@ def serve(
         check_serving()
         check_host(host, i_know=i_know)
     given = _Given(first, data, tuple(beside or ()), described, files, radius, limit, seed, device)
-    with _opened(given) as (shown, begins_at):
+    with _opened(given) as (what, begins_at):
         if export is not None:
-            results.print(f"Page: {export_page(shown, export)}", soft_wrap=True)
+            _print("page", str(export_page(what, export)), shown)
             return
 
         def ready(address: Address) -> None:
-            _say(address, begins_at, asked_port=port)
+            _warn(address, asked_port=port)
+            _print("address", f"{address}{begins_at}", shown)
+            if not shown.quiet:
+                messages.print("Press Ctrl-C to stop.")
             if open_it:
                 _open(f"{address}{begins_at}")
 
-        run_server(shown, host=host, port=port, on_ready=ready)
-    messages.print("Stopped.")
+        run_server(what, host=host, port=port, on_ready=ready)
+    if not shown.quiet:
+        messages.print("Stopped.")
     _leave()
 
 
@@ -199,7 +205,16 @@ def _of_run(folder: Path, *, trust: bool) -> _Asked:
     return _Asked(classifier, images, again.radius_px or DEFAULT_RADIUS_PX, again.begins_at, again.beside)
 
 
-def _say(address: Address, begins_at: str, *, asked_port: int) -> None:
+def _print(name: str, value: str, shown: o.Shown) -> None:
+    """Where the page is: the answer of this command."""
+    if shown.as_json:
+        print_json(json.dumps({name: value}))
+    else:
+        results.print(value if name == "address" else f"Page: {value}", soft_wrap=True)
+    results.file.flush()
+
+
+def _warn(address: Address, *, asked_port: int) -> None:
     from shiftproof.serve import is_loopback
 
     if asked_port not in (0, address.port):
@@ -210,8 +225,6 @@ def _say(address: Address, begins_at: str, *, asked_port: int) -> None:
             "images, run the model, and send files to be decoded. Nothing is encrypted.",
             style="bold",
         )
-    results.print(f"{address}{begins_at}", soft_wrap=True)
-    messages.print("Press Ctrl-C to stop.")
 
 
 def _open(address: str) -> None:
