@@ -12,7 +12,7 @@ from torch import fx
 
 from shiftproof.anatomy._circular_facts import Choice, Chosen, Fact, Rolls, Turn
 from shiftproof.anatomy._circular_group import Group, pair_of
-from shiftproof.anatomy._law import Lost, Reason, times
+from shiftproof.anatomy._law import NEAR_THE_BORDER, Lost, Reason, times
 from shiftproof.anatomy._operations import (
     AXES,
     Adaptive,
@@ -21,6 +21,7 @@ from shiftproof.anatomy._operations import (
     Choose,
     Finer,
     Function,
+    Grid,
     Images,
     LowPass,
     Normalise,
@@ -28,9 +29,11 @@ from shiftproof.anatomy._operations import (
     Pair,
     Pointwise,
     Reduce,
+    Resample,
     Scatter,
     Slide,
     Spectrum,
+    Spread,
     Take,
     Unknown,
     Unpool,
@@ -64,18 +67,20 @@ class Walk:
         try:
             fact = self._after(step)
             if is_answer:
-                self._check_answer(fact)
+                self._check_answer(fact, step.grid)
         except Lost as lost:
             return Reason(step.layer, lost.text), lost.step_px or self.group.image_px
         self.facts[step.node] = fact
         return None
 
-    def _check_answer(self, fact: Fact) -> None:
+    def _check_answer(self, fact: Fact, grid: Grid | None) -> None:
         """An answer stays, or is maps that roll by a known number of positions."""
         if isinstance(fact, Chosen):
             raise Lost("The answer is which positions a layer has chosen.")
         if fact is None or fact.stays:
             return
+        if grid is not None and grid.lead:
+            raise Lost("The answer is maps that stand beside something else.")
         if fact.choice is not None:
             raise Lost("The answer is maps whose place the image chooses.", fact.choice.known_px)
         if not fact.is_whole:
@@ -132,6 +137,11 @@ class Walk:
         if fact.stays:
             return None
         raise Lost(operation.reason)
+
+    def _bordered(self, operation: Resample | Spread, fact: Rolls) -> Fact:
+        if fact.stays:
+            return None
+        raise Lost(NEAR_THE_BORDER[type(operation)])
 
     def _function(self, facts: list[Fact]) -> Fact:
         for fact in facts:
@@ -259,7 +269,7 @@ class Walk:
         if fact.stays:
             return None
         lengths = " × ".join(str(turn.length) for turn in fact.turns)
-        text = f"It gives each of {lengths} positions weights of its own."
+        text = operation.why(lengths)
         if fact.choice is not None and fact.choice.known_px != self.group.step_px:
             raise Lost(text, fact.choice.known_px)
         moving = [not fact.stays_along(axis) for axis in AXES]
@@ -394,7 +404,9 @@ _RULES: dict[type[Operation], Callable[[Walk, Any, Rolls], Fact]] = {
     Normalise: Walk._normalise,
     Pointwise: lambda walk, operation, fact: walk._together(operation, [fact]),
     Reduce: Walk._reduce,
+    Resample: Walk._bordered,
     Scatter: Walk._scatter,
     Slide: Walk._slide,
     Spectrum: Walk._spectrum,
+    Spread: Walk._bordered,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shiftproof.anatomy._operations import Pair
+from shiftproof.anatomy._operations import Operation, Pair, Resample, Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,13 @@ class Reason:
 
     def __str__(self) -> str:
         return f"{self.layer}: {self.text}"
+
+
+# What stands in the way of both laws.
+NEAR_THE_BORDER: dict[type[Operation], str] = {
+    Resample: "Between positions it interpolates, and near the border it cannot.",
+    Spread: "Its windows overlap, and near the border fewer do.",
+}
 
 
 class Lost(Exception):  # never leaves this room

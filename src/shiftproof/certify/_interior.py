@@ -34,6 +34,7 @@ from typing import Any
 from torch import fx
 
 from shiftproof.anatomy import (
+    NEAR_THE_BORDER,
     Adaptive,
     AliasFree,
     Axis,
@@ -284,6 +285,8 @@ class _Pass:
         if not local:
             return None
         if len(facts) > 1 or isinstance(operation, Function):
+            if isinstance(operation, Unknown):
+                raise Lost(operation.reason)
             raise Lost(_REASONS.get(type(operation), "What it does to positions is not known here."))
         return self._alone(operation, local[0])
 
@@ -343,7 +346,7 @@ class _Pass:
             self._require(fact)
             return None
         lengths = " × ".join(str(cone.n) for cone in fact.cones)
-        raise Lost(f"It gives each of {lengths} positions weights of its own.")
+        raise Lost(operation.why(lengths))
 
     def _require(self, fact: Local) -> None:
         self._demand = self._demand.joined(self._demand_of(fact))
@@ -378,7 +381,7 @@ def _slid(slide: Slide, axis_cone: Cone, axis: Axis) -> Cone:
 
 _WHOLE_MAPS = "It looks at whole maps: there is no part of them that the border does not reach."
 _CHOOSES = "It chooses positions by whole maps, and so by what happens at the border."
-_REASONS: dict[type[Operation], str] = {
+_REASONS: dict[type[Operation], str] = NEAR_THE_BORDER | {
     Adaptive: _CHOOSES,
     AliasFree: _WHOLE_MAPS,
     Choose: _CHOOSES,
