@@ -21,6 +21,7 @@ from shiftproof.anatomy._cuts import common_stride as common_stride
 from shiftproof.anatomy._cuts import commutes as commutes
 from shiftproof.anatomy._cuts import find_cuts as find_cuts
 from shiftproof.anatomy._cuts import find_places as find_places
+from shiftproof.anatomy._law import APART as APART
 from shiftproof.anatomy._law import NEAR_THE_BORDER as NEAR_THE_BORDER
 from shiftproof.anatomy._law import Lost as Lost
 from shiftproof.anatomy._law import Reason as Reason

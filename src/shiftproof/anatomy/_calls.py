@@ -23,7 +23,8 @@ POINTWISE = (
 UNCHANGED = ("clone", "contiguous", "detach")
 ARITHMETIC = (
     "add", "addcdiv", "addcmul", "atan2", "div", "divide", "eq", "fmod", "ge", "gt", "hypot", "le", "lerp",
-    "logaddexp", "logical_and", "logical_not", "logical_or", "lt", "masked_fill", "maximum", "minimum", "mul", "multiply",
+    "logaddexp",
+    "logical_and", "logical_not", "logical_or", "lt", "masked_fill", "maximum", "minimum", "mul", "multiply",
     "ne", "pow", "remainder", "rsub", "sub", "subtract", "true_divide", "truediv", "where",
 )  # fmt: skip
 POINTWISE_LAYERS = (

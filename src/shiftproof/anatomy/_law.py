@@ -24,6 +24,7 @@ class Reason:
 
 
 # What stands in the way of both laws.
+APART = "It combines maps whose positions lie apart by different numbers of pixels."
 NEAR_THE_BORDER: dict[type[Operation], str] = {
     Resample: "Between positions it interpolates, and near the border it cannot.",
     Spread: "Its windows overlap, and near the border fewer do.",

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import fx
 
-from shiftproof.anatomy._law import Reason
+from shiftproof.anatomy._law import APART, Reason
 from shiftproof.anatomy._operations import (
     AXES,
     Adaptive,
@@ -181,8 +181,7 @@ def _located(step: Step, inputs: list[Located | Reason]) -> Located | Reason:
     for axis in AXES:
         joined = _joined([positions for found in maps if (positions := found.axes[axis]) is not None])
         if joined is False:
-            text = "It combines maps whose positions lie apart by different numbers of pixels."
-            return Reason(step.layer, text)
+            return Reason(step.layer, APART)
         for operation in step.operations:
             joined = joined.after(operation, axis) if joined is not None else None
         axes.append(joined)

@@ -245,7 +245,7 @@ def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps:
         _verdict(circular, interior),
         circular,
         interior,
-        stages_of(steps.steps, rolled.last, moved),
+        stages_of(steps, rolled.last, moved),
         (),
         (REAL_ARITHMETIC, *([ADAPTIVE] if adaptive and circular.proved else []), *classifier.notes),
         describe_environment(torch.device("cpu")),
