@@ -26,6 +26,7 @@ from shiftproof.anatomy._law import NEAR_THE_BORDER as NEAR_THE_BORDER
 from shiftproof.anatomy._law import Lost as Lost
 from shiftproof.anatomy._law import Reason as Reason
 from shiftproof.anatomy._moved import rolled as rolled
+from shiftproof.anatomy._operations import AXES as AXES
 from shiftproof.anatomy._operations import Adaptive as Adaptive
 from shiftproof.anatomy._operations import AliasFree as AliasFree
 from shiftproof.anatomy._operations import Axis as Axis
@@ -56,6 +57,7 @@ from shiftproof.anatomy._positions import locate as locate
 from shiftproof.anatomy._reading import Step as Step
 from shiftproof.anatomy._reading import Steps as Steps
 from shiftproof.anatomy._reading import read_network as read_network
+from shiftproof.anatomy._trace import BATCH as BATCH
 from shiftproof.anatomy._trace import Trace as Trace
 from shiftproof.anatomy._trace import path_in_model as path_in_model
 from shiftproof.anatomy._trace import trace as trace
