@@ -85,7 +85,7 @@ def check(network: nn.Module, *cases: Case) -> None:
         assert isinstance(found, Located), found
         for positions, n in zip(found.axes, case.n, strict=True):
             assert positions is not None
-            answer = (positions.stride_px, positions.offset_px, positions.field_px)
+            answer = (positions.stride_px, positions.centre_px, positions.field_px)
             assert (positions.n, *answer) == (n, *chain(case.windows)), case
         assert found.sees_all == case.sees_all, case
 
@@ -229,7 +229,7 @@ def test_networks_of_patches() -> None:
 def test_networks_of_this_project() -> None:
     network = build_network("cnn2")
     found = located(network, (1, 28, 28), "body.pool2")
-    assert [positions and (positions.n, positions.stride_px, positions.offset_px, positions.field_px)
+    assert [positions and (positions.n, positions.stride_px, positions.centre_px, positions.field_px)
             for positions in found.axes] == [(4, *chain("5@0 2/2@0 5@0 2/2@0"))] * 2  # fmt: skip
 
 
@@ -293,7 +293,7 @@ def test_a_ladder_comes_back_to_whole_pixels(up: str) -> None:
     for layer, field_px in zip(("up", "out"), BY_HAND_PX[up], strict=True):
         for positions in located(network, (3, 16, 24), layer).axes:
             assert positions is not None
-            assert (positions.stride_px, positions.offset_px, positions.field_px) == (1, 0, field_px)
+            assert (positions.stride_px, positions.centre_px, positions.field_px) == (1, 0, field_px)
 
 
 def test_corners_that_are_aligned_lie_apart_by_other_fractions() -> None:
@@ -377,7 +377,7 @@ def test_property_a_position_sees_what_its_gradient_reaches(layers: list[tuple[o
     if rows is None:
         return
     assert rows.n == answer.shape[2]
-    centred = [p for p in range(rows.n) if 16 <= p * rows.stride_px + rows.offset_px <= 24]
+    centred = [p for p in range(rows.n) if 16 <= p * rows.stride_px + rows.centre_px <= 24]
     for position in centred[:4]:
         low, high = rows.sees(position)
         (gradient,) = torch.autograd.grad(answer[0, 0, position].sum(), images, retain_graph=True)

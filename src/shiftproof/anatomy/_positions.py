@@ -1,4 +1,4 @@
-"""Where the positions of maps lie in the image: stride, offset and receptive field, as exact fractions.
+"""Where the positions of maps lie in the image: stride, centre and receptive field, as exact fractions.
 
 On each axis position p of a value sees the pixels from p · stride + low to p · stride + high, as if the image
 went on beyond its border. Low and high repeat after a few positions: after one in most networks, after f
@@ -55,7 +55,7 @@ class Positions:
     Example:
         >>> pixels = Positions.of_image(224)
         >>> halved = pixels.after(Slide((7, 7), (2, 2), (3, 3), (3, 3)), 0)
-        >>> halved.n, halved.stride_px, halved.offset_px, halved.field_px
+        >>> halved.n, halved.stride_px, halved.centre_px, halved.field_px
         (112, Fraction(2, 1), Fraction(0, 1), 7)
     """
 
@@ -69,7 +69,7 @@ class Positions:
         return cls(size_px, Fraction(1), ((Fraction(0), Fraction(0)),))
 
     @property
-    def offset_px(self) -> Fraction:
+    def centre_px(self) -> Fraction:
         """The pixel that position 0 is centred on; for maps that became finer, on average around it."""
         return sum((low + high for low, high in self.fields), Fraction(0)) / (2 * len(self.fields))
 
