@@ -73,7 +73,7 @@ class Case(NamedTuple):
     sees_all: bool = False
 
 
-def check(network: nn.Module, *cases: Case) -> None:
+def assert_stages(network: nn.Module, *cases: Case) -> None:
     size = cases[0].size
     steps = read_network(network.eval(), (3, *size))
     assert not isinstance(steps, Reason), steps
@@ -110,17 +110,17 @@ def test_resnets() -> None:
     for _ in range(3):
         ends.append(f"{ends[-1]} 3/2 3 3 3")
     square = [Case(f"layer{i + 1}", (64, 64), (16 >> i,) * 2, ends[i]) for i in range(4)]
-    check(torchvision_model("resnet18"), Case("maxpool", (64, 64), (16, 16), stem), *square)
+    assert_stages(torchvision_model("resnet18"), Case("maxpool", (64, 64), (16, 16), stem), *square)
     oblong = [
         Case(f"layer{i + 1}", (97, 65), n, ends[i]) for i, n in ((0, (25, 17)), (2, (7, 5)), (3, (4, 3)))
     ]
-    check(torchvision_model("resnet18"), *oblong)
+    assert_stages(torchvision_model("resnet18"), *oblong)
     assert chain(ends[3])[::2] == (32, 435)
     # The 3 × 3 convolution of each bottleneck; its stride is there since torchvision, not in He et al. 2016.
     ends = [f"{stem} 3 3 3"]
     for n in (4, 6, 3):
         ends.append(f"{ends[-1]} 3/2 {'3 ' * (n - 1)}")
-    check(
+    assert_stages(
         torchvision_model("resnet50"),
         *(Case(f"layer{i + 1}", (64, 64), (16 >> i,) * 2, ends[i]) for i in range(4)),
     )
@@ -131,7 +131,7 @@ def test_a_resnet_with_dilation_instead_of_strides() -> None:
     network = torchvision_model("resnet50", replace_stride_with_dilation=[False, True, True])
     second = "7/2 3/2 3 3 3 3/2 3 3 3"
     third = f"{second} 3x1 {'3x2 ' * 5}"  # The first block keeps the dilation of the stage before.
-    check(
+    assert_stages(
         network,
         Case("layer2", (64, 64), (8, 8), second),
         Case("layer3", (64, 64), (8, 8), third),
@@ -140,12 +140,12 @@ def test_a_resnet_with_dilation_instead_of_strides() -> None:
 
 
 def test_alexnet_and_vgg_and_their_borders() -> None:
-    check(
+    assert_stages(
         torchvision_model("alexnet"),
         Case("features.2", (128, 96), (15, 11), "11/4@2 3/2@0"),
         Case("features.12", (128, 96), (3, 2), "11/4@2 3/2@0 5 3/2@0 3 3 3 3/2@0"),
     )
-    check(
+    assert_stages(
         torchvision_model("vgg11_bn"),
         Case("features.7", (50, 70), (12, 17), "3 2/2@0 3 2/2@0"),
         Case("features.28", (50, 70), (1, 2), "3 2/2@0 3 2/2@0 3 3 2/2@0 3 3 2/2@0 3 3 2/2@0"),
@@ -156,7 +156,7 @@ def test_pools_that_round_up() -> None:
     # 65 px: 32 positions after the stem; (32 − 3) / 2 rounds up to 15, so 16 windows, the last one of 2.
     network = torchvision_model("squeezenet1_1")
     fires = "3 3"
-    check(
+    assert_stages(
         network,
         Case("features.2", (65, 65), (16, 16), "3/2@0 3/2@0"),
         Case("features.5", (65, 65), (8, 8), f"3/2@0 3/2@0 {fires} 3/2@0"),
@@ -171,7 +171,7 @@ def test_densenet() -> None:
         layers += " 3" * n
         cases.append(Case(f"features.denseblock{i + 1}", (64, 64), (16 >> i,) * 2, layers))
         layers += " 2/2@0"
-    check(torchvision_model("densenet121"), *cases)
+    assert_stages(torchvision_model("densenet121"), *cases)
 
 
 def test_inception_v3_has_the_published_receptive_field() -> None:
@@ -191,16 +191,16 @@ def test_mobilenets_and_efficientnets_with_gates() -> None:
         layers += f" {words}"
         stride = chain(layers)[0]
         cases.append(Case(f"features.{place}", (64, 96), (64 // stride, 96 // stride), layers))
-    check(torchvision_model("mobilenet_v2"), *cases)
+    assert_stages(torchvision_model("mobilenet_v2"), *cases)
     stages = {1: "3", 2: "3/2 3", 3: "5/2 5", 4: "3/2 3 3", 5: "5 5 5", 6: "5/2 5 5 5", 7: "3"}
     layers, cases = "3/2", []
     for place, words in stages.items():
         layers += f" {words}"
         stride = chain(layers)[0]
         cases.append(Case(f"features.{place}", (64, 64), (64 // stride,) * 2, layers, sees_all=True))
-    check(torchvision_model("efficientnet_b0"), *cases)
+    assert_stages(torchvision_model("efficientnet_b0"), *cases)
     without_gates = [case._replace(layer=f"blocks.{i}", sees_all=False) for i, case in enumerate(cases)]
-    check(timm_model("efficientnet_lite0"), *without_gates)
+    assert_stages(timm_model("efficientnet_lite0"), *without_gates)
 
 
 def test_networks_of_patches() -> None:
@@ -209,18 +209,20 @@ def test_networks_of_patches() -> None:
         layers += " 7" * n
         cases.append(Case(f"features.{2 * i + 1}", (64, 96), (16 >> i, 24 >> i), layers))
         layers += " 2/2@0"
-    check(torchvision_model("convnext_tiny"), *cases)
-    check(
+    assert_stages(torchvision_model("convnext_tiny"), *cases)
+    assert_stages(
         timm_model("vit_tiny_patch16_224", img_size=(32, 64)), Case("norm", (32, 64), (2, 4), "16/16@0", True)
     )
-    check(timm_model("mixer_s32_224", img_size=64), Case("blocks.7", (64, 64), (2, 2), "32/32@0", True))
+    assert_stages(
+        timm_model("mixer_s32_224", img_size=64), Case("blocks.7", (64, 64), (2, 2), "32/32@0", True)
+    )
     merged = ["4/4@0", "4/4@0 2/2@0", "4/4@0 2/2@0 2/2@0", "4/4@0 2/2@0 2/2@0 2/2@0"]
     swin = timm_model("swin_tiny_patch4_window7_224")
-    check(swin, *(Case(f"layers.{i}", (224, 224), (56 >> i,) * 2, merged[i], True) for i in range(4)))
+    assert_stages(swin, *(Case(f"layers.{i}", (224, 224), (56 >> i,) * 2, merged[i], True) for i in range(4)))
     swin = torchvision_model("swin_t")
     # 100 px: 25, 13, 7 and 4 positions, since merging adds a row of zeros to an odd number.
     sizes = (25, 13, 7, 4)
-    check(
+    assert_stages(
         swin,
         *(Case(f"features.{2 * i + 1}", (100, 100), (n, n), merged[i], True) for i, n in enumerate(sizes)),
     )
@@ -243,7 +245,7 @@ def test_padding_as_a_layer_of_its_own_has_stride_1() -> None:
         layers += [nn.ZeroPad2d(2), nn.Conv2d(8, 8, 5, groups=8), nn.ReLU6()]
     network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
     halvings = "3/2 3/2 3/2 3/2 3/2"
-    check(
+    assert_stages(
         network,
         Case("10", (224, 224), (11, 11), f"{halvings} 1@2"),
         Case("11", (224, 224), (7, 7), f"{halvings} 5"),

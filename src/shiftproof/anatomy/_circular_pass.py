@@ -12,7 +12,7 @@ from torch import fx
 
 from shiftproof.anatomy._circular_facts import Choice, Chosen, Fact, Rolls, Turn
 from shiftproof.anatomy._circular_group import Group, pair_of
-from shiftproof.anatomy._law import NEAR_THE_BORDER, Lost, Reason, times
+from shiftproof.anatomy._law import Lost, Reason, times, why_no_law
 from shiftproof.anatomy._operations import (
     AXES,
     Adaptive,
@@ -29,11 +29,9 @@ from shiftproof.anatomy._operations import (
     Pair,
     Pointwise,
     Reduce,
-    Resample,
     Scatter,
     Slide,
     Spectrum,
-    Spread,
     Take,
     Unknown,
     Unpool,
@@ -129,19 +127,9 @@ class Walk:
         rule = _RULES.get(type(operation))
         if rule is not None:
             return rule(self, operation, fact)
-        if isinstance(operation, Unknown):
-            return self._unknown(operation, fact)
-        raise AssertionError(f"no rule for {operation}")
-
-    def _unknown(self, operation: Unknown, fact: Rolls) -> Fact:
         if fact.stays:
             return None
-        raise Lost(operation.reason)
-
-    def _bordered(self, operation: Resample | Spread, fact: Rolls) -> Fact:
-        if fact.stays:
-            return None
-        raise Lost(NEAR_THE_BORDER[type(operation)])
+        raise Lost(why_no_law(operation))
 
     def _function(self, facts: list[Fact]) -> Fact:
         for fact in facts:
@@ -404,9 +392,7 @@ _RULES: dict[type[Operation], Callable[[Walk, Any, Rolls], Fact]] = {
     Normalise: Walk._normalise,
     Pointwise: lambda walk, operation, fact: walk._together(operation, [fact]),
     Reduce: Walk._reduce,
-    Resample: Walk._bordered,
     Scatter: Walk._scatter,
     Slide: Walk._slide,
     Spectrum: Walk._spectrum,
-    Spread: Walk._bordered,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shiftproof.anatomy._operations import Operation, Pair, Resample, Spread
+from shiftproof.anatomy._operations import Operation, Pair, Resample, Spread, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ class Lost(Exception):  # never leaves this room
         super().__init__(text)
         self.text = text
         self.step_px = step_px
+
+
+def why_no_law(operation: Operation) -> str:
+    """Of something that neither law follows."""
+    return operation.reason if isinstance(operation, Unknown) else NEAR_THE_BORDER[type(operation)]
 
 
 def times(factor: int) -> str:

@@ -123,6 +123,8 @@ class _Compilation:
         return flat if flat is not None else self._of_rows(step)
 
     def _of_maps(self, step: Step, call: Call, values: list[_Value]) -> _Value:
+        if call.name in FLATTENING and self._gives_rows(step, values[0]):
+            return _Value(values[0].place, values[0].maps, flat=True)
         operations = _merged(step.operations, values[0].maps)
         objection = _objection(operations, values[0].maps)
         if objection:
@@ -133,7 +135,7 @@ class _Compilation:
         if isinstance(operation, Reduce):
             return self._reduce(step, call, values[0])
         if isinstance(operation, Scatter):
-            return self._scatter(step, call, values[0])
+            raise Refused(step.layer, "It mixes positions.")
         if step.grid is None or None in step.grid.axes:
             raise Refused(step.layer, "It leaves maps of a shape that windows do not share.")
         maps = self._maps(step)
@@ -168,13 +170,10 @@ class _Compilation:
         planned = PlannedLayer(step.layer, maps.stride, 0)
         return _Value(self.compiler.emit(run, (before.place,), None, maps.n_features, planned), None)
 
-    def _scatter(self, step: Step, call: Call, before: _Value) -> _Value:
-        maps = before.maps
-        assert maps is not None
-        rows = len(self._traced.shapes.get(step.node, ())) == 2 and maps.grid.images == 0
-        if call.name in FLATTENING and rows:
-            return _Value(before.place, maps, flat=True)
-        raise Refused(step.layer, "It mixes positions.")
+    def _gives_rows(self, step: Step, value: _Value) -> bool:
+        """Whether it flattens all that there is of each image."""
+        maps = value.maps
+        return maps is not None and maps.grid.images == 0 and len(self._traced.shapes.get(step.node, ())) == 2
 
     def _of_flat(self, step: Step, call: Call, values: list[_Value]) -> _Value | None:
         """A step that reads flattened maps of one order, and does not need whole rows; None for others."""
