@@ -21,5 +21,5 @@ def rolled(value: Tensor, grid: Grid, by: Pair) -> Tensor:
         axes = [(amount, axis) for amount, axis in zip(by, grid.axes, strict=True) if axis is not None]
         return torch.roll(value, [amount for amount, _ in axes], [axis for _, axis in axes])
     lead, positions = value.tensor_split([grid.lead], line)
-    square = positions.unflatten(line, grid.size)
+    square = positions.reshape(*positions.shape[:line], *grid.size, *positions.shape[line + 1 :])
     return torch.cat([lead, torch.roll(square, by, (line, line + 1)).flatten(line, line + 1)], line)

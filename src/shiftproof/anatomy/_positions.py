@@ -169,9 +169,9 @@ def _located(step: Step, inputs: list[Located | Reason]) -> Located | Reason:
     if isinstance(first, Images):
         assert step.grid is not None
         return Located((Positions.of_image(step.grid.size[0]), Positions.of_image(step.grid.size[1])))
-    objection = next((o.reason for o in step.operations if _is_unknown(o)), None)
-    if objection is not None:
-        return Reason(step.layer, objection)
+    for operation in step.operations:
+        if isinstance(operation, Unknown) and not isinstance(operation, Varying):
+            return Reason(step.layer, operation.reason)
     if step.grid is None:
         return next((found for found in inputs if isinstance(found, Reason)), NOWHERE)
     maps = [found for found in inputs if isinstance(found, Located) and found.stride_px is not None]
@@ -183,14 +183,13 @@ def _located(step: Step, inputs: list[Located | Reason]) -> Located | Reason:
         if joined is False:
             return Reason(step.layer, APART)
         for operation in step.operations:
+            if isinstance(operation, Reduce) and step.grid.axes[axis] is not None and joined is not None:
+                operation = _window(operation, joined, axis)  # noqa: PLW2901
             joined = joined.after(operation, axis) if joined is not None else None
         axes.append(joined)
     more = len(maps) < len(inputs) or any(found.sees_all for found in maps)
-    return Located((axes[0], axes[1]), more or any(_looks_around(o) for o in step.operations))
-
-
-def _is_unknown(operation: Operation) -> bool:
-    return isinstance(operation, Unknown) and not isinstance(operation, Varying)
+    gone = any(axes[axis] is None and any(found.axes[axis] for found in maps) for axis in AXES)
+    return Located((axes[0], axes[1]), more or gone or any(_looks_around(o) for o in step.operations))
 
 
 def _joined(several: list[Positions]) -> Positions | Any | None:
@@ -207,7 +206,7 @@ def _joined(several: list[Positions]) -> Positions | Any | None:
 def _looks_around(operation: Operation) -> bool:
     if isinstance(operation, Varying):
         return operation.looks_around
-    return isinstance(operation, Normalise | Adaptive | Take | Unpool | AliasFree | LowPass | Reduce)
+    return isinstance(operation, Normalise | Adaptive | Take | Unpool | AliasFree | LowPass)
 
 
 def _slid(slide: Slide, old: Positions, axis: Axis) -> Positions:
@@ -264,6 +263,11 @@ def _unpooled(operation: Unpool, old: Positions, axis: Axis) -> Positions:
 def _low_passed(operation: LowPass, old: Positions, axis: Axis) -> Positions:
     n = -(-old.n // operation.stride[axis])
     return old.read_by(n, Fraction(old.n, n), 1, lambda position: [0])
+
+
+def _window(operation: Reduce, old: Positions, axis: Axis) -> Operation:
+    """A pool over whole rows or columns leaves one of them: it is a window that just fits."""
+    return Slide(_both(old.n)) if operation.axes[axis] else Slide()
 
 
 def _reduced(operation: Reduce, old: Positions, axis: Axis) -> Positions | None:

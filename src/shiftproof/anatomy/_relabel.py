@@ -110,6 +110,8 @@ def common_grid(grids: Sequence[Grid]) -> Grid | None:
         >>> common_grid([Grid((4, 1), (2, None)), Grid((1, 4), (None, 2))]) is None
         True
     """
+    if len(set(grids)) == 1:
+        return grids[0]
     if len({grid.images for grid in grids}) > 1:
         return None
     wide = [grid for grid in grids if grid.size != (1, 1)]

@@ -330,7 +330,8 @@ def _pooled(
     n_windows: Pair,
     phases: Phases,
 ) -> Tensor:
-    return pooled(phases, maps, pool, n_windows).unflatten(1, shape)
+    rows = pooled(phases, maps, pool, n_windows)
+    return rows.reshape(len(rows), *shape)
 
 
 def _weighed(

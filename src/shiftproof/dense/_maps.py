@@ -51,8 +51,11 @@ class Maps:
 
     def channels_first(self, tensor: Tensor, size: Pair) -> Tensor:
         """As (N, C, H, W), for maps of that size; a view where that is possible."""
-        square = tensor.unflatten(self.grid.axes[0], size) if self.grid.is_joint else tensor  # type: ignore[arg-type]
-        return square.permute(self._order).reshape(len(tensor.movedim(self.grid.images, 0)), -1, *size)
+        line = self.grid.axes[0]
+        square = tensor
+        if line is not None and self.grid.is_joint:
+            square = tensor.reshape(*tensor.shape[:line], *size, *tensor.shape[line + 1 :])
+        return square.permute(self._order).reshape(tensor.shape[self.grid.images], -1, *size)
 
     def as_held(self, maps: Tensor) -> Tensor:
         """Maps (N, C, H, W) of one window each in the order of the network."""

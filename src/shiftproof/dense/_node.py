@@ -24,7 +24,7 @@ class Runner:
         self._traced = traced
         self._depending = depending
         module = copy.deepcopy(traced.module).requires_grad_(False)
-        self._module = module.to(memory_format=torch.channels_last)
+        self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._interpreter = fx.Interpreter(self._module)
 
     def run(self, node: fx.Node, tensors: Mapping[fx.Node, Any], n_images: int) -> Any:
