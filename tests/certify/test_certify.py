@@ -435,6 +435,19 @@ def test_the_body_of_cnn2_moves_up_to_its_flatten() -> None:
     assert found.step_px == (4, 4)
 
 
+def test_a_transformer_with_a_class_token_is_proved_without_positions_alone() -> None:
+    timm = pytest.importorskip("timm")
+    sizes = {"img_size": 16, "patch_size": 8, "depth": 1, "num_classes": 3}
+    found = certify(timm.create_model("vit_tiny_patch16_224", pos_embed="none", **sizes).eval(), (3, 16, 16))
+    assert found.verdict == "strided-shifts"
+    assert found.circular.step_px == (8, 8)
+    assert found.holds
+    found = certify(timm.create_model("vit_tiny_patch16_224", **sizes).eval(), (3, 16, 16), numeric=False)
+    assert found.verdict == "nothing"
+    assert found.circular.ended_by is not None
+    assert "positional embedding" in found.circular.ended_by.text
+
+
 def test_a_network_of_torchvision_in_the_interior() -> None:
     torchvision = pytest.importorskip("torchvision")
     found = certify(torchvision.models.resnet18().eval(), (3, 64, 64), numeric=False)

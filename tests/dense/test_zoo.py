@@ -22,7 +22,15 @@ CIRCULAR: dict[str, tuple[int, str | None]] = {
     "standard-nn": (1, "body.flatten"),
 }
 # The total stride. These look at nothing outside of their windows, whatever the border.
-ANY_BORDER = {"cnn1": 2, "cnn2": 4, "cnn2-gap": 4, "dense-nn": 1, "standard-nn": 1, "strided-cnn": 4}
+ANY_BORDER = {
+    "cnn1": 2,
+    "cnn2": 4,
+    "cnn2-dpp": 4,
+    "cnn2-gap": 4,
+    "dense-nn": 1,
+    "standard-nn": 1,
+    "strided-cnn": 4,
+}
 
 
 def built(name: str) -> nn.Module:

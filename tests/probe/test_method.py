@@ -113,7 +113,7 @@ CASES = {
         Written(lambda self, x: self.inner(x) * self.kept),
     ),
     "positions of their own": Case(
-        "It reads a tensor that differs between positions",
+        "numbers that differ between positions",
         Written(lambda self, x: self.inner(x * self.places)), Written(lambda self, x: self.inner(x * 2)),
     ),
     "no saving": Case(

@@ -22,7 +22,8 @@ POINTWISE = (
 )  # fmt: skip
 UNCHANGED = ("clone", "contiguous", "detach")
 ARITHMETIC = (
-    "add", "atan2", "div", "divide", "eq", "fmod", "ge", "gt", "hypot", "le", "lerp", "logaddexp",
+    "add", "addcdiv", "addcmul", "atan2", "div", "divide", "eq", "fmod", "ge", "gt", "hypot", "le", "lerp",
+    "logaddexp",
     "logical_and", "logical_not", "logical_or", "lt", "masked_fill", "maximum", "minimum", "mul", "multiply",
     "ne", "pow", "remainder", "rsub", "sub", "subtract", "true_divide", "truediv", "where",
 )  # fmt: skip
@@ -49,6 +50,9 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     "channel_shuffle": ("input", "groups"),
     "chunk": ("input", "chunks", "dim"),
     "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
+    "conv_transpose2d": (
+        "input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation",
+    ),
     "dropout": ("input", "p", "training"),
     "dropout2d": ("input", "p", "training"),
     "expand_as": ("input", "other"),
@@ -75,6 +79,7 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     ),
     "mean": ("input", "dim", "keepdim"),
     "movedim": ("input", "source", "destination"),
+    "norm": ("input", "p", "dim", "keepdim"),
     "normalize": ("input", "p", "dim", "eps"),
     "pad": ("input", "pad", "mode", "value"),
     "pixel_shuffle": ("input", "upscale_factor"),

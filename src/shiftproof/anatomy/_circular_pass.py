@@ -12,7 +12,7 @@ from torch import fx
 
 from shiftproof.anatomy._circular_facts import Choice, Chosen, Fact, Rolls, Turn
 from shiftproof.anatomy._circular_group import Group, pair_of
-from shiftproof.anatomy._law import Lost, Reason, times
+from shiftproof.anatomy._law import Lost, Reason, times, why_no_law
 from shiftproof.anatomy._operations import (
     AXES,
     Adaptive,
@@ -21,6 +21,7 @@ from shiftproof.anatomy._operations import (
     Choose,
     Finer,
     Function,
+    Grid,
     Images,
     LowPass,
     Normalise,
@@ -64,18 +65,20 @@ class Walk:
         try:
             fact = self._after(step)
             if is_answer:
-                self._check_answer(fact)
+                self._check_answer(fact, step.grid)
         except Lost as lost:
             return Reason(step.layer, lost.text), lost.step_px or self.group.image_px
         self.facts[step.node] = fact
         return None
 
-    def _check_answer(self, fact: Fact) -> None:
+    def _check_answer(self, fact: Fact, grid: Grid | None) -> None:
         """An answer stays, or is maps that roll by a known number of positions."""
         if isinstance(fact, Chosen):
             raise Lost("The answer is which positions a layer has chosen.")
         if fact is None or fact.stays:
             return
+        if grid is not None and grid.lead:
+            raise Lost("The answer is maps that stand beside something else.")
         if fact.choice is not None:
             raise Lost("The answer is maps whose place the image chooses.", fact.choice.known_px)
         if not fact.is_whole:
@@ -124,14 +127,9 @@ class Walk:
         rule = _RULES.get(type(operation))
         if rule is not None:
             return rule(self, operation, fact)
-        if isinstance(operation, Unknown):
-            return self._unknown(operation, fact)
-        raise AssertionError(f"no rule for {operation}")
-
-    def _unknown(self, operation: Unknown, fact: Rolls) -> Fact:
         if fact.stays:
             return None
-        raise Lost(operation.reason)
+        raise Lost(why_no_law(operation))
 
     def _function(self, facts: list[Fact]) -> Fact:
         for fact in facts:
@@ -259,7 +257,7 @@ class Walk:
         if fact.stays:
             return None
         lengths = " × ".join(str(turn.length) for turn in fact.turns)
-        text = f"It gives each of {lengths} positions weights of its own."
+        text = operation.why(lengths)
         if fact.choice is not None and fact.choice.known_px != self.group.step_px:
             raise Lost(text, fact.choice.known_px)
         moving = [not fact.stays_along(axis) for axis in AXES]

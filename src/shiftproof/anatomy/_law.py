@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shiftproof.anatomy._operations import Pair
+from shiftproof.anatomy._operations import Operation, Pair, Resample, Spread, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,14 @@ class Reason:
         return f"{self.layer}: {self.text}"
 
 
+# What stands in the way of both laws.
+APART = "It combines maps whose positions lie apart by different numbers of pixels."
+NEAR_THE_BORDER: dict[type[Operation], str] = {
+    Resample: "Between positions it interpolates, and near the border it cannot.",
+    Spread: "Its windows overlap, and near the border fewer do.",
+}
+
+
 class Lost(Exception):  # never leaves this room
     """A step after which a law does not hold for the shifts in question.
 
@@ -36,6 +44,11 @@ class Lost(Exception):  # never leaves this room
         super().__init__(text)
         self.text = text
         self.step_px = step_px
+
+
+def why_no_law(operation: Operation) -> str:
+    """Of something that neither law follows."""
+    return operation.reason if isinstance(operation, Unknown) else NEAR_THE_BORDER[type(operation)]
 
 
 def times(factor: int) -> str:

@@ -172,9 +172,16 @@ def _instance_norm(layer: nn.InstanceNorm2d, question: Question) -> Reading:
     return read_call(replace(question, name="instance_norm", arguments=arguments))
 
 
+def _transposed(layer: nn.ConvTranspose2d, question: Question) -> Reading:
+    """`conv_transpose2d`, with the numbers of the layer."""
+    if layer.padding_mode != "zeros":
+        return not_known("ConvTranspose2d")
+    return _called("conv_transpose2d", "weight", "stride", "padding", "dilation")(layer, question)
+
+
 def _upsample(layer: nn.Upsample, question: Question) -> Reading:
     """`interpolate`, with the numbers of the layer."""
-    return _called("interpolate", "size", "scale_factor", "mode")(layer, question)
+    return _called("interpolate", "size", "scale_factor", "mode", "align_corners")(layer, question)
 
 
 def _encoder_layer(layer: nn.TransformerEncoderLayer, question: Question) -> Reading:
@@ -210,6 +217,7 @@ RULES: dict[type[nn.Module], Rule] = {
     RoutedCapsules: _routed_capsules,
     nn.CircularPad2d: _padded,
     nn.ConstantPad2d: _padded,
+    nn.ConvTranspose2d: _transposed,
     nn.GroupNorm: _called("group_norm"),
     nn.InstanceNorm2d: _instance_norm,
     nn.LocalResponseNorm: _called("local_response_norm"),
@@ -222,6 +230,7 @@ RULES: dict[type[nn.Module], Rule] = {
     nn.TransformerEncoderLayer: _encoder_layer,
     nn.Unflatten: _called("unflatten"),
     nn.Upsample: _upsample,
+    nn.UpsamplingBilinear2d: _upsample,
     nn.UpsamplingNearest2d: _upsample,
     nn.ZeroPad2d: _padded,
 }

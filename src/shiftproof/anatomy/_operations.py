@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 Pair = tuple[int, int]
@@ -23,11 +24,13 @@ class Grid:
         axes: The axis of each, counted from 0; None where there is no such axis, since the size is 1. Both
             are the same where rows follow each other on one axis.
         images: The axis of the images.
+        lead: Where all positions lie on one axis: how much else stands before them, such as a class token.
     """
 
     size: Pair
     axes: tuple[int | None, int | None]
     images: int = 0
+    lead: int = 0
 
     @property
     def is_joint(self) -> bool:
@@ -186,10 +189,22 @@ class Spectrum(Operation):
 
 @dataclass(frozen=True, slots=True)
 class Scatter(Operation):
-    """Positions become features: each counts for itself from here on."""
+    """Each position counts for itself from here on.
+
+    Args:
+        features: Whether they become features; otherwise they are put in another order, such as in windows.
+    """
+
+    features: bool = True
+
+    def why(self, lengths: str) -> str:
+        """Why no law holds for so many positions."""
+        if self.features:
+            return f"It gives each of {lengths} positions weights of its own."
+        return f"It takes {lengths} positions apart in a way that is not followed here."
 
     def __str__(self) -> str:
-        return "flatten"
+        return "flatten" if self.features else "parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +219,48 @@ class Finer(Operation):
 
     def __str__(self) -> str:
         return f"{_by(self.factor)} finer"
+
+
+@dataclass(frozen=True, slots=True)
+class Resample(Operation):
+    """Interpolation: each new position reads the old ones around the place where it lies.
+
+    Args:
+        size: New positions.
+        scale: Old positions from one new position to the next.
+        start: Where new position 0 lies among the old ones.
+        radius: How many old positions it reads on either side of a place between them; 0 for the one before.
+    """
+
+    size: Pair
+    scale: tuple[Fraction, Fraction]
+    start: tuple[Fraction, Fraction]
+    radius: int
+
+    def __str__(self) -> str:
+        return "interpolation"
+
+
+@dataclass(frozen=True, slots=True)
+class Spread(Operation):
+    """A transposed convolution: each position is spread over a window, and windows overlap.
+
+    Args:
+        size: Positions after it.
+        taps: Of a window.
+        stride: New positions from one window to the next.
+        before: Positions cut off above and to the left.
+        dilation: New positions from one tap to the next.
+    """
+
+    size: Pair
+    taps: Pair
+    stride: Pair
+    before: Pair
+    dilation: Pair
+
+    def __str__(self) -> str:
+        return f"{_by(self.taps)} transposed, {_by(self.stride)} finer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +341,17 @@ class Unknown(Operation):
     """
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Varying(Unknown):
+    """A function of its own at each position: positions stay where they are, and no law holds.
+
+    Args:
+        looks_around: Whether it also reads other positions.
+    """
+
+    looks_around: bool = True
 
 
 def _by(pair: Pair) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shiftproof.anatomy._operations import Grid, Operation, Pair, Pointwise, Unknown
+from shiftproof.anatomy._operations import Grid, Operation, Pair, Pointwise, Unknown, Varying
 from shiftproof.anatomy._relabel import Shape
 
 # What it does to positions, one after the other, and where they lie after it.
@@ -52,6 +52,11 @@ Rule = Callable[[Question], Reading]
 def unknown(reason: str) -> Reading:
     """Nothing is claimed, and why."""
     return (Unknown(reason),), None
+
+
+def varying(reason: str, grid: Grid | None, *, looks_around: bool = True) -> Reading:
+    """Positions stay where they are, but are not treated alike, and why."""
+    return unknown(reason) if grid is None else ((Varying(reason, looks_around),), grid)
 
 
 def not_known(name: str) -> Reading:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import fx, nn
 from shiftproof.anatomy import _layer_rules
 from shiftproof.anatomy._calls import Call, call_of, layer_call
 from shiftproof.anatomy._law import Reason
+from shiftproof.anatomy._library_rules import FUNCTIONS_OF_LIBRARIES
 from shiftproof.anatomy._operations import (
     Choose,
     Function,
@@ -22,7 +23,7 @@ from shiftproof.anatomy._operations import (
     Take,
     Unpool,
 )
-from shiftproof.anatomy._question import LINEAR, Question, Reading, not_known, unknown
+from shiftproof.anatomy._question import LINEAR, Question, Reading, not_known, unknown, varying
 from shiftproof.anatomy._relabel import common_grid
 from shiftproof.anatomy._torch_rules import read_call
 from shiftproof.anatomy._trace import Trace, trace
@@ -34,8 +35,6 @@ from shiftproof.zoo import ImageShape
 SIZES = ("device", "dim", "dtype", "is_cuda", "ndim", "numel", "shape", "size")
 CHOOSE, TAKE = vars(Polyphase2d)["choose"], vars(Polyphase2d)["take"]
 TURNED = "Its maps have their rows and columns on other axes than images."
-# What gives its first input back in evaluation mode, by the place of its code.
-IDENTITIES = ("torchvision.ops.stochastic_depth.stochastic_depth",)
 # What makes a tensor longer along axes of one number.
 EXPANSIONS = ("expand", "expand_as")
 # The input of a rule, and a tensor of which only the size is read.
@@ -169,8 +168,11 @@ class _Reader:
                 return unknown(TURNED)
             height, width = self._traced.shapes[node][2:]
             return (Unpool(unpool.stride),), Grid((height, width), (2, 3))
-        if _name_of(node.target) in IDENTITIES:
-            return (LINEAR,), self._grids[sources[0]]
+        rule = FUNCTIONS_OF_LIBRARIES.get(_name_of(node.target))
+        if rule is not None and len(sources) == 1:
+            grid = self._grids[sources[0]]
+            assert grid is not None
+            return rule(grid)
         if _looks_all_over(node, call, self._traced.module):
             return self._attention(node, call)
         if not call.recognised:
@@ -226,9 +228,15 @@ class _Reader:
             or len(nodes) != 3
             or {len(shape) for shape in shapes} != {n_axes}
         ):
-            return unknown("Attention that is masked, or shaped in another way, is not followed here.")
+            text = "Attention that is masked, or shaped in another way, is not followed here."
+            return varying(text, self._queries(nodes, line))
         query, key, value = (self._grids.get(value) for value in nodes)
         return attended(query, key, value, line, n_axes)
+
+    def _queries(self, nodes: Sequence[fx.Node], line: int) -> Grid | None:
+        """Where the answers of attention lie, if its queries are positions."""
+        grid = self._grids.get(nodes[0]) if nodes else None
+        return grid if grid is not None and line in grid.axes else None
 
     def _value(self, argument: Any) -> Any:
         """An argument with what does not depend on the images put in."""
@@ -276,12 +284,26 @@ class _Reader:
             dim = self._value(call.arguments.get("dim", 0))
             axis = dim % len(shape) if isinstance(dim, int) else 0
             if axis in (grid.images, *grid.axes):
-                return unknown("It puts more positions beside those of the maps, such as a class token.")
+                return self._beside(call, sources, grid, axis)
         if not all(self._is_flat(n, grid, len(shape)) for n in node.all_input_nodes):
-            return unknown(
+            text = (
                 "It combines maps with numbers that differ between positions, such as a positional embedding."
             )
+            others = [source for source in sources if self._grids[source] is None]
+            return varying(text, grid, looks_around=bool(others))
         return (Pointwise(self._is_linear(call)),), grid
+
+    def _beside(self, call: Call, sources: tuple[fx.Node, ...], grid: Grid, axis: int) -> Reading:
+        """Something without positions, such as a class token, before all positions of one axis."""
+        tensors = call.arguments.get("tensors")
+        if not isinstance(tensors, list | tuple):
+            return unknown("It puts parts of maps beside each other.")
+        *before, last = tensors
+        lengths = [self._traced.shapes[node][axis] for node in before if node in self._traced.shapes]
+        maps = [source for source in sources if self._grids[source] is not None]
+        if not grid.is_joint or maps != [last] or len(lengths) < len(before) or axis == grid.images:
+            return unknown("It puts more positions beside those of the maps.")
+        return (Pointwise(),), replace(grid, lead=grid.lead + sum(lengths))
 
     def _common(self, sources: Sequence[fx.Node], shape: tuple[int, ...]) -> Grid | None:
         """Where the positions of several maps lie in their common answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from shiftproof.anatomy._operations import Grid, Pair, Slide
@@ -18,7 +19,7 @@ def reshaped(before: Shape, after: Shape, grid: Grid) -> Grid | None:
 
     Example:
         >>> reshaped((2, 6, 4, 5), (2, 3, 2, 20), Grid((4, 5), (2, 3)))
-        Grid(size=(4, 5), axes=(3, 3), images=0)
+        Grid(size=(4, 5), axes=(3, 3), images=0, lead=0)
         >>> reshaped((2, 6, 4, 5), (2, 120), Grid((4, 5), (2, 3))) is None
         True
     """
@@ -27,6 +28,10 @@ def reshaped(before: Shape, after: Shape, grid: Grid) -> Grid | None:
         return None
     height, width = grid.size
     starts = _starts(before, grid)
+    if grid.lead:
+        assert starts[0] is not None
+        line = _find(after, starts[0], grid.lead + height * width)
+        return None if line is None else Grid(grid.size, (line, line), images, grid.lead)
     rows, columns = (
         _find(after, start, size) if start is not None else None
         for start, size in zip(starts, grid.size, strict=True)
@@ -37,6 +42,40 @@ def reshaped(before: Shape, after: Shape, grid: Grid) -> Grid | None:
     adjacent = starts[0] is not None and starts[1] == starts[0] * height
     joint = _find(after, starts[0], height * width) if starts[0] is not None and adjacent else None
     return None if joint is None else Grid(grid.size, (joint, joint), images)
+
+
+def blocked(before: Shape, after: Shape, grid: Grid) -> tuple[Slide, Grid] | None:
+    """What a reshape does that cuts rows and columns into blocks: each block is a position from then on.
+
+    Example:
+        >>> slide, grid = blocked((2, 8, 6, 5), (2, 4, 2, 3, 2, 5), Grid((8, 6), (1, 2)))
+        >>> slide.stride, grid
+        ((2, 2), Grid(size=(4, 3), axes=(1, 3), images=0, lead=0))
+    """
+    images = _find(after, math.prod(before[: grid.images]), before[grid.images])
+    if images is None or math.prod(before) != math.prod(after) or grid.is_joint:
+        return None
+    places: list[int | None] = []
+    sizes, blocks = [], []
+    for start, size in zip(_starts(before, grid), grid.size, strict=True):
+        if start is None:
+            place, block = None, 1
+        else:
+            outer = (
+                axis
+                for axis in range(len(after) - 1)
+                if math.prod(after[:axis]) == start
+                and (after[axis] == size or after[axis] * after[axis + 1] == size)
+            )
+            place = next(outer, None)
+            if place is None:
+                return None
+            block = size // after[place]
+        places.append(place)
+        sizes.append(size // block)
+        blocks.append(block)
+    slide = Slide(_pair(blocks), _pair(blocks), linear=True)
+    return slide, Grid(_pair(sizes), (places[0], places[1]), images)
 
 
 def _starts(shape: Shape, grid: Grid) -> tuple[int | None, int | None]:
@@ -67,10 +106,12 @@ def common_grid(grids: Sequence[Grid]) -> Grid | None:
     Example:
         >>> rows, columns = Grid((4, 1), (2, 3)), Grid((1, 5), (2, 3))
         >>> common_grid([rows, columns])
-        Grid(size=(4, 5), axes=(2, 3), images=0)
+        Grid(size=(4, 5), axes=(2, 3), images=0, lead=0)
         >>> common_grid([Grid((4, 1), (2, None)), Grid((1, 4), (None, 2))]) is None
         True
     """
+    if len(set(grids)) == 1:
+        return grids[0]
     if len({grid.images for grid in grids}) > 1:
         return None
     wide = [grid for grid in grids if grid.size != (1, 1)]
@@ -96,7 +137,7 @@ def permuted(order: Sequence[int], grid: Grid) -> Grid | None:
     if sorted(places) != list(range(len(order))):
         return None
     rows, columns = (None if axis is None else places.index(axis) for axis in grid.axes)
-    return Grid(grid.size, (rows, columns), places.index(grid.images))
+    return replace(grid, axes=(rows, columns), images=places.index(grid.images))
 
 
 def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | None:
@@ -108,7 +149,7 @@ def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | No
         >>> slide, grid = cut((slice(None), 0, slice(1, None), slice(None, None, 2)), (2, 3, 6, 6),
         ...                   Grid((6, 6), (2, 3)))
         >>> slide.before, slide.after, slide.stride, grid
-        ((-1, 0), (0, 0), (1, 2), Grid(size=(5, 3), axes=(1, 2), images=0))
+        ((-1, 0), (0, 0), (1, 2), Grid(size=(5, 3), axes=(1, 2), images=0, lead=0))
     """
     items = _items(index, len(before))
     if items is None:
@@ -141,7 +182,7 @@ def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | No
         axis += 1
     rows, columns = (None if place is None else places[place] for place in grid.axes)
     if not cuts:
-        return None, Grid(grid.size, (rows, columns), places[grid.images])
+        return None, replace(grid, axes=(rows, columns), images=places[grid.images])
     slide = _crop(cuts, before, grid)
     size = (slide.n_outputs(0, grid.size[0]), slide.n_outputs(1, grid.size[1]))
     return slide, Grid(size, (rows, columns), places[grid.images])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -95,7 +96,7 @@ def _reduction(question: Question) -> Reading:
         )
     images = grid.images if keeps else grid.images - sum(a < grid.images for a in axes)
     operation = Reduce(over, linear) if any(over) else Pointwise(linear)
-    return (operation,), Grid((sizes[0], sizes[1]), (places[0], places[1]), images)
+    return (operation,), replace(grid, size=(sizes[0], sizes[1]), axes=(places[0], places[1]), images=images)
 
 
 def _over(axes: Sequence[int] | range, grid: Grid) -> tuple[bool, bool]:
@@ -117,6 +118,7 @@ STATISTICS: dict[str, Rule] = {
     "local_response_norm": _channels_alone,
     "logsumexp": _reduction,
     "mean": _reduction,
+    "norm": _reduction,
     "normalize": _normalize,
     "prod": _reduction,
     "rms_norm": _layer_norm,

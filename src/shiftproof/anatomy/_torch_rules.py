@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, fx
 
-from shiftproof.anatomy._operations import Grid, Pointwise, Scatter, Slide
+from shiftproof.anatomy._operations import Pointwise, Reduce, Scatter, Slide
 from shiftproof.anatomy._question import LINEAR, Question, Reading, Rule, not_known, unknown
-from shiftproof.anatomy._relabel import cut, permuted, reshaped
+from shiftproof.anatomy._relabel import blocked, cut, permuted, reshaped
 from shiftproof.anatomy._statistics_rules import STATISTICS
 from shiftproof.anatomy._window_rules import WINDOWS
 
@@ -49,7 +50,12 @@ def _reshape(question: Question) -> Reading:
     if not question.after:
         return not_known(question.name)
     grid = reshaped(question.before, question.after, question.grid)
-    return ((LINEAR,), grid) if grid is not None else ((Scatter(),), None)
+    if grid is not None:
+        return (LINEAR,), grid
+    blocks = blocked(question.before, question.after, question.grid)
+    if blocks is not None:
+        return (blocks[0],), blocks[1]
+    return (Scatter(features=len(question.after) == 2),), None
 
 
 def _permute(question: Question) -> Reading:
@@ -93,9 +99,15 @@ def _roll(question: Question) -> Reading:
     if grid.is_joint:
         return not_known("roll")
     places = zip(grid.axes, grid.size, strict=True)
-    down, right = (by.get(axis, 0) % size if axis is not None else 0 for axis, size in places)
+    down, right = (_shorter(by.get(axis, 0), size) if axis is not None else 0 for axis, size in places)
     before, after = (down, right), (-down, -right)
     return (Slide(before=before, after=after, border="circular", linear=True),), grid
+
+
+def _shorter(by: int, size: int) -> int:
+    """The same roll the shorter way around."""
+    by %= size
+    return by - size if 2 * by > size else by
 
 
 def _channel_shuffle(question: Question) -> Reading:
@@ -108,10 +120,38 @@ def _getitem(question: Question) -> Reading:
     if not question.before:  # One of several tensors that a split has left.
         return ((LINEAR,), question.grid) if isinstance(index, int | slice) else not_known("getitem")
     found = cut(index, question.before, question.grid)
+    if found is None and question.grid.lead:
+        return _of_one_line(index, question)
     if found is None:
         return unknown("It picks positions or images one by one.")
     slide, grid = found
     return (LINEAR if slide is None else slide,), grid
+
+
+def _of_one_line(index: Any, question: Question) -> Reading:
+    """All that stands before the positions of an axis, or all that comes after it."""
+    grid = question.grid
+    line, size = grid.axes[0], question.before
+    index = index if isinstance(index, tuple) else (index,)
+    whole = all(item == slice(None) for item in index[:line])
+    if (
+        line is None
+        or not whole
+        or len(index) <= line
+        or any(item != slice(None) for item in index[line + 1 :])
+    ):
+        return not_known("getitem")
+    item = index[line]
+    if isinstance(item, int):
+        item = slice(item % size[line], item % size[line] + 1)
+    if not isinstance(item, slice):
+        return not_known("getitem")
+    start, stop, step = item.indices(size[line])
+    if stop <= grid.lead:
+        return (Reduce(linear=False),), None
+    if (start, stop, step) == (grid.lead, size[line], 1):
+        return (LINEAR,), replace(grid, lead=0)
+    return unknown("It picks some of the positions.")
 
 
 def _split(question: Question) -> Reading:
@@ -126,7 +166,8 @@ def _unbind(question: Question) -> Reading:
     if axis == grid.images or axis in grid.axes:
         return unknown("It cuts maps or batches into parts.")
     rows, columns = (None if place is None else place - (axis < place) for place in grid.axes)
-    return (LINEAR,), Grid(grid.size, (rows, columns), grid.images - (axis < grid.images))
+    images = grid.images - (axis < grid.images)
+    return (LINEAR,), replace(grid, axes=(rows, columns), images=images)
 
 
 def _expand(question: Question) -> Reading:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shiftproof.anatomy._operations import Grid, Normalise, Operation, Pointwise, Reduce, Spectrum
-from shiftproof.anatomy._question import Question, Reading, unknown
+from shiftproof.anatomy._question import Question, Reading, unknown, varying
 
 
 def attended(query: Grid | None, key: Grid | None, value: Grid | None, line: int, n_axes: int) -> Reading:
@@ -20,7 +20,8 @@ def attended(query: Grid | None, key: Grid | None, value: Grid | None, line: int
     """
     found = {grid for grid in (query, key, value) if grid is not None}
     if len(found) > 1 or (key is None) != (value is None):
-        return unknown("It looks from some positions at others, or at what has none.")
+        text = "It looks from some positions at others, or at what has none."
+        return varying(text, query if query is not None and line in query.axes else None)
     (grid,) = found
     places = {axis for axis in grid.axes if axis is not None}
     if n_axes - 1 in places or grid.images in (line, n_axes - 1):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 from torch import Tensor
 
-from shiftproof.anatomy._operations import Border, Finer, Grid, Pair, Reduce, Slide
+from shiftproof.anatomy._operations import Border, Finer, Grid, Pair, Reduce, Resample, Slide, Spread
 from shiftproof.anatomy._question import LINEAR, Question, Reading, Rule, not_known, pair, unknown
 
 BORDERS: dict[str, Border] = {
@@ -136,13 +137,49 @@ def _pad(question: Question) -> Reading:
     return (slide,), Grid(size, question.grid.axes, question.grid.images)
 
 
+# How many positions are read on either side, by the mode of torch.
+_RADIUS = {"nearest": 0, "nearest-exact": 0, "bilinear": 1, "bicubic": 2}
+
+
 def _interpolate(question: Question) -> Reading:
-    if question.number("mode", "nearest") != "nearest" or not question.grid.is_maps:
-        return unknown("Between positions it interpolates, and near the border it cannot.")
-    factors = question.number("scale_factor", 1)
-    if any(factor % 1 for factor in (factors if isinstance(factors, list | tuple) else [factors])):
-        return unknown("Its factor is no whole number, so that blocks differ in size.")
-    return _finer(question)
+    mode = question.number("mode", "nearest")
+    if mode not in _RADIUS or not question.grid.is_maps or question.number("antialias", False):
+        return not_known(question.name)
+    size, after = question.grid.size, (question.after[2], question.after[3])
+    axes = [_scaled(question, axis, size[axis], after[axis]) for axis in (0, 1)]
+    blocks = not any(new % old for old, new in zip(size, after, strict=True))
+    if mode.startswith("nearest") and blocks and all(scale.numerator == 1 for scale, _ in axes):
+        return _finer(question)
+    (down, top), (right, left) = axes
+    return (Resample(after, (down, right), (top, left), _RADIUS[mode]),), Grid(after, (2, 3))
+
+
+def _scaled(question: Question, axis: int, old: int, new: int) -> tuple[Fraction, Fraction]:
+    """Old positions from one new one to the next, and where the first one lies, as torch has it."""
+    if question.number("align_corners", False):
+        return (Fraction(old - 1, new - 1) if new > 1 and old > 1 else Fraction(old, new)), Fraction(0)
+    scale = Fraction(old, new)
+    factor = question.number("scale_factor")
+    if factor is not None and not question.number("recompute_scale_factor", False):
+        given = factor[axis] if isinstance(factor, list | tuple) else factor
+        scale = 1 / Fraction(given).limit_denominator(1024)
+    centred = question.number("mode", "nearest") != "nearest"
+    exact = question.number("mode", "nearest") == "nearest-exact"
+    start = (scale - 1) / 2 if centred else Fraction(0)
+    return scale, start + Fraction(1, 2) if exact else start
+
+
+def _transposed(question: Question) -> Reading:
+    weight = question.arguments["weight"]
+    if not isinstance(weight, Tensor) or weight.ndim != 4 or not question.grid.is_maps:
+        return not_known(question.name)
+    taps, stride = (weight.shape[2], weight.shape[3]), pair(question.number("stride", 1))
+    before, dilation = pair(question.number("padding", 0)), pair(question.number("dilation", 1))
+    after = (question.after[2], question.after[3])
+    blocks = [size * step for size, step in zip(question.grid.size, stride, strict=True)]
+    if taps == stride and dilation == (1, 1) and before == (0, 0) and list(after) == blocks:
+        return _finer(question)
+    return (Spread(after, taps, stride, before, dilation),), Grid(after, (2, 3))
 
 
 def _finer(question: Question) -> Reading:
@@ -164,6 +201,7 @@ WINDOWS: dict[str, Rule] = {
     "adaptive_max_pool2d": _adaptive_pool,
     "avg_pool2d": _pool,
     "conv2d": _conv,
+    "conv_transpose2d": _transposed,
     "interpolate": _interpolate,
     "lp_pool2d": _pool,
     "max_pool2d": _pool,

@@ -34,6 +34,7 @@ from shiftproof.anatomy import (
     Steps,
     find_circular,
     read_network,
+    rolled,
 )
 from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
 from shiftproof.certify._interior import InteriorPass, Local, find_interior, where_it_begins
@@ -244,7 +245,7 @@ def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps:
         _verdict(circular, interior),
         circular,
         interior,
-        stages_of(steps.steps, rolled.last, moved),
+        stages_of(steps, rolled.last, moved),
         (),
         (REAL_ARITHMETIC, *([ADAPTIVE] if adaptive and circular.proved else []), *classifier.notes),
         describe_environment(torch.device("cpu")),
@@ -317,11 +318,4 @@ def _rolled(answer: Tensor, offset_px: Pair, law: CircularLaw, grid: Grid | None
     amounts = [
         offset // step * by for offset, step, by in zip(offset_px, law.step_px, law.rolls, strict=True)
     ]
-    if grid.is_joint:
-        (line, _), (height, width) = grid.axes, grid.size
-        assert line is not None
-        square = answer.reshape(*answer.shape[:line], height, width, *answer.shape[line + 1 :])
-        return torch.roll(square, amounts, (line, line + 1)).flatten(line, line + 1)
-    for axis, amount in zip(grid.axes, amounts, strict=True):
-        answer = answer if axis is None else torch.roll(answer, amount, axis)
-    return answer
+    return rolled(answer, grid, (amounts[0], amounts[1]))

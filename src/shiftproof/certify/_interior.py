@@ -34,6 +34,8 @@ from typing import Any
 from torch import fx
 
 from shiftproof.anatomy import (
+    APART,
+    NEAR_THE_BORDER,
     Adaptive,
     AliasFree,
     Axis,
@@ -47,6 +49,7 @@ from shiftproof.anatomy import (
     Operation,
     Pair,
     Pointwise,
+    Positions,
     Reason,
     Reduce,
     Scatter,
@@ -65,19 +68,14 @@ class Cone:
     """One axis of maps.
 
     Args:
-        n: Positions.
+        positions: How many there are, and what each of them sees.
         size_px: Of the image.
-        stride: Pixels from one position to the next.
-        low, high: Pixels from i · stride to the first and last one that position i sees.
         first, last: The first and last good position; none are good where last < first.
         before_px, after_px: How far a box has to stay away from both ends for bad positions not to see it.
     """
 
-    n: int
+    positions: Positions
     size_px: int
-    stride: int = 1
-    low: int = 0
-    high: int = 0
     first: int = 0
     last: int = 0
     before_px: int = 0
@@ -86,7 +84,12 @@ class Cone:
     @classmethod
     def of_image(cls, size_px: int) -> Cone:
         """Each pixel sees itself."""
-        return cls(size_px, size_px, last=size_px - 1)
+        return cls(Positions.of_image(size_px), size_px, last=size_px - 1)
+
+    @property
+    def stride(self) -> int:
+        """Pixels from one position to the next: maps that became finer are not followed here."""
+        return int(self.positions.stride_px)
 
     def avoiding(self, positions: set[int]) -> Cone:
         """The same, with a box that keeps clear of what some good positions see."""
@@ -94,10 +97,11 @@ class Cone:
         for position in positions:
             if not self.first <= position <= self.last:
                 continue
-            if 2 * position < self.n:
-                before = max(before, position * self.stride + self.high + 1)
+            low, high = self.positions.sees(position)
+            if 2 * position < self.positions.n:
+                before = max(before, int(high) + 1)
             else:
-                after = max(after, self.size_px - position * self.stride - self.low)
+                after = max(after, self.size_px - int(low))
         return replace(self, before_px=before, after_px=after)
 
     @property
@@ -106,8 +110,8 @@ class Cone:
         if self.last < self.first:
             return self.size_px, self.size_px
         return (
-            max(self.before_px, (self.first - 1) * self.stride + self.high + 1),
-            max(self.after_px, self.size_px - (self.last + 1) * self.stride - self.low),
+            max(self.before_px, int(self.positions.sees(self.first - 1)[1]) + 1),
+            max(self.after_px, self.size_px - int(self.positions.sees(self.last + 1)[0])),
         )
 
 
@@ -284,6 +288,8 @@ class _Pass:
         if not local:
             return None
         if len(facts) > 1 or isinstance(operation, Function):
+            if isinstance(operation, Unknown):
+                raise Lost(operation.reason)
             raise Lost(_REASONS.get(type(operation), "What it does to positions is not known here."))
         return self._alone(operation, local[0])
 
@@ -307,16 +313,19 @@ class _Pass:
         return Local((rows, columns))
 
     def _joined(self, cones: list[Cone]) -> Cone:
-        if len({(cone.n, cone.stride) for cone in cones}) > 1:
-            raise Lost("It combines maps whose positions lie apart by different numbers of pixels.")
+        positions = cones[0].positions
+        for cone in cones[1:]:
+            joined = positions.joined(cone.positions)
+            if joined is None:
+                raise Lost(APART)
+            positions = joined
         first, last = max(cone.first for cone in cones), min(cone.last for cone in cones)
-        everywhere = set(range(cones[0].n))
+        everywhere = set(range(positions.n))
         bad = {position for position in everywhere if not first <= position <= last}
         careful = [cone.avoiding(bad) for cone in cones]
         return replace(
             cones[0],
-            low=min(cone.low for cone in cones),
-            high=max(cone.high for cone in cones),
+            positions=positions,
             first=first,
             last=last,
             before_px=max(cone.before_px for cone in careful),
@@ -339,11 +348,11 @@ class _Pass:
         return fact
 
     def _scatter(self, operation: Scatter, fact: Local) -> Fact:
-        if all(cone.n == 1 for cone in fact.cones):  # A single position has no order.
+        if all(cone.positions.n == 1 for cone in fact.cones):  # A single position has no order.
             self._require(fact)
             return None
-        lengths = " × ".join(str(cone.n) for cone in fact.cones)
-        raise Lost(f"It gives each of {lengths} positions weights of its own.")
+        lengths = " × ".join(str(cone.positions.n) for cone in fact.cones)
+        raise Lost(operation.why(lengths))
 
     def _require(self, fact: Local) -> None:
         self._demand = self._demand.joined(self._demand_of(fact))
@@ -357,28 +366,19 @@ class _Pass:
 def _slid(slide: Slide, axis_cone: Cone, axis: Axis) -> Cone:
     cone, stride = axis_cone, slide.stride[axis]
     before, extent = slide.before[axis], slide.extent(axis)
-    n = slide.n_outputs(axis, cone.n)
+    positions = cone.positions.after(slide, axis)
+    assert positions is not None
     first = max(0, -(-(cone.first + before) // stride))
-    last = min(n - 1, (cone.last + before - extent + 1) // stride)
-    bad = [window for window in range(n) if not first <= window <= last]
-    seen = {position for window in bad for position in slide.reads(axis, cone.n, window)}
+    last = min(positions.n - 1, (cone.last + before - extent + 1) // stride)
+    bad = [window for window in range(positions.n) if not first <= window <= last]
+    seen = {position for window in bad for position in slide.reads(axis, cone.positions.n, window)}
     careful = cone.avoiding(seen)
-    return Cone(
-        n,
-        cone.size_px,
-        cone.stride * stride,
-        cone.low - before * cone.stride,
-        cone.high + (extent - 1 - before) * cone.stride,
-        first,
-        last,
-        careful.before_px,
-        careful.after_px,
-    )
+    return Cone(positions, cone.size_px, first, last, careful.before_px, careful.after_px)
 
 
 _WHOLE_MAPS = "It looks at whole maps: there is no part of them that the border does not reach."
 _CHOOSES = "It chooses positions by whole maps, and so by what happens at the border."
-_REASONS: dict[type[Operation], str] = {
+_REASONS: dict[type[Operation], str] = NEAR_THE_BORDER | {
     Adaptive: _CHOOSES,
     AliasFree: _WHOLE_MAPS,
     Choose: _CHOOSES,

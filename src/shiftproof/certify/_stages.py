@@ -12,12 +12,16 @@ from shiftproof.anatomy import (
     CircularPass,
     Function,
     Images,
+    Located,
     Pair,
     Pointwise,
+    Reason,
     Rolls,
     Slide,
     Step,
+    Steps,
     Unknown,
+    locate,
 )
 from shiftproof.certify._certificate import Stage
 from shiftproof.certify._interior import InteriorPass, Local
@@ -26,18 +30,27 @@ LOST = "–"
 STAYS = "stays"
 
 
-def stages_of(steps: Sequence[Step], rolled: CircularPass, moved: InteriorPass) -> tuple[Stage, ...]:
+def stages_of(steps: Steps, rolled: CircularPass, moved: InteriorPass) -> tuple[Stage, ...]:
     """Steps that do more than something to each number, and the first one."""
     found = (fact.choice for fact in rolled.facts.values() if isinstance(fact, Rolls))
     choices = list(dict.fromkeys(choice for choice in found if choice is not None))
-    return tuple(_stage(step, rolled, moved, choices) for step in steps if _is_shown(step))
+    where = locate(steps)
+    return tuple(
+        _stage(step, where[step.node], rolled, moved, choices) for step in steps.steps if _is_shown(step)
+    )
 
 
 def _is_shown(step: Step) -> bool:
     return not all(isinstance(operation, Pointwise | Function) for operation in step.operations)
 
 
-def _stage(step: Step, rolled: CircularPass, moved: InteriorPass, choices: Sequence[Choice]) -> Stage:
+def _stage(
+    step: Step,
+    where: Located | Reason,
+    rolled: CircularPass,
+    moved: InteriorPass,
+    choices: Sequence[Choice],
+) -> Stage:
     shown = [operation for operation in step.operations if not isinstance(operation, Pointwise)]
     padding = next((o.padding for o in shown if isinstance(o, Slide) and o.padding), "")
     images = isinstance(shown[0], Images)
@@ -49,21 +62,18 @@ def _stage(step: Step, rolled: CircularPass, moved: InteriorPass, choices: Seque
         "" if images else words,
         padding,
         step.grid.size if step.grid else None,
-        _stride(step.node, rolled, moved),
+        _stride(where),
         _rolls(step.node, rolled, choices),
         _moves(step.node, moved),
     )
 
 
-def _stride(node: fx.Node, rolled: CircularPass, moved: InteriorPass) -> Pair | None:
-    local = moved.facts.get(node)
-    if isinstance(local, Local):
-        return local.cones[0].stride, local.cones[1].stride
-    fact = rolled.facts.get(node)
-    if not isinstance(fact, Rolls):
+def _stride(where: Located | Reason) -> Pair | None:
+    """Where it is whole pixels."""
+    strides = where.stride_px if isinstance(where, Located) else None
+    if strides is None or any(stride.denominator > 1 for stride in strides):
         return None
-    down, right = (size / turn.period for size, turn in zip(moved.image_px, fact.turns, strict=True))
-    return (int(down), int(right)) if down % 1 == right % 1 == 0 else None
+    return int(strides[0]), int(strides[1])
 
 
 def _rolls(node: fx.Node, rolled: CircularPass, choices: Sequence[Choice]) -> str:

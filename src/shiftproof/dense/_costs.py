@@ -8,7 +8,7 @@ import torch
 from torch import fx
 from torch.utils.flop_counter import FlopCounterMode
 
-from shiftproof.anatomy import Trace
+from shiftproof.anatomy import BATCH, Trace
 from shiftproof.zoo import ImageShape
 
 
@@ -16,7 +16,7 @@ def multiply_adds(traced: Trace, image_shape: ImageShape) -> dict[fx.Node, int]:
     """Multiplications of each step for one image, as torch counts those of convolutions and matrices."""
     counting = _Counting(traced.module)
     with torch.no_grad():
-        counting.run(traced.images(1, image_shape))
+        counting.run(traced.images(BATCH, image_shape))  # Some layers refuse a single one.
     return counting.multiply_adds
 
 
@@ -28,5 +28,5 @@ class _Counting(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         with FlopCounterMode(display=False) as counter:
             answer = super().run_node(n)
-        self.multiply_adds[n] = counter.get_total_flops() // 2
+        self.multiply_adds[n] = counter.get_total_flops() // (2 * BATCH)
         return answer

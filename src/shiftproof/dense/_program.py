@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, fx
 
-from shiftproof.dense._operations import Dense, Elementwise, Maps, Pair, Rows, Slide
-from shiftproof.dense._reading import Step, Value
-from shiftproof.dense._scan import (
-    Phases,
-    as_kernel,
-    each_phase,
-    flatten,
-    flatten_and_weigh,
-    positions,
-    slide,
-)
+from shiftproof.anatomy import Pair
+from shiftproof.dense._maps import Maps
+from shiftproof.dense._scan import Phases, positions
 
 Content = Phases | Tensor
 CANVAS = -1
+# Of the number of images, that of windows, and the inputs.
+Step = Callable[..., Content]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +39,18 @@ class Instruction:
     """Compute one value from earlier ones, and forget those that nobody reads again.
 
     Args:
-        run: Of the number of windows and the inputs.
+        run: Of the number of images, that of windows, and the inputs.
         inputs: Places of earlier values; `CANVAS`, or the number of their instruction.
-        value: What it gives.
+        maps: What it gives; None for one row, or maps, of each window by itself.
+        n_numbers: Of one window.
         planned: The layer that it computes, if it has weights or strides.
         forget: Places that are not read again.
     """
 
-    run: Callable[..., Content]
+    run: Step
     inputs: tuple[int, ...]
-    value: Maps | Rows
+    maps: Maps | None
+    n_numbers: int
     planned: PlannedLayer | None = None
     forget: tuple[int, ...] = ()
 
@@ -63,30 +58,30 @@ class Instruction:
         """For all windows of one canvas."""
         if self.planned is None:
             return 0
-        if isinstance(self.value, Rows):
+        if self.maps is None:
             return n_windows[0] * n_windows[1] * self.planned.multiply_adds
-        per_position = self.planned.multiply_adds // (self.value.height * self.value.width)
-        return n_positions(self.value, n_windows) * per_position
+        per_position = self.planned.multiply_adds // self.maps.n_positions
+        return all_positions(self.maps, n_windows) * per_position
 
     def cells(self, n_windows: Pair) -> int:
         """Numbers that it gives for one canvas."""
-        if isinstance(self.value, Rows):
-            return n_windows[0] * n_windows[1] * self.value.features
-        return n_positions(self.value, n_windows) * self.value.channels
+        if self.maps is None:
+            return n_windows[0] * n_windows[1] * self.n_numbers
+        return all_positions(self.maps, n_windows) * self.maps.n_features
 
 
-def n_positions(maps: Maps, n_windows: Pair) -> int:
+def all_positions(maps: Maps, n_windows: Pair) -> int:
     """Distinct positions of the maps of all windows."""
-    down = positions(maps.height, maps.stride[0], n_windows[0])
-    return down * positions(maps.width, maps.stride[1], n_windows[1])
+    down = positions(maps.grid.size[0], maps.stride[0], n_windows[0])
+    return down * positions(maps.grid.size[1], maps.stride[1], n_windows[1])
 
 
 def run_program(program: tuple[Instruction, ...], canvas: Tensor, n_windows: Pair) -> Tensor:
-    """The rows (n · windows, K) that the last instruction gives."""
+    """What the last instruction gives, (n · windows, …)."""
     contents: dict[int, Content] = {CANVAS: {(0, 0): canvas}}
     for place, instruction in enumerate(program):
         inputs = (contents[source] for source in instruction.inputs)
-        contents[place] = instruction.run(n_windows, *inputs)
+        contents[place] = instruction.run(len(canvas), n_windows, *inputs)
         for source in instruction.forget:
             del contents[source]
     rows = contents[len(program) - 1]
@@ -94,114 +89,57 @@ def run_program(program: tuple[Instruction, ...], canvas: Tensor, n_windows: Pai
     return rows
 
 
-def compile_program(steps: tuple[Step, ...]) -> tuple[Instruction, ...]:
-    """Instructions for steps of which each can serve all windows; the last one gives rows."""
-    compiler = _Compiler()
-    for step in steps:
-        compiler.add(step)
-    compiler.rows_of(steps[-1].node)
-    return compiler.finished()
-
-
-class _Compiler:
-    """Turns steps into instructions; flattens maps only where a step needs them as rows."""
+class Compiler:
+    """Collects instructions, and remembers where the value of each step is."""
 
     def __init__(self) -> None:
-        self._program: list[Instruction] = []
-        self._place: dict[fx.Node, int] = {}
-        self._values: dict[fx.Node, Value] = {}
-        self._flat: dict[tuple[int, Maps], int] = {}  # By place and the order of axes.
+        self.program: list[Instruction] = []
+        self.places: dict[fx.Node, int] = {}
 
-    def add(self, step: Step) -> None:
-        self._values[step.node] = step.value
-        self._place[step.node] = self._add(step)
+    def emit(
+        self,
+        run: Step,
+        inputs: tuple[int, ...],
+        maps: Maps | None,
+        n_numbers: int,
+        planned: PlannedLayer | None = None,
+    ) -> int:
+        """Where the value of a new instruction will be."""
+        self.program.append(Instruction(run, inputs, maps, n_numbers, planned))
+        return len(self.program) - 1
 
-    def rows_of(self, node: fx.Node) -> int:
-        """Where the rows of a step are, flattened if need be."""
-        value, place = self._values[node], self._place[node]
-        if not isinstance(value, Rows) or value.source is None:
-            return place
-        key = (place, value.source)
-        if key not in self._flat:
-            run = partial(_flatten, value.source)
-            self._flat[key] = self._emit(Instruction(run, (place,), Rows(value.features)))
-        return self._flat[key]
-
-    def finished(self) -> tuple[Instruction, ...]:
-        last_read = {place: i for i, instruction in enumerate(self._program) for place in instruction.inputs}
+    def finished(self, answer: int) -> tuple[Instruction, ...]:
+        """All instructions up to the answer, each of which forgets what is read for the last time."""
+        program = self.program[: answer + 1]
+        last_read = {place: i for i, instruction in enumerate(program) for place in instruction.inputs}
         return tuple(
             replace(instruction, forget=tuple(p for p in set(instruction.inputs) if last_read[p] == i))
-            for i, instruction in enumerate(self._program)
+            for i, instruction in enumerate(program)
         )
 
-    def _emit(self, instruction: Instruction) -> int:
-        self._program.append(instruction)
-        return len(self._program) - 1
 
-    def _add(self, step: Step) -> int:
-        match step.operation:
-            case Slide() as operation:
-                return self._slide(step, operation)
-            case Dense() as operation:
-                return self._dense(step, operation)
-            case Elementwise(fn=fn):
-                return self._elementwise(step, fn)
-            case _:
-                return self._place[step.inputs[0]] if step.inputs else CANVAS
-
-    def _slide(self, step: Step, operation: Slide) -> int:
-        (source,) = step.inputs
-        before = self._values[source]
-        after = step.value.source if isinstance(step.value, Rows) else step.value
-        assert isinstance(before, Maps)
-        assert after is not None
-        direct = after.height * after.width * operation.multiply_adds
-        planned = PlannedLayer(step.layer, after.stride, direct)
-        run = partial(_slide, before, after, operation)
-        return self._emit(Instruction(run, (self._place[source],), after, planned))
-
-    def _dense(self, step: Step, operation: Dense) -> int:
-        (source,) = step.inputs
-        before = self._values[source]
-        maps = before.source if isinstance(before, Rows) else None
-        run: Callable[..., Content] = partial(_linear, operation)
-        if maps is not None:
-            run = partial(_flatten_and_weigh, maps.stride, as_kernel(operation.weight, maps), operation.bias)
-        planned = PlannedLayer(step.layer, maps.stride if maps else (0, 0), operation.weight.numel())
-        value = Rows(len(operation.weight))
-        return self._emit(Instruction(run, (self._place[source],), value, planned))
-
-    def _elementwise(self, step: Step, fn: Callable[..., Tensor]) -> int:
-        value = step.value
-        assert value is not None
-        maps = value.source if isinstance(value, Rows) else value
-        at_once = maps is not None
-        places = tuple(self._place[s] if at_once else self.rows_of(s) for s in step.inputs)
-        run = partial(_each_phase if at_once else _each_row, fn)
-        return self._emit(Instruction(run, places, maps or value))
+# Of what a step reads, and of how many images that is.
+Run = Callable[[Mapping[fx.Node, Any], int], Any]
 
 
-def _slide(before: Maps, after: Maps, layer: Slide, n_windows: Pair, phases: Phases) -> Phases:
-    return slide(phases, before, after, layer, n_windows)
+def per_phase(run: Run, nodes: tuple[fx.Node, ...]) -> Step:
+    """A step that is run on the maps of each phase."""
+
+    def step(n_images: int, n_windows: Pair, *inputs: Phases) -> Phases:
+        return {
+            phase: run({node: phases[phase] for node, phases in zip(nodes, inputs, strict=True)}, n_images)
+            for phase in inputs[0]
+        }
+
+    return step
 
 
-def _each_phase(fn: Callable[..., Tensor], n_windows: Pair, *inputs: Phases) -> Phases:
-    return each_phase(fn, *inputs)
+def per_window(run: Run, nodes: tuple[fx.Node, ...]) -> Step:
+    """A step that is run on what all windows have by themselves, as on a batch of so many images."""
 
+    def step(n_images: int, n_windows: Pair, *inputs: Tensor) -> Tensor:
+        n_rows = n_images * n_windows[0] * n_windows[1]
+        answer: Tensor = run(dict(zip(nodes, inputs, strict=True)), n_rows)
+        return answer
 
-def _each_row(fn: Callable[..., Tensor], n_windows: Pair, *rows: Tensor) -> Tensor:
-    return fn(*rows)
-
-
-def _flatten(maps: Maps, n_windows: Pair, phases: Phases) -> Tensor:
-    return flatten(phases, maps, n_windows)
-
-
-def _linear(layer: Dense, n_windows: Pair, rows: Tensor) -> Tensor:
-    return F.linear(rows, layer.weight, layer.bias)
-
-
-def _flatten_and_weigh(
-    stride: Pair, kernel: Tensor, bias: Tensor | None, n_windows: Pair, phases: Phases
-) -> Tensor:
-    return flatten_and_weigh(phases, stride, kernel, bias, n_windows)
+    return step

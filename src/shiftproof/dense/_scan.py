@@ -12,15 +12,16 @@ Each phase has its own exact size here, so that nothing is computed for windows 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from shiftproof.dense._operations import Maps, Pair, Slide
+from shiftproof.anatomy import Axis, Pair, Slide
+from shiftproof.dense._maps import Maps
 
-# Phase (down, right) to maps (n, C, height + windows − 1, width + windows − 1).
-Phases = dict[Pair, Tensor]
+# Phase (down, right) to maps whose sizes are those of a window and as many more as there are other windows.
+Phases = dict[Pair, Any]
 
 
 def windows_in_phase(phase: int, n_windows: int, stride: int) -> int:
@@ -44,64 +45,79 @@ def positions(size: int, stride: int, n_windows: int) -> int:
     return sum(windows_in_phase(phase, n_windows, stride) + size - 1 for phase in phases)
 
 
-def slide(phases: Phases, before: Maps, after: Maps, layer: Slide, n_windows: Pair) -> Phases:
+def size_in_phase(maps: Maps, phase: Pair, n_windows: Pair) -> Pair:
+    """Rows and columns of the maps of one phase."""
+    axes = zip(maps.grid.size, phase, n_windows, maps.stride, strict=True)
+    down, right = (size + windows_in_phase(at, n, stride) - 1 for size, at, n, stride in axes)
+    return down, right
+
+
+def slide(
+    phases: Phases, before: Maps, after: Maps, window: Slide, run: Callable[[Tensor], Any], n_windows: Pair
+) -> Phases:
     """Run a convolution or a pool on maps of all windows; each of its steps makes a phase of its own."""
     answer: Phases = {}
+    rows, columns = before.grid.axes
+    assert rows is not None
+    assert columns is not None
     for (down, right), maps in phases.items():
-        for step_down in range(layer.stride[0]):
-            for step_right in range(layer.stride[1]):
+        for step_down in range(window.stride[0]):
+            for step_right in range(window.stride[1]):
                 phase = (down + before.stride[0] * step_down, right + before.stride[1] * step_right)
-                rows = _reach(phase[0], 0, after.height, layer, after.stride, n_windows)
-                columns = _reach(phase[1], 1, after.width, layer, after.stride, n_windows)
-                if rows and columns:
-                    part = maps[:, :, step_down : step_down + rows, step_right : step_right + columns]
-                    answer[phase] = layer.fn(part)
+                height = _reach(phase, 0, after, window, n_windows)
+                width = _reach(phase, 1, after, window, n_windows)
+                if height and width:
+                    part = maps.narrow(rows, step_down, height).narrow(columns, step_right, width)
+                    answer[phase] = run(part)
     return answer
 
 
-def _reach(phase: int, axis: int, size: int, layer: Slide, stride: Pair, n_windows: Pair) -> int:
+def _reach(phase: Pair, axis: Axis, after: Maps, window: Slide, n_windows: Pair) -> int:
     """Positions before a layer that the windows of one phase need along one axis; 0 without windows."""
-    n = windows_in_phase(phase, n_windows[axis], stride[axis])
-    return (size + n - 2) * layer.stride[axis] + layer.extent[axis] if n else 0
+    n = windows_in_phase(phase[axis], n_windows[axis], after.stride[axis])
+    return (after.grid.size[axis] + n - 2) * window.stride[axis] + window.extent(axis) if n else 0
 
 
-def each_phase(fn: Callable[..., Tensor], *inputs: Phases) -> Phases:
+def each_phase(fn: Callable[..., Any], *inputs: Phases) -> Phases:
     """Run a function of each position on maps of all windows."""
     return {phase: fn(*(maps[phase] for maps in inputs)) for phase in inputs[0]}
 
 
-def flatten(phases: Phases, maps: Maps, n_windows: Pair) -> Tensor:
-    """One row (n · windows, F) for each window: its maps, in the order in which the network flattens."""
-    letters = maps.axes[1:].replace("l", "hw")
-
-    def windows(part: Tensor) -> Tensor:
-        views = part.unfold(2, maps.height, 1).unfold(3, maps.width, 1)
-        order = {"c": 1, "h": 4, "w": 5}
-        return views.permute(0, 2, 3, *(order[letter] for letter in letters))
-
-    return _in_order({phase: windows(part) for phase, part in phases.items()}, maps.stride, n_windows)
+def pooled(phases: Phases, maps: Maps, pool: Callable[[Tensor], Tensor], n_windows: Pair) -> Tensor:
+    """One row (n · windows, C) for each window, of a pool over all of its positions."""
+    answers = {
+        phase: pool(maps.channels_first(part, size_in_phase(maps, phase, n_windows))).permute(0, 2, 3, 1)
+        for phase, part in phases.items()
+    }
+    return _in_order(answers, maps.stride, n_windows)
 
 
-def flatten_and_weigh(
-    phases: Phases, stride: Pair, weight: Tensor, bias: Tensor | None, n_windows: Pair
-) -> Tensor:
+def apart(phases: Phases, maps: Maps, n_windows: Pair) -> Tensor:
+    """The maps of each window by themselves, as the network holds them, (n · windows, …)."""
+    height, width = maps.grid.size
+
+    def windows(phase: Pair, part: Tensor) -> Tensor:
+        square = maps.channels_first(part, size_in_phase(maps, phase, n_windows))
+        return square.unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)
+
+    rows = _in_order({phase: windows(phase, part) for phase, part in phases.items()}, maps.stride, n_windows)
+    return maps.as_held(rows.reshape(len(rows), -1, height, width))
+
+
+def weighed(phases: Phases, maps: Maps, kernel: Tensor, bias: Tensor | None, n_windows: Pair) -> Tensor:
     """A linear layer on the flattened maps of each window, as a convolution: (n · windows, K)."""
-    answers = {phase: F.conv2d(maps, weight, bias).permute(0, 2, 3, 1) for phase, maps in phases.items()}
-    return _in_order(answers, stride, n_windows)
-
-
-def as_kernel(weight: Tensor, maps: Maps) -> Tensor:
-    """Weights (K, F) for flattened maps as those of a convolution (K, C, height, width)."""
-    letters = maps.axes[1:].replace("l", "hw")
-    sizes = {"c": maps.channels, "h": maps.height, "w": maps.width}
-    kernel = weight.reshape(len(weight), *(sizes[letter] for letter in letters))
-    order = (0, *(1 + letters.index(letter) for letter in "chw"))
-    return kernel.permute(order).contiguous(memory_format=torch.channels_last)
+    answers = {
+        phase: F.conv2d(
+            maps.channels_first(part, size_in_phase(maps, phase, n_windows)), kernel, bias
+        ).permute(0, 2, 3, 1)
+        for phase, part in phases.items()
+    }
+    return _in_order(answers, maps.stride, n_windows)
 
 
 def _in_order(answers: Phases, stride: Pair, n_windows: Pair) -> Tensor:
     """Answers (n, windows down, windows right, ...) of each phase as rows in the order of the windows."""
-    first = next(iter(answers.values()))
+    first: Tensor = next(iter(answers.values()))
     n, _, _, *rest = first.shape
     if len(answers) == 1:
         return first.reshape(n * n_windows[0] * n_windows[1], -1)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, fx
 
 from shiftproof.anatomy import (
@@ -23,6 +22,7 @@ from shiftproof.anatomy import (
     Take,
     Unpool,
     Walk,
+    rolled,
 )
 
 # Rounding may change what they choose: a measurement has to see that.
@@ -48,14 +48,7 @@ class Rolling:
         amounts = [
             px // step_px * steps for px, step_px, steps in zip(by_px, self.step_px, self.steps, strict=True)
         ]
-        line = self.grid.axes[0]
-        if line is not None and self.grid.is_joint:
-            square = value.reshape(*value.shape[:line], *self.grid.size, *value.shape[line + 1 :])
-            return torch.roll(square, amounts, (line, line + 1)).flatten(line, line + 1)
-        axes = [
-            (amount, axis) for amount, axis in zip(amounts, self.grid.axes, strict=True) if axis is not None
-        ]
-        return torch.roll(value, [amount for amount, _ in axes], [axis for _, axis in axes])
+        return rolled(value, self.grid, (amounts[0], amounts[1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

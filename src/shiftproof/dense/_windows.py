@@ -8,16 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from shiftproof.anatomy import Reason, trace
-from shiftproof.dense._operations import Maps, Pair, Slide, Unknown
-from shiftproof.dense._program import (
-    Instruction,
-    PlannedLayer,
-    compile_program,
-    n_positions,
-    run_program,
-)
-from shiftproof.dense._reading import Step, read_steps
+from shiftproof.anatomy import Pair, Reason, locate, read_network
+from shiftproof.dense._compile import Refused, compile_program
+from shiftproof.dense._costs import multiply_adds
+from shiftproof.dense._program import Instruction, PlannedLayer, run_program
 from shiftproof.dense._refusal import NotPlanned
 from shiftproof.errors import ShapeError
 from shiftproof.zoo import ImageShape
@@ -79,9 +73,10 @@ class WindowPlan:
 
     def images_per_batch(self, n_windows: Pair) -> int:
         """How many canvases to give to one call of `answer`, so that it neither waits nor spills."""
-        channels, *_ = self.image_shape
+        channels, height, width = self.image_shape
         cells = [instruction.cells(n_windows) for instruction in self._program]
-        cells.append(channels * n_positions(Maps(*self.image_shape), n_windows))  # At `CANVAS`, -1.
+        canvas_px = (height + n_windows[0] - 1) * (width + n_windows[1] - 1)
+        cells.append(channels * canvas_px)  # At `CANVAS`, -1.
         largest = max(
             cells[place] + sum(cells[source] for source in instruction.inputs)
             for place, instruction in enumerate(self._program)
@@ -113,38 +108,26 @@ def plan_windows(module: nn.Module, image_shape: ImageShape) -> WindowPlan | Not
         >>> print(plan_windows(padded, (1, 4, 4)))
         0: Its padding of 1 gives each window a border of its own.
     """
-    traced = trace(module, image_shape)
-    if isinstance(traced, Reason):
-        return NotPlanned.because(traced)
-    steps = read_steps(traced)
-    for step in steps:
-        objection = _objection(step)
-        if objection:
-            return NotPlanned(step.layer, objection)
-    if traced.mixed is not None:
-        return NotPlanned.because(traced.mixed)
-    with torch.no_grad():
-        program = compile_program(steps)
-    strides = [step.value.stride for step in steps if isinstance(step.value, Maps)]
+    steps = read_network(module, image_shape, any_answer=False)
+    if isinstance(steps, Reason):
+        return NotPlanned.because(steps)
+    try:
+        with torch.no_grad():
+            costs = multiply_adds(steps.trace, image_shape)
+            program = compile_program(steps, locate(steps), costs)
+    except Refused as refused:
+        return NotPlanned.because(refused.reason)
+    if steps.trace.mixed is not None:
+        return NotPlanned.because(steps.trace.mixed)
+    strides = [i.maps.stride for i in program if i.maps is not None]
     total = math.lcm(*(down for down, _ in strides)), math.lcm(*(right for _, right in strides))
     layers = tuple(i.planned for i in program if i.planned is not None)
     return WindowPlan(image_shape, layers, total, program)
 
 
-def _objection(step: Step) -> str:
-    """Why windows cannot share this step; empty where they can."""
-    if isinstance(step.operation, Unknown):
-        return step.operation.reason
-    if isinstance(step.operation, Slide) and any(step.operation.padding):
-        down, right = step.operation.padding
-        size = f"{down}" if down == right else f"{down} × {right}"
-        return f"Its padding of {size} gives each window a border of its own."
-    return ""
-
-
 def _channels_last(canvas: Tensor) -> Tensor:
-    """The canvas with channels last, and strides that say so, also for a single channel."""
+    """A copy with channels last, and strides that say so, also for a single channel."""
     n, channels, height, width = canvas.shape
     if channels > 1:
-        return canvas.contiguous(memory_format=torch.channels_last)
-    return canvas.reshape(n, height, width, 1).permute(0, 3, 1, 2)
+        return canvas.clone(memory_format=torch.channels_last)
+    return canvas.clone().reshape(n, height, width, 1).permute(0, 3, 1, 2)
