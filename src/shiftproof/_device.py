@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,9 +14,6 @@ from shiftproof._digest import Json
 from shiftproof._threads import available_cores
 from shiftproof._version import __version__
 from shiftproof.errors import OptionError
-
-# Where torch keeps how precisely CUDA computes in float32; its type hints leave the first one out.
-PRECISION_SETTINGS: tuple[Any, ...] = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -52,6 +49,40 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+class _FullPrecision:
+    """On from the first block that wants it to the end of the last: threads share torch's setting."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_blocks = 0
+        self.before: bool | None = None
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.n_blocks == 0:
+                self.before = _allows_tf32()
+                if self.before:
+                    torch.backends.cudnn.allow_tf32 = False
+            self.n_blocks += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.n_blocks -= 1
+            if self.n_blocks == 0 and self.before:
+                torch.backends.cudnn.allow_tf32 = True
+
+
+def _allows_tf32() -> bool | None:
+    """Torch's setting; None where it was made operation by operation, which is somebody's choice."""
+    try:
+        return bool(torch.backends.cudnn.allow_tf32)
+    except RuntimeError:
+        return None
+
+
+_full_precision = _FullPrecision()
+
+
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Compute in float32 with all its bits, and put torch's setting back after that.
@@ -61,17 +92,16 @@ def full_precision() -> Iterator[None]:
 
     Example:
         >>> with full_precision():
-        ...     [setting.fp32_precision for setting in PRECISION_SETTINGS]
-        ['ieee', 'ieee']
+        ...     torch.backends.cudnn.allow_tf32
+        False
+        >>> torch.backends.cudnn.allow_tf32
+        True
     """
-    before = [setting.fp32_precision for setting in PRECISION_SETTINGS]
-    for setting in PRECISION_SETTINGS:
-        setting.fp32_precision = "ieee"
+    _full_precision.enter()
     try:
         yield
     finally:
-        for setting, value in zip(PRECISION_SETTINGS, before, strict=True):
-            setting.fp32_precision = value
+        _full_precision.leave()
 
 
 def describe_machine(device: torch.device) -> str:

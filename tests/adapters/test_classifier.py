@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shiftproof._device import PRECISION_SETTINGS
+from shiftproof._device import full_precision
 from shiftproof.adapters import Classifier, Preprocess, as_classifier, digest_of_module, evaluating
 from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import build_network
@@ -185,15 +185,15 @@ def test_answers_are_computed_in_full_precision() -> None:
 
     class Asking(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            seen.append([setting.fp32_precision for setting in PRECISION_SETTINGS])
+            seen.append(torch.backends.cudnn.allow_tf32)
             return images.flatten(1)[:, :2]
 
-    before = [setting.fp32_precision for setting in PRECISION_SETTINGS]
+    assert torch.backends.cudnn.allow_tf32
     model = Asking()
     with evaluating(model):
         model(torch.rand(2, 1, 4, 4))
-    assert seen == [["ieee", "ieee"]]
-    assert before == [setting.fp32_precision for setting in PRECISION_SETTINGS]
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_the_pipeline_is_in_the_mode_of_its_model() -> None:
@@ -214,3 +214,24 @@ def test_the_pipeline_picks_the_logits() -> None:
     picked = Classifier("it", Parts(), logits="logits").pipeline
     assert picked is not None
     assert torch.equal(picked(IMAGES), IMAGES.mean((2, 3)))
+
+
+def test_precision_is_put_back_after_the_last_of_several_threads() -> None:
+    assert torch.backends.cudnn.allow_tf32
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    def first() -> None:
+        with full_precision():
+            first_is_in.set()
+            second_is_in.wait(10)
+        first_is_out.set()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    first_is_in.wait(10)
+    with full_precision():
+        second_is_in.set()
+        assert first_is_out.wait(10)
+        assert not torch.backends.cudnn.allow_tf32
+    thread.join()
+    assert torch.backends.cudnn.allow_tf32
