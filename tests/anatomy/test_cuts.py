@@ -116,7 +116,7 @@ def test_tokens_keep_their_places_and_those_before_them_have_none() -> None:
     after = maps[-1]
     assert (after.axes, after.size, after.n_extra) == ((1, 1), (6, 5), 1)
     assert after.stride_px == (Fraction(4), Fraction(4))
-    assert after.by_shape
+    assert not after.by_shape
     assert found[-2:] == [None, None], "the class token, and the answer"
 
 

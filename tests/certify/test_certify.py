@@ -18,6 +18,7 @@ from shiftproof.adapters import Classifier, Framing, Preprocess, as_classifier
 from shiftproof.certify import Certificate, certify
 from shiftproof.errors import ModelError, OptionError, ShapeError
 from shiftproof.layers import (
+    AdaptiveBlurPool2d,
     AdaptivePolyphase2d,
     AliasFreeActivation,
     BlurPool2d,
@@ -433,6 +434,18 @@ def test_the_body_of_cnn2_moves_up_to_its_flatten() -> None:
     assert found.ended_by is not None
     assert (found.layer, found.ended_by.layer) == ("body.pool2", "body.flatten")
     assert found.step_px == (4, 4)
+
+
+def test_windows_that_weigh_themselves_are_windows() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = AdaptiveBlurPool2d(2, groups=2, border="circular")
+        nn.init.normal_(layer.conv.weight)
+        network = nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    found = certify(network, (2, 8, 8))
+    assert found.verdict == "strided-shifts"
+    assert found.circular.step_px == (2, 2)
+    assert found.holds
 
 
 def test_a_transformer_with_a_class_token_is_proved_without_positions_alone() -> None:

@@ -35,6 +35,7 @@ from shiftproof.anatomy._operations import (
     Take,
     Unpool,
 )
+from shiftproof.anatomy._positions import Located, locate
 from shiftproof.anatomy._reading import Step, Steps
 from shiftproof.anatomy._trace import BATCH
 
@@ -188,8 +189,13 @@ def find_cuts(steps: Steps) -> tuple[Cut, ...]:
 def find_places(steps: Steps) -> dict[fx.Node, Placed]:
     """Where the positions of each step lie; None where it has none, or why that is not known."""
     found: dict[fx.Node, Placed] = {}
+    where = locate(steps)
     for step in steps.steps:
-        found[step.node] = _placed(step, [found[node] for node in _sources(step, found)], steps)
+        place = _placed(step, [found[node] for node in _sources(step, found)], steps)
+        located = where[step.node]
+        if isinstance(place, Place) and isinstance(located, Located) and located.stride_px is not None:
+            place = replace(place, stride_px=located.stride_px)
+        found[step.node] = place
     return found
 
 
@@ -218,7 +224,7 @@ def _placed(step: Step, parents: Sequence[Placed], steps: Steps) -> Placed:
         if parent.size != step.grid.size:
             content = ((0, step.grid.size[0]), (0, step.grid.size[1]))
             parent = replace(parent, size=step.grid.size, content=content)
-        found = replace(parent, axes=step.grid.axes, images=step.grid.images, n_extra=0)
+        found = replace(parent, axes=step.grid.axes, images=step.grid.images, n_extra=step.grid.lead)
         return None if found.size == (1, 1) else replace(found, chosen=found.chosen or chosen)
     if any(isinstance(operation, Reduce | Scatter | Spectrum) for operation in step.operations):
         return None

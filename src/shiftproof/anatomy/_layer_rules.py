@@ -23,10 +23,11 @@ from shiftproof.anatomy._operations import (
     Scatter,
     Slide,
 )
-from shiftproof.anatomy._question import Question, Reading, not_known, unknown
+from shiftproof.anatomy._question import Question, Reading, not_known, unknown, varying
 from shiftproof.anatomy._torch_rules import read_call
 from shiftproof.anatomy._whole_map_rules import attended
 from shiftproof.layers import (
+    AdaptiveBlurPool2d,
     AdaptivePolyphase2d,
     AliasFreeActivation,
     BlurPool2d,
@@ -36,6 +37,7 @@ from shiftproof.layers import (
     LearnedPolyphase2d,
     LowPassPool2d,
     MaxBlurPool2d,
+    PolyphaseAnchor2d,
     PolyphaseUnpool2d,
     PrimaryCapsules,
     RoutedCapsules,
@@ -104,6 +106,17 @@ def _detail(layer: DetailPreservingPool2d, question: Question) -> Reading:
     down, right = layer.stride
     taps = (max(down, 2) + 1, max(right, 2) + 1)
     return _slides(question, Slide(taps, layer.stride, (1, 1), (int(down == 1), int(right == 1))))
+
+
+def _adaptive_blur(layer: AdaptiveBlurPool2d, question: Question) -> Reading:
+    """A window of which the weights are computed from the same window."""
+    taps, margin = (layer.kernel_size,) * 2, (layer.kernel_size // 2,) * 2
+    return _slides(question, Slide(taps, layer.stride, margin, margin, layer.border))
+
+
+def _anchor(layer: PolyphaseAnchor2d, question: Question) -> Reading:
+    """It rolls maps by fewer positions than the stride, by as many as their content says."""
+    return varying("It moves maps by a number of positions that it chooses by their content.", question.grid)
 
 
 def _adaptive(layer: AdaptivePolyphase2d | LearnedPolyphase2d, question: Question) -> Reading:
@@ -204,6 +217,7 @@ def _encoder(layer: nn.TransformerEncoder, question: Question) -> Reading:
 
 
 RULES: dict[type[nn.Module], Rule] = {
+    AdaptiveBlurPool2d: _adaptive_blur,
     AdaptivePolyphase2d: _adaptive,
     AliasFreeActivation: _alias_free,
     BlurPool2d: _blur,
@@ -213,6 +227,7 @@ RULES: dict[type[nn.Module], Rule] = {
     LearnedPolyphase2d: _adaptive,
     LowPassPool2d: _low_pass,
     MaxBlurPool2d: _max_blur,
+    PolyphaseAnchor2d: _anchor,
     PrimaryCapsules: _primary_capsules,
     RoutedCapsules: _routed_capsules,
     nn.CircularPad2d: _padded,
