@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 SCREENSHOTS = "SHIFTPROOF_SCREENSHOTS"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser without windows."""
+    """A browser without windows; for a file at a time, since its event loop is in the way of other tests."""
     playwright = pytest.importorskip("playwright.sync_api")
     program = shutil.which("chromium")
     if program is None:
