@@ -94,8 +94,6 @@ def full_precision() -> Iterator[None]:
         >>> with full_precision():
         ...     torch.backends.cudnn.allow_tf32
         False
-        >>> torch.backends.cudnn.allow_tf32
-        True
     """
     _full_precision.enter()
     try:

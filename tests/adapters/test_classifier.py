@@ -188,12 +188,12 @@ def test_answers_are_computed_in_full_precision() -> None:
             seen.append(torch.backends.cudnn.allow_tf32)
             return images.flatten(1)[:, :2]
 
-    assert torch.backends.cudnn.allow_tf32
+    before = torch.backends.cudnn.allow_tf32
     model = Asking()
     with evaluating(model):
         model(torch.rand(2, 1, 4, 4))
     assert seen == [False]
-    assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_the_pipeline_is_in_the_mode_of_its_model() -> None:
@@ -217,7 +217,7 @@ def test_the_pipeline_picks_the_logits() -> None:
 
 
 def test_precision_is_put_back_after_the_last_of_several_threads() -> None:
-    assert torch.backends.cudnn.allow_tf32
+    before = torch.backends.cudnn.allow_tf32
     first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
 
     def first() -> None:
@@ -234,4 +234,4 @@ def test_precision_is_put_back_after_the_last_of_several_threads() -> None:
         assert first_is_out.wait(10)
         assert not torch.backends.cudnn.allow_tf32
     thread.join()
-    assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
