@@ -192,6 +192,26 @@ def certificates() -> str:
     return "\n".join([*table(columns, rows, left=3), "", footer]) + "\n"
 
 
+def plans() -> str:
+    """Which networks get a dense plan, and how much faster that is."""
+    record = _read("plans")
+    columns = ["network", "any border", "circular shifts"]
+    rows = [
+        [f"`{row['network']}`", _plan(row["any-border"]), _plan(row["circular"])] for row in record["rows"]
+    ]
+    footer = (
+        f"All whole shifts by up to {record['radius_px']} px of one image, on one processor, beside one pass "
+        f"for each shift. {record['machine']}, measured {record['date']} by `python -m benchmarks.plans`."
+    )
+    return "\n".join([*table(columns, rows, left=3), "", footer]) + "\n"
+
+
+def _plan(plan: Mapping[str, Any]) -> str:
+    if not plan["planned"]:
+        return escaped(f"no plan. {plan['because']}")
+    return f"{plan['times_faster']:.1f} × as fast; answers differ by {plan['difference']:.0e}"
+
+
 def _law(law: Mapping[str, str]) -> str:
     """What is proved, without the name of the law, which the column has."""
     return escaped(law["text"].partition(": ")[2])

@@ -46,6 +46,7 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/fix.md", "photographs"): fix_tables.photographs,
         ("docs/results/fix.md", "circle"): fix_tables.circle,
         ("docs/results/speed.md", "probing"): tables.probing,
+        ("docs/results/speed.md", "plans"): tables.plans,
         ("docs/results/speed.md", "layers"): tables.layers,
         ("docs/results/speed.md", "networks"): tables.networks,
         ("docs/results/speed.md", "training"): tables.training,

@@ -265,13 +265,15 @@ def _objection(operations: tuple[Operation, ...], maps: Maps | None) -> str:
         return unknown
     if any(isinstance(operation, Normalise) for operation in operations):
         return "It normalises over positions."
+    windows = [operation for operation in operations if isinstance(operation, Slide)]
+    objection = next((said for each in windows if (said := _objection_to_window(each, maps.grid.size))), "")
+    if objection:
+        return objection
     *first, last = operations
     if all(isinstance(operation, Pointwise) for operation in first):
-        if isinstance(last, Slide):
-            return _objection_to_window(last, maps.grid.size)
         if isinstance(last, Reduce) and not all(last.axes):
             return "It reduces over other axes than all positions."
-        if isinstance(last, Pointwise | Reduce | Scatter):
+        if isinstance(last, Pointwise | Reduce | Scatter | Slide):
             return ""
     return "It is no function of each position, nor of a window around it."
 
