@@ -9,6 +9,7 @@ import re
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -132,13 +133,17 @@ def _lacks_memory(error: BaseException) -> bool:
 _NO_MEMORY = ("allocate memory", "out of memory", "failed to map segment", "can't start new thread")
 
 
+STOPPING = "Stopping after the current step; press Ctrl-C again to stop immediately."
+
+
 @contextmanager
 def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Have the first Ctrl-C or SIGTERM ask for a stop at a safe point; the second one interrupts."""
 
     def ask(number: int, frame: object) -> None:
         restore()
-        messages.print("Stopping after the current step; press Ctrl-C again to stop immediately.")
+        # In a thread of its own, which can wait: the signal may have come in the middle of another print.
+        threading.Thread(target=messages.print, args=(STOPPING,), daemon=True).start()
         stop()
 
     def restore() -> None:
