@@ -23,7 +23,6 @@ import platform
 import statistics
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from scipy.stats import ttest_ind
 from shiftproof._device import describe_machine
 from shiftproof._files import write_atomically
 from shiftproof._threads import available_cores, worker_pool
+from shiftproof._version import __version__
 from shiftproof.data import load_data
 from shiftproof.study import load_study
 from shiftproof.train import INPUT_SCALES, fit
@@ -168,7 +168,7 @@ def main() -> None:
         "measured": datetime.now(UTC).date().isoformat(),
         "machine": describe_machine(torch.device("cpu")),
         "versions": {
-            "shiftproof": version("shiftproof"),
+            "shiftproof": __version__,
             "torch": torch.__version__,
             "keras": keras,
             "tensorflow": tensorflow,

@@ -6,7 +6,6 @@ python -m benchmarks.pages [--screenshot]
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from benchmarks.browsing import chromium
 
 from shiftproof._device import describe_machine
 from shiftproof.audits import audit
@@ -66,12 +66,7 @@ def main() -> None:
 
 def _opened(path: Path) -> list[float]:
     """Milliseconds until something is seen, in a browser that is running already."""
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium")
-    assert program, "apt-get install chromium"
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with chromium() as browser:
         times = []
         for _ in range(REPEATS):
             page = browser.new_page(viewport=WINDOW)
@@ -83,7 +78,6 @@ def _opened(path: Path) -> list[float]:
             if "--screenshot" in sys.argv and len(times) == REPEATS:
                 _look(page)
             page.close()
-        browser.close()
     return times
 
 

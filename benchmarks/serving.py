@@ -6,7 +6,6 @@ python -m benchmarks.serving [--screenshot]
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from benchmarks.browsing import chromium
 
 from shiftproof._device import describe_environment, describe_machine
 from shiftproof.serve import demo, export_page
@@ -113,12 +113,9 @@ def main() -> None:
 
 
 def _visited(address: str) -> dict[str, Any]:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
-    program = shutil.which("chromium")
-    assert program, "apt-get install chromium"
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport=WINDOW)
         page.goto(address)
         for number in range(2):
@@ -132,7 +129,6 @@ def _visited(address: str) -> dict[str, Any]:
         }
         if "--screenshot" in sys.argv:
             _look(page, address)
-        browser.close()
     return found
 
 

@@ -24,7 +24,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from benchmarks.turns import Competitor, CompetitorFailed, competing
 
 from shiftproof._device import describe_machine
 from shiftproof._threads import available_cores
+from shiftproof._version import __version__
 
 HERE = Path(__file__).parent
 # Largest acceptable ratio to the fastest peer.
@@ -189,7 +189,7 @@ def main() -> None:
         "measured": datetime.now(UTC).date().isoformat(),
         "machine": describe_machine(torch.device(arguments.device)),
         "versions": {
-            "shiftproof": version("shiftproof"),
+            "shiftproof": __version__,
             "torch": torch.__version__,
             **keras_versions(arguments.keras),
             "python": platform.python_version(),

@@ -6,10 +6,14 @@ import json
 import math
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shiftproof._inputs import Most, read_text
+from shiftproof._text import said
 from shiftproof.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 MAX_DEPTH = 60
 MAX_INTEGER = 2**63
@@ -24,9 +28,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(read_text(path, Most.SETTINGS))
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path.name} to be a TOML file", getattr(error, "strerror", None) or error
-        ) from error
+        raise ConfigError(f"{path.name} to be a TOML file", unreadable(error)) from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -67,6 +69,22 @@ def parse_json(text: str) -> Any:
         raise ValueError("values that are nested too deep") from None
     check_bounds(value)
     return value
+
+
+def unreadable(error: Exception) -> object:
+    """Why a file could not be read, for a message: without the path, which the message has.
+
+    Example:
+        >>> unreadable(OSError(2, "No such file or directory", "a.json"))
+        'No such file or directory'
+    """
+    return getattr(error, "strerror", None) or error
+
+
+def misfit(error: ValidationError) -> str:
+    """The first thing in a document that is not as its model wants it: where, and what is wrong."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{said('.'.join(map(str, first['loc']))) or 'the whole'}: {first['msg']}"
 
 
 def check_bounds(value: Any) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from shiftproof._digest import Json
-from shiftproof._documents import read_json
+from shiftproof._documents import misfit, read_json, unreadable
 from shiftproof._files import make_folder, write_atomically
 from shiftproof._inputs import UnfitFile
 from shiftproof._seal import check_seal, sealed
@@ -172,15 +172,11 @@ def _read(folder: Path) -> _Recipe:
     try:
         return _Recipe.model_validate(read_json(folder / RECIPE))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ModelError(
-            f"{folder / RECIPE} to be the recipe of a fixed model",
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-        ) from error
+        raise ModelError(f"{folder / RECIPE} to be the recipe of a fixed model", misfit(error)) from error
     except (OSError, ValueError) as error:
         raise ModelError(
             f"the directory of a fixed model, with {RECIPE}, in {str(folder)!r}",
-            getattr(error, "strerror", None) or error,
+            unreadable(error),
             fix="`shiftproof fix MODEL DATA --out DIR` writes one.",
         ) from error
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shiftproof._documents import unreadable
 from shiftproof._inputs import Most, check_archive, check_file
 from shiftproof.adapters._preprocess import Framing
 from shiftproof.data import AS_USUAL, MAX_BAD, Images, ImagesLike, Reading, load_images
@@ -58,9 +59,7 @@ def _readable(source: ImagesLike) -> Iterator[None]:
     try:
         yield
     except (OSError, RecursionError, UnicodeError) as error:
-        raise DataError(
-            f"to be able to read the images {shown}", getattr(error, "strerror", None) or error
-        ) from error
+        raise DataError(f"to be able to read the images {shown}", unreadable(error)) from error
     except MemoryError as error:
         raise DataError(
             f"memory for the images {shown}", "too little", fix="Use fewer of them: --limit."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shiftproof._documents import read_json
+from shiftproof._documents import misfit, read_json, unreadable
 from shiftproof._files import write_atomically
 from shiftproof._text import counted, record_text
 from shiftproof.adapters import Classifier, Model
@@ -291,15 +291,13 @@ def load_audit(folder: Path) -> Audit:
     except (OSError, ValueError) as error:
         raise DataError(
             f"the directory of a finished audit, with report.json, in {str(folder)!r}",
-            getattr(error, "strerror", None) or error,
+            unreadable(error),
         ) from error
     try:
         saved = _SavedAudit.model_validate(record)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
         raise DataError(
-            f"the record of an audit in {str(path)!r}",
-            f"another one ({'.'.join(map(str, first['loc']))}: {first['msg']})",
+            f"the record of an audit in {str(path)!r}", f"another one ({misfit(error)})"
         ) from error
     return Audit(record, {part.name: _response(folder, part) for part in saved.protocols})
 

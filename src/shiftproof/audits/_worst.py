@@ -25,9 +25,7 @@ def worst(question: AuditQuestion, part: Measured) -> dict[str, Json]:
     """The parts of a record that name images: `worst`, `changed` and `changed_images`."""
     answers = select(part.response)
     order = _most_often_first(answers)
-    found = [_worst_image(part, answers, index) for index in order[:N_WORST]]
-    shown = [_shown(question, part, answers, index) for index in order[:N_WORST]]
-    rows: list[Json] = [image | looks for image, looks in zip(found, shown, strict=True)]
+    rows: list[Json] = [_worst_image(question, part, answers, index) for index in order[:N_WORST]]
     return {"worst": rows, **_changed(part, answers, order)}
 
 
@@ -40,27 +38,12 @@ def _most_often_first(answers: Selection) -> list[int]:
     return [index for index in order.tolist() if flips.values[index] > 0]
 
 
-def _shown(question: AuditQuestion, part: Measured, answers: Selection, index: int) -> dict[str, Json]:
-    """Pictures of an image, unshifted and at the smallest shift that changes its answer, where wanted."""
-    if not question.options.pictures:
-        return {}
-    image, shift = _nearest_flip(answers, index)
-    dy, dx = image.offsets_px.reshape(-1, 2)[shift].tolist()
-    size_px = question.shown_px(part.images, part.protocol)
-    before, after = pictures(part.images, index, part.protocol, (dy, dx), size_px)
-    return {"before": before, "after": after}
-
-
-def _nearest_flip(answers: Selection, index: int) -> tuple[Selection, int]:
-    """One image, and the number of the smallest shift that changes its answer."""
+def _worst_image(question: AuditQuestion, part: Measured, answers: Selection, index: int) -> dict[str, Json]:
+    """An image: its answer, how often that changes, and the smallest shift at which it does."""
     image = answers.with_images(np.arange(answers.n_images) == index)
     flips = image.moved & ~agrees(image)
-    return image, int(np.where(flips, image.radius_px, np.inf).argmin())
-
-
-def _worst_image(part: Measured, answers: Selection, index: int) -> dict[str, Json]:
-    image, shift = _nearest_flip(answers, index)
-    flips = image.moved & ~agrees(image)
+    shift = int(np.where(flips, image.radius_px, np.inf).argmin())
+    offset_px = image.offsets_px.reshape(-1, 2)[shift].tolist()
     return {
         "index": index,
         "name": part.images.name_of(index),
@@ -68,9 +51,20 @@ def _worst_image(part: Measured, answers: Selection, index: int) -> dict[str, Js
         "unshifted": answer_of(part.response, part.images, index, None),
         "share_of_shifts_that_change_it": float(flips.sum() / image.moved.sum()),
         "smallest_flip_px": float(smallest_flip_px(image)[0]),
-        "flip_offset_px": image.offsets_px.reshape(-1, 2)[shift].tolist(),
+        "flip_offset_px": offset_px,
         "flips_to": answer_of(part.response, part.images, index, shift),
+        **(_pictures(question, part, index, offset_px) if question.options.pictures else {}),
     }
+
+
+def _pictures(
+    question: AuditQuestion, part: Measured, index: int, offset_px: tuple[float, float]
+) -> dict[str, Json]:
+    """An image, unshifted and moved."""
+    size_px = question.shown_px(part.images, part.protocol)
+    dy, dx = offset_px
+    before, after = pictures(part.images, index, part.protocol, (dy, dx), size_px)
+    return {"before": before, "after": after}
 
 
 def _changed(part: Measured, answers: Selection, order: Sequence[int]) -> dict[str, Json]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from shiftproof._documents import read_json
+from shiftproof._documents import read_json, unreadable
 from shiftproof._text import said
 from shiftproof.cli._audit import audit
 from shiftproof.cli._fix import fix
@@ -108,7 +108,7 @@ def run_again(folder: Path, *, trust: bool) -> RunAgain:
         record = read_json(folder / "report.json")
         command = shlex.split(header["sessions"][-1]["command"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _no_run(folder, getattr(error, "strerror", None) or error) from error
+        raise _no_run(folder, unreadable(error)) from error
     name = command[1] if len(command) > 1 else ""
     if name not in COMMANDS:
         raise _no_run(folder, f"a run of {' '.join(command[:2]) or 'nothing'!r}")

@@ -78,11 +78,6 @@ def _reach(phase: Pair, axis: Axis, after: Maps, window: Slide, n_windows: Pair)
     return (after.grid.size[axis] + n - 2) * window.stride[axis] + window.extent(axis) if n else 0
 
 
-def each_phase(fn: Callable[..., Any], *inputs: Phases) -> Phases:
-    """Run a function of each position on maps of all windows."""
-    return {phase: fn(*(maps[phase] for maps in inputs)) for phase in inputs[0]}
-
-
 def pooled(phases: Phases, maps: Maps, pool: Callable[[Tensor], Tensor], n_windows: Pair) -> Tensor:
     """One row (n · windows, C) for each window, of a pool over all of its positions."""
     answers = {

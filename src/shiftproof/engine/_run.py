@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shiftproof._digest import Json, digest_of
-from shiftproof._documents import read_json
+from shiftproof._documents import read_json, unreadable
 from shiftproof._files import make_folder, write_atomically
 from shiftproof._text import escaped_json, record_text, said
 from shiftproof.engine._units import OUR_NAMES, UnitStore
@@ -175,7 +175,7 @@ def _check_ours(folder: Path, digest: str) -> None:
             raise
         raise OutputError(
             f"a folder for the run at {said(folder)!r}",
-            getattr(error, "strerror", None) or error,
+            unreadable(error),
             fix="Choose another folder with --out.",
         ) from error
     found = _digest_in(folder)

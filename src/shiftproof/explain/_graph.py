@@ -46,11 +46,6 @@ class Step:
     is_row: bool
     stride: Pair = (Fraction(1), Fraction(1))
 
-    @property
-    def measurable(self) -> bool:
-        """Whether it can be said how far two answers differ."""
-        return self.space is not None or self.is_row
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Graph:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shiftproof._documents import read_json
+from shiftproof._documents import read_json, unreadable
 from shiftproof._files import write_atomically
 from shiftproof._text import said
 from shiftproof.errors import DataError
@@ -89,7 +89,7 @@ def _read(path: Path) -> Any:
     except (OSError, ValueError) as error:
         raise DataError(
             f"{str(path)!r} to be the record of a run",
-            getattr(error, "strerror", None) or error,
+            unreadable(error),
             fix="Give the directory of a finished run, or the file with its record.",
         ) from error
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from shiftproof._documents import read_json
+from shiftproof._documents import misfit, read_json, unreadable
 from shiftproof._text import said
 from shiftproof.errors import DataError
 
@@ -176,15 +176,15 @@ def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str)
         value = read_json(source) if isinstance(source, Path) else source
         return kind.model_validate(value)
     except ValidationError as error:
-        first, *others = error.errors(include_url=False)
-        place = said(".".join(map(str, first["loc"]))) or "the whole"
-        more = f" (and {len(others)} more)" if others else ""
-        other_version = place == "schema_version"
+        found = misfit(error)
+        n_others = error.error_count() - 1
+        more = f" (and {n_others} more)" if n_others else ""
+        other_version = found.startswith("schema_version: ")
         raise DataError(
             f"{name} to be {what}",
-            f"{place}: {first['msg']}{more}",
+            f"{found}{more}",
             cause="It was written by another version of shiftproof." if other_version else "",
             fix="Make it again with this one." if other_version else "",
         ) from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{name} to be {what}", getattr(error, "strerror", None) or error) from error
+        raise DataError(f"{name} to be {what}", unreadable(error)) from error

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
-from shiftproof._documents import parse_json
+from shiftproof._documents import misfit, parse_json
 from shiftproof.errors import DataError
 from shiftproof.shifts import Border, Interpolation
 
@@ -59,9 +59,7 @@ async def question(request: Request, kind: type[Q]) -> Q:
         text = (await body(request, MOST_QUESTION_BYTES)).decode()
         return kind.model_validate(parse_json(text))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise DataError("a question of this page", f"{place}: {first['msg']}") from error
+        raise DataError("a question of this page", misfit(error)) from error
     except ValueError as error:
         raise DataError("a question of this page as JSON", error) from error
 

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from shiftproof._digest import Json, canonical_json, digest_of_bytes
-from shiftproof._documents import parse_json
+from shiftproof._documents import misfit, parse_json, unreadable
 from shiftproof._files import write_atomically
 from shiftproof._seal import check_seal, sealed
 from shiftproof.errors import CheckpointError
@@ -143,7 +143,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path.name} to be a checkpoint",
-            getattr(error, "strerror", None) or error,
+            unreadable(error),
             cause="The file is missing or damaged.",
         ) from error
     version = header.get("schema_version") if isinstance(header, dict) and "network" in header else None
@@ -164,11 +164,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         return Checkpoint(path, _Header.model_validate(header).model_dump(exclude_unset=True), tensors)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
         raise CheckpointError(
-            f"{path.name} to describe a network",
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            cause="Its header is damaged.",
+            f"{path.name} to describe a network", misfit(error), cause="Its header is damaged."
         ) from error
 
 
