@@ -91,6 +91,13 @@ def circular(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 @pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page that `serve --export` writes, with all answers of the packaged networks in it."""
+    printed = run("serve", "--export", str(tmp_path_factory.mktemp("independent") / "page"))
+    return Path(printed["page"])
+
+
+@pytest.fixture(scope="session")
 def claimed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """`claims` with all the letters and the counts; whatever trains for long is left out, as if it failed."""
 

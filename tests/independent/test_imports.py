@@ -37,4 +37,7 @@ def test_only_the_driver_imports_the_product() -> None:
 
 def test_every_command_that_measures_is_checked() -> None:
     checked = {path.stem.removeprefix("test_") for path in HERE.glob("test_*.py")} - {"imports"}
-    assert checked == {"reproduce", "audit", "compare", "alternatives", "claims", "certify", "explain", "fix"}
+    assert checked == {
+        "reproduce", "audit", "tasks", "compare", "alternatives", "claims", "certify", "explain", "fix",
+        "serve",
+    }  # fmt: skip
