@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from shiftproof._threads import one_thread_per_operation, while_used
+from shiftproof._threads import in_order, one_thread_per_operation, while_used, worker_pool
 
 
 def test_the_first_user_makes_a_setting_and_the_last_one_undoes_it() -> None:
@@ -41,3 +41,19 @@ def test_the_number_of_threads_comes_back() -> None:
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_numbers_too_small_to_be_normal_are_zeros_in_every_worker_and_as_before_afterwards(n_threads: int) -> None:
+    smallest_normal = torch.finfo(torch.float32).tiny
+
+    def half() -> float:
+        return torch.tensor([smallest_normal]).mul(0.5).item()
+
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor has no such setting")
+    torch.set_flush_denormal(False)
+    with worker_pool(n_threads) as pool:
+        assert in_order(pool, [half] * 8) == [0.0] * 8
+        assert half() == 0.0, "what is computed beside the workers"
+    assert half() == smallest_normal / 2

@@ -89,7 +89,7 @@ def worker_pool(n_threads: int | None = None) -> Iterator[Executor]:
     """
     n_threads = n_threads or available_cores()
     _keep_freed_memory()
-    with one_thread_per_operation():
+    with one_thread_per_operation(), _denormals_as_zeros():
         if n_threads == 1:
             yield _Here()
             return
@@ -122,9 +122,31 @@ def _keep_freed_memory() -> None:
     mallopt(m_arena_max, 1)
 
 
+@contextmanager
+def _denormals_as_zeros() -> Iterator[None]:
+    """Have this thread take numbers below 1e-38 for zero.
+
+    A network that is sure of its answers has gradients so small that their squares are such numbers, and many
+    processors compute with these a hundred times slower: without this, an epoch of `standard-nn` takes four
+    times as long on an Intel Xeon. TensorFlow does the same. A processor that cannot goes on without it.
+    """
+    before = _takes_denormals_for_zeros()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
+
+
+def _takes_denormals_for_zeros() -> bool:
+    smallest_normal = torch.finfo(torch.float32).tiny
+    return bool(torch.tensor([smallest_normal]).mul(0.5) == 0)
+
+
 def _single() -> None:
-    # The setting is kept per thread: a new one would ask the machine again.
+    # Both are kept per thread: a new one would ask the machine again, and compute with denormals.
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
 
 
 def in_order(pool: Executor, tasks: Sequence[Callable[[], T]]) -> list[T]:
