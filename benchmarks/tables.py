@@ -33,6 +33,8 @@ LOOPS = {
 
 
 # Times of training by key of the record; peers that were not measured have no column.
+# Turns of one competitor that differ by more than this factor are worth a sentence.
+UNEVEN = 1.5
 COMPETITORS = {
     "keras_s": "Keras, TensorFlow",
     "keras_jax_s": "Keras, JAX",
@@ -343,9 +345,25 @@ def training() -> str:
         f"for each core, time per network. The floor is {record['floor']}."
     )
     rows = [_training_row(row, present) for row in record["rows"]]
-    parts = [_with_footer(table(columns, rows), record, how)]
+    parts = [_with_footer(table(columns, rows), record, how + _uneven_peers(record["rows"]))]
     parts += [_where_time_goes(row) for row in record["rows"] if row.get("profile")]
     return "\n".join(parts)
+
+
+def _uneven_peers(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What the fastest peers took at least and at most, where that makes much of a difference to the ratio."""
+    said = []
+    for row in rows:
+        turns = row[f"{row['fastest_peer']}_s"]
+        if max(turns) > UNEVEN * min(turns):
+            least, most = (
+                statistics.median(row["ours_side_by_side_s"]) / limit(turns) for limit in (max, min)
+            )
+            said.append(
+                f" {row['row']}: turns of {COMPETITORS[row['fastest_peer'] + '_s']} took {min(turns):.0f} to "
+                f"{max(turns):.0f} s; the ratio side by side is {least:.2f} to {most:.2f}."
+            )
+    return "".join(said)
 
 
 def _training_row(row: Mapping[str, Any], present: Iterable[str]) -> list[str]:

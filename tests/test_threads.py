@@ -44,7 +44,7 @@ def test_the_number_of_threads_comes_back() -> None:
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_numbers_too_small_to_be_normal_are_zeros_in_every_worker_and_as_before_afterwards(n_threads: int) -> None:
+def test_denormal_numbers_are_zeros_in_every_worker_and_as_before_afterwards(n_threads: int) -> None:
     smallest_normal = torch.finfo(torch.float32).tiny
 
     def half() -> float:
