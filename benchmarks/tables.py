@@ -351,7 +351,7 @@ def training() -> str:
 
 
 def _uneven_peers(rows: Iterable[Mapping[str, Any]]) -> str:
-    """What the fastest peers took at least and at most, where that makes much of a difference to the ratio."""
+    """What the fastest peers took at least and at most, where the ratio hangs on it."""
     said = []
     for row in rows:
         turns = row[f"{row['fastest_peer']}_s"]
