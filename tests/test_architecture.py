@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 # A room may import from the rooms before it. Files beside the rooms are the ground they stand on.
 ROOMS = (
     "shifts", "data", "layers", "zoo", "edits", "adapters", "anatomy", "dense", "probe", "metrics", "explain",
-    "certify", "train", "engine", "report", "audits", "fix", "study", "claims", "testing", "serve", "cli",
+    "certify", "train", "engine", "report", "audits", "fix", "study", "article", "testing", "serve", "cli",
 )  # fmt: skip
 MAX_LINES = 400
 CHECKS = ("raises", "assert_close", "assert_outcomes")
@@ -64,6 +64,11 @@ def test_imports_point_down_the_list(name: str) -> None:
         if there != home and there is not None:
             private = [part for part in target.split(".")[2:] if part.startswith("_")]
             assert not private, f"{name} reaches into {target}; import it from its room"
+
+
+def test_only_the_command_line_knows_the_article() -> None:
+    users = {room(name) for name, path in modules().items() if "article" in {room(t) for t in imports(path)}}
+    assert users == {"article", "cli"}
 
 
 def test_no_cycles() -> None:

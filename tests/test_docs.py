@@ -18,7 +18,7 @@ from _pytest.mark import ParameterSet
 from benchmarks.tables import RESULTS
 from benchmarks.update_docs import FIGURES, SECTIONS, updated
 from PIL import Image
-from tests.claims.test_run import tiny
+from tests.article.test_run import tiny
 from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
@@ -159,7 +159,7 @@ def test_commands_run(
     monkeypatch.chdir(place)
     if str(FASHION) in command and not FASHION.is_dir():
         pytest.skip("Debian's dataset-fashion-mnist is not installed")
-    monkeypatch.setattr("shiftproof.claims.load_preset", lambda name: tiny())
+    monkeypatch.setattr("shiftproof.article.load_preset", lambda name: tiny())
     monkeypatch.setattr("shiftproof.serve.run_server", says_where)
     monkeypatch.setattr("shiftproof.cli._serve._leave", lambda: None)
     code = main(smaller(command, tiny_study, tmp_path / "run"))

@@ -10,7 +10,7 @@ import pytest
 from tests.report.test_claims import record
 
 from shiftproof import claims
-from shiftproof.claims import ClaimsResult
+from shiftproof.article import ClaimsResult
 from shiftproof.cli import main
 from shiftproof.engine import Run
 from shiftproof.errors import Stopped

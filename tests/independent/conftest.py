@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from shiftproof import claims
+from shiftproof import article
 from shiftproof._threads import one_thread_per_operation
-from shiftproof.claims import _presets, _run
+from shiftproof.article import _presets, _run
 from shiftproof.cli import main
 from shiftproof.errors import DataError
 from shiftproof.train import Recipe
@@ -104,16 +104,16 @@ def claimed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     def left_out(*arguments: object, **options: object) -> None:
         raise DataError("an experiment", "none", cause="It is left out.")
 
-    quick = claims.load_preset("quick")
+    quick = article.load_preset("quick")
     recipe = Recipe(epochs=1, learning_rate=1e-3, batch_size=32, input_scale="unit")
     sharing = quick.sharing.model_copy(
         update={"n_train": 64, "n_test": 40, "recipe": recipe, "n_seeds": 1, "n_repeats": 3}
     )
-    small = claims.ClaimsPreset(**{**vars(quick), "name": "small", "sharing": sharing})
+    small = article.ClaimsPreset(**{**vars(quick), "name": "small", "sharing": sharing})
     out = tmp_path_factory.mktemp("independent") / "claims"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_presets, "load_preset", lambda name: small)
-        patch.setattr(claims, "load_preset", lambda name: small)
+        patch.setattr(article, "load_preset", lambda name: small)
         for name in ("_table", "transfer", "scrambled_parts"):
             patch.setattr(_run, name, left_out)
         return run("claims", "--out", str(out), "--quiet", exits=3)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from shiftproof.claims._check import Check
-from shiftproof.claims._verdict import CLAIMS, ClaimVerdict
+from shiftproof.article._check import Check
+from shiftproof.article._verdict import CLAIMS, ClaimVerdict
 from shiftproof.errors import DataError
 from shiftproof.report import claims_markdown, print_claims, read_claims
 

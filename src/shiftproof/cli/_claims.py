@@ -12,7 +12,7 @@ from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import Exit, messages, print_json, results, run_directory, stoppable
 
 if TYPE_CHECKING:
-    from shiftproof.claims import ClaimsResult
+    from shiftproof.article import ClaimsResult
 
 Preset = Annotated[str, typer.Option(help="quick (minutes on two cores) or full (days; resumable).")]
 Workers = Annotated[
@@ -42,7 +42,7 @@ def claims(
     from shiftproof._files import write_atomically
     from shiftproof._text import record_text
     from shiftproof._threads import available_cores
-    from shiftproof.claims import load_preset, run_claims
+    from shiftproof.article import load_preset, run_claims
     from shiftproof.cli._progress import watching
     from shiftproof.report import claims_markdown, print_claims, read_claims
 

@@ -40,11 +40,11 @@ def reproduce(
     from shiftproof._device import choose_device
     from shiftproof._files import write_atomically
     from shiftproof._threads import available_cores
+    from shiftproof.article import article_materials
+    from shiftproof.article import reproduce as reproduced
     from shiftproof.cli._progress import watching
     from shiftproof.cli._study import names
     from shiftproof.report import print_reproduction, read_reproduction, reproduction_markdown
-    from shiftproof.study import article_materials
-    from shiftproof.study import reproduce as reproduced
 
     materials = article_materials(choose_device(device), names(networks))
     processes = workers or (available_cores() if materials.device.type == "cpu" else 1)

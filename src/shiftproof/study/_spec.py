@@ -18,7 +18,7 @@ from shiftproof.study._file import MAX_SEEDS, Column, Preset, Row, Strict, Study
 from shiftproof.train import InputScale, Recipe
 from shiftproof.zoo import networks
 
-BUILT_IN = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 class Arm(Strict):
@@ -162,7 +162,7 @@ def parse_overrides(fields: Mapping[str, Any]) -> Overrides:
 def _find(reference: str) -> Path:
     if reference.endswith(".toml"):
         return Path(reference)
-    built_in = {path.stem: path for path in sorted(BUILT_IN.glob("*.toml"))}
+    built_in = {path.stem: path for path in sorted(PACKAGE.glob("*/*.toml"))}
     if reference not in built_in:
         raise unknown_name("study", reference, built_in)
     return built_in[reference]

@@ -1,0 +1,31 @@
+"""The article alone: its experiment, claims and drawings; no other room but the command line knows it."""
+
+from shiftproof.article._derived import inverted as inverted
+from shiftproof.article._derived import only_classes as only_classes
+from shiftproof.article._draw_letter import draw_letter_c as draw_letter_c
+from shiftproof.article._face_patches import PatchKind as PatchKind
+from shiftproof.article._face_patches import face_patches as face_patches
+from shiftproof.article._faces import NO_FACES as NO_FACES
+from shiftproof.article._faces import FaceKind as FaceKind
+from shiftproof.article._faces import draw_faces as draw_faces
+from shiftproof.article._faces import schematic_faces as schematic_faces
+from shiftproof.article._filters import Filter as Filter
+from shiftproof.article._filters import edge_filters as edge_filters
+from shiftproof.article._filters import matched_filter as matched_filter
+from shiftproof.article._filters import random_filters as random_filters
+from shiftproof.article._gratings import draw_gratings as draw_gratings
+from shiftproof.article._letter_figure import LetterFigure as LetterFigure
+from shiftproof.article._letter_figure import LetterPair as LetterPair
+from shiftproof.article._letter_figure import letter_figure as letter_figure
+from shiftproof.article._pooling_law import MoveCount as MoveCount
+from shiftproof.article._pooling_law import PoolingLaw as PoolingLaw
+from shiftproof.article._pooling_law import Pools as Pools
+from shiftproof.article._pooling_law import pooling_law as pooling_law
+from shiftproof.article._presets import ClaimsPreset as ClaimsPreset
+from shiftproof.article._presets import load_preset as load_preset
+from shiftproof.article._reproduce import article_materials as article_materials
+from shiftproof.article._reproduce import reproduce as reproduce
+from shiftproof.article._run import ClaimsResult as ClaimsResult
+from shiftproof.article._run import run_claims as run_claims
+from shiftproof.article._verdict import CLAIMS as CLAIMS
+from shiftproof.article._verdict import ClaimVerdict as ClaimVerdict

@@ -1,0 +1,217 @@
+"""The article's table from the networks in the package, and whether this machine trains as theirs did.
+
+Training for the article's 100 epochs takes hours on a laptop, and a short training shows another table than
+the article's. So the networks come trained; here they are measured, and a short training of the same recipe
+is held against the curve that was recorded when they were trained.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from shiftproof._digest import Json
+from shiftproof._threads import worker_pool
+from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
+from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.report import write_html
+from shiftproof.study import (
+    Arm,
+    Materials,
+    Overrides,
+    Responses,
+    Silent,
+    Watcher,
+    load_study,
+    measured,
+    pass_on,
+    study_record,
+    this_process_or_another,
+    train_arm,
+    training_unit,
+)
+from shiftproof.train import EpochRecord, Progress, load_history
+from shiftproof.zoo import TrainedNetwork, load_trained, trained_network
+
+T = TypeVar("T")
+SCHEMA_VERSION = 1
+FOLLOWS_POINTS = 1.0
+"""A training follows a recorded one if the accuracy while training differs by no more than this in any
+epoch. Another processor rounds differently, and the difference grows from epoch to epoch; another seed
+differs by more than this in the first ones."""
+
+
+def article_materials(device: torch.device, networks: tuple[str, ...] | None = None) -> Materials:
+    """What the packaged networks of the article were trained for: its recipe, with one seed.
+
+    Args:
+        device: Where to compute.
+        networks: Rows to keep; all by default.
+
+    Raises:
+        UnknownNameError: No such row.
+    """
+    overrides = Overrides(seeds=1, networks=networks)
+    return Materials.load(load_study("article", preset="article", overrides=overrides), device)
+
+
+def reproduce(
+    materials: Materials,
+    run: Run,
+    *,
+    seconds: float = 120.0,
+    workers: int = 1,
+    watcher: Watcher | None = None,
+    stop: StopSignal | None = None,
+) -> dict[str, Json]:
+    """Measure the packaged networks on the article's test sets, and train each row for a while.
+
+    Args:
+        materials: The article's study, see `article_materials`.
+        run: Where finished units are kept.
+        seconds: Time for all trainings together, if each worker has a core of its own; every row is
+            trained for one epoch at least. 0: nothing is trained.
+        workers: Processes, each with one network at a time.
+        watcher: Told how far things are.
+        stop: Set by someone else to make this raise `Stopped`.
+
+    Returns:
+        The record, also written to `report.json`; `shiftproof.report.read_reproduction` reads it.
+
+    Raises:
+        Stopped: On request; finished units are kept.
+        ShiftproofError: The first error of a row.
+    """
+    arms = materials.study.arms
+    watcher = watcher or Silent()
+    workers = min(workers, len(arms))
+    share = seconds * workers / len(arms)
+
+    def all_rows(part: Callable[..., T], **settings: Any) -> list[T]:
+        parts = [partial(part, run=run, arm=arm, **settings) for arm in arms]
+        tasks = [this_process_or_another(materials, each, workers) for each in parts]
+        results = execute(tasks, workers=workers, stop=stop, on_event=partial(pass_on, watcher))
+        return [_or_raise(result) for result in results]
+
+    answers = all_rows(_measured)
+    curves = all_rows(_trained_today, seconds=share) if seconds else []
+    record: dict[str, Json] = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "reproduction",
+        "table": study_record(materials, [[answer] for answer in answers]),
+        "packaged": [_about(trained_network(arm.name)) for arm in arms],
+        "today": [_beside(arm, curve) for arm, curve in zip(arms, curves, strict=False)],
+        "follows_points": FOLLOWS_POINTS,
+    }
+    run.write_report(record)
+    write_html(run.folder, record)
+    return record
+
+
+def _or_raise(result: T | ShiftproofError) -> T:
+    if isinstance(result, ShiftproofError):
+        raise result
+    return result
+
+
+def _measured(materials: Materials, channel: Channel, *, run: Run, arm: Arm) -> Responses:
+    """The packaged network of a row under each protocol, computed or found."""
+    key, load = trained_network(arm.name).weights_digest, partial(load_trained, arm.name)
+    responses = {}
+    for name in materials.study.protocols:
+        channel.check_stop()
+        responses[name] = measured(materials, run, key, load, name, threads=1)
+    channel.send((f"{arm.name}, packaged", None))
+    return responses
+
+
+class _Enough(Stopped):
+    """The time of a training is used up."""
+
+
+class _Allowance:
+    """Lets a training go on while its time lasts: whole epochs only, and at least one."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.start = self.epoch_start = time.monotonic()
+        self.longest = float("inf")
+
+    def epoch_done(self) -> None:
+        now = time.monotonic()
+        self.longest = now - self.epoch_start
+        self.epoch_start = now
+
+    def check(self) -> None:
+        used = self.epoch_start - self.start
+        if self.longest < float("inf") and used + self.longest > self.seconds:
+            raise _Enough("more time for this training", "none")
+
+
+def _trained_today(
+    materials: Materials, channel: Channel, *, run: Run, arm: Arm, seconds: float
+) -> list[EpochRecord]:
+    """What each epoch of a short training measured: as many epochs as fit, at least one."""
+    whole = training_unit(materials, arm, 0)
+    unit = Unit("curve", {**whole.spec, "seconds": seconds}, whole.inputs)
+    if not run.units.has(unit):
+        _train_a_while(materials, channel, run, arm, unit, seconds)
+    channel.send((f"{arm.name}, today", None))
+    return load_history(run.units.path(unit))
+
+
+def _train_a_while(
+    materials: Materials, channel: Channel, run: Run, arm: Arm, unit: Unit, seconds: float
+) -> None:
+    allowance = _Allowance(seconds)
+
+    def watch(progress: Progress) -> None:
+        if progress.epoch_done:
+            allowance.epoch_done()
+        channel.send((f"{arm.name}, today", progress))
+
+    def check_stop() -> None:
+        channel.check_stop()
+        allowance.check()
+
+    def train(checkpoint: Path) -> None:
+        with suppress(_Enough), worker_pool(1) as pool:
+            train_arm(materials, arm, 0, checkpoint, pool=pool, on_progress=watch, check_stop=check_stop)
+
+    run.units.finish(unit, train)
+
+
+def _about(trained: TrainedNetwork) -> dict[str, Json]:
+    """What was trained when."""
+    return {
+        "name": trained.name,
+        "network": trained.network,
+        "command": trained.command,
+        "epochs": trained.epochs,
+        "seed": trained.seed,
+        "finished": trained.finished,
+        "environment": {**trained.environment},
+        "weights_digest": trained.weights_digest,
+    }
+
+
+def _beside(arm: Arm, curve: list[EpochRecord]) -> dict[str, Json]:
+    """A training of today beside the recorded one, epoch by epoch."""
+    recorded = trained_network(arm.name).curve
+    pairs: list[Json] = [
+        {
+            "epoch": today.epoch,
+            "loss": today.loss,
+            "accuracy": today.accuracy,
+            "recorded_loss": loss,
+            "recorded_accuracy": accuracy,
+        }
+        for today, (_, loss, accuracy) in zip(curve, recorded, strict=False)
+    ]
+    return {"name": arm.name, "epochs": pairs}

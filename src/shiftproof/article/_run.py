@@ -1,0 +1,251 @@
+"""All experiments that the claims need, one after the other, and the record with the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from shiftproof._device import describe_environment
+from shiftproof._digest import Json
+from shiftproof._threads import worker_pool
+from shiftproof.article._check import Check
+from shiftproof.article._lab import Lab
+from shiftproof.article._letter import LetterCounts, count_letter, letter_checks
+from shiftproof.article._presets import ClaimsPreset
+from shiftproof.article._scrambled import scrambled_checks, scrambled_parts
+from shiftproof.article._sharing import sharing
+from shiftproof.article._sharing_checks import pooling_cost_checks, sharing_checks
+from shiftproof.article._substitutes import substitute_checks
+from shiftproof.article._table import (
+    Table,
+    augmentation_checks,
+    definition_checks,
+    plummet_checks,
+    replacement_checks,
+)
+from shiftproof.article._transfer import transfer
+from shiftproof.article._transfer_checks import transfer_checks
+from shiftproof.article._verdict import CLAIMS, ClaimVerdict
+from shiftproof.engine import Channel, Run, StopSignal, execute
+from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.report import write_html
+from shiftproof.study import Materials, Silent, Study, Watcher, measure_study, pass_on, study_record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCHEMA_VERSION = 1
+Checks = Mapping[int, Sequence[Check]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Something that is done once and speaks to some of the claims.
+
+    Args:
+        name: Short.
+        claims: Numbers of the claims that it speaks to.
+        run: Does it; gives what has `to_dict()`, and `plot()` where there is a figure.
+        checks: From what `run` gave to the statements of its claims.
+    """
+
+    name: str
+    claims: tuple[int, ...]
+    run: Callable[[], Any]
+    checks: Callable[[Any], Checks]
+
+
+@dataclass(frozen=True, eq=False)
+class ClaimsResult:
+    """The record of all claims, and the results behind it.
+
+    Args:
+        record: As in `report.json`.
+        results: What each experiment gave, by its name; without those that failed.
+    """
+
+    record: Mapping[str, Any]
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record."""
+        return dict(self.record)
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """Name and figure of every experiment that has one.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        for name, result in self.results.items():
+            if hasattr(result, "plot"):
+                figure, _ = result.plot()
+                yield name, figure
+            if isinstance(result, LetterCounts):
+                figure, _ = result.plot_law()
+                yield "pooling-law", figure
+
+
+def run_claims(
+    preset: ClaimsPreset,
+    run: Run,
+    *,
+    device: torch.device | None = None,
+    workers: int = 1,
+    watcher: Watcher | None = None,
+    stop: StopSignal | None = None,
+) -> ClaimsResult:
+    """Run every experiment, judge every claim, and write `report.json`.
+
+    Args:
+        preset: How much of everything.
+        run: Where finished work is kept; what is there is not computed again.
+        device: The CPU by default.
+        workers: Processes for the networks of the two tables.
+        watcher: Told how far things are.
+        stop: Set by someone else to make this raise `Stopped`.
+
+    Returns:
+        The record and the results. An experiment that fails leaves its claims open, and says why.
+
+    Raises:
+        Stopped: On request; what is finished is kept.
+    """
+    device = device or torch.device("cpu")
+    watcher = watcher or Silent()
+    results: dict[str, Any] = {}
+    checks: dict[int, list[Check]] = {number: [] for number in CLAIMS}
+    errors: dict[str, Json] = {}
+    for experiment in _experiments(preset, run, device, workers, watcher, stop):
+        try:
+            result = experiment.run()
+            found = experiment.checks(result)
+        except Stopped:
+            raise
+        except ShiftproofError as error:
+            errors[experiment.name] = str(error)
+            found = {number: [_failed(experiment, error)] for number in experiment.claims}
+        else:
+            results[experiment.name] = result
+        for number, statements in found.items():
+            checks[number] += statements
+    record: dict[str, Json] = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "claims",
+        "status": "incomplete" if errors else "complete",
+        "preset": preset.name,
+        "preset_summary": preset.summary,
+        "environment": describe_environment(device),
+        "config": preset.config(),
+        "claims": [ClaimVerdict(number, tuple(found)).to_dict() for number, found in checks.items()],
+        "experiments": {name: result.to_dict() for name, result in results.items()},
+        "errors": errors,
+    }
+    run.write_report(record)
+    write_html(run.folder, record)
+    return ClaimsResult(record, results)
+
+
+def _failed(experiment: Experiment, error: ShiftproofError) -> Check:
+    return Check(f"The experiment “{experiment.name}” ends.", None, str(error), None, experiment.name)
+
+
+def _experiments(
+    preset: ClaimsPreset,
+    run: Run,
+    device: torch.device,
+    workers: int,
+    watcher: Watcher,
+    stop: StopSignal | None,
+) -> list[Experiment]:
+    def tables(study: Study) -> Table:
+        return _table(study, run, device, workers, watcher, stop)
+
+    def in_lab(experiment: Callable[[Lab], Any]) -> Any:
+        return _in_lab(experiment, run, device, watcher, stop)
+
+    return [
+        Experiment("letter", (4, 5, 6), lambda: count_letter(preset.letter), letter_checks),
+        Experiment("article", (3, 7, 8), partial(tables, preset.article), _article_checks),
+        Experiment("alternatives", (11, 12), partial(tables, preset.alternatives), _alternatives_checks),
+        Experiment(
+            "sharing",
+            (1, 10),
+            lambda: in_lab(partial(sharing, preset.sharing)),
+            lambda found: {1: sharing_checks(found), 10: pooling_cost_checks(found)},
+        ),
+        Experiment(
+            "transfer",
+            (2,),
+            lambda: in_lab(partial(transfer, preset.transfer)),
+            lambda found: {2: transfer_checks(found)},
+        ),
+        Experiment(
+            "scrambled",
+            (9, 12),
+            lambda: in_lab(partial(scrambled_parts, preset.scrambled)),
+            lambda found: {9: scrambled_checks(found), 12: substitute_checks(found)},
+        ),
+    ]
+
+
+def _article_checks(table: Table) -> Checks:
+    return {3: definition_checks(table), 7: plummet_checks(table), 8: augmentation_checks(table)}
+
+
+def _alternatives_checks(table: Table) -> Checks:
+    strided = {"strided-cnn": "A convolution of 3 × 3 with stride 2", "all-cnn": "All-CNN"}
+    others = {
+        "cnn2-dpp": "Detail-preserving pooling",
+        "capsnet-small": "A small capsule network",
+        "capsnet": "The capsule network",
+    }
+    return {
+        number: [
+            check
+            for row, what in rows.items()
+            if table.has(row)
+            for check in replacement_checks(table, row, what)
+        ]
+        for number, rows in ((11, strided), (12, others))
+    }
+
+
+def _table(
+    study: Study,
+    run: Run,
+    device: torch.device,
+    workers: int,
+    watcher: Watcher,
+    stop: StopSignal | None,
+) -> Table:
+    materials = Materials.load(study, device)
+    results = measure_study(materials, run, workers=workers, watcher=watcher, stop=stop)
+    for error in (seed for arm in results for seed in arm if isinstance(seed, ShiftproofError)):
+        raise error
+    responses = {
+        arm.name: [seed for seed in seeds if not isinstance(seed, ShiftproofError)]
+        for arm, seeds in zip(study.arms, results, strict=True)
+    }
+    return Table(study.name, responses, study_record(materials, results))
+
+
+def _in_lab(
+    experiment: Callable[[Lab], Any],
+    run: Run,
+    device: torch.device,
+    watcher: Watcher,
+    stop: StopSignal | None,
+) -> Any:
+    def task(channel: Channel) -> Any:
+        with worker_pool() as pool:
+            return experiment(Lab(run, device, channel, pool))
+
+    (found,) = execute([task], stop=stop, on_event=partial(pass_on, watcher))
+    if isinstance(found, ShiftproofError):
+        raise found
+    return found
