@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.report.test_claims import record
 
-from shiftproof import claims
+from shiftproof import article
 from shiftproof.article import ClaimsResult
 from shiftproof.cli import main
 from shiftproof.engine import Run
@@ -30,7 +30,7 @@ def test_json_is_the_record_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = record(status=status)
-    monkeypatch.setattr(claims, "run_claims", lambda preset, run, **options: ClaimsResult(found))
+    monkeypatch.setattr(article, "run_claims", lambda preset, run, **options: ClaimsResult(found))
     assert main(["claims", "--json", "--quiet", "--out", str(tmp_path / "run")]) == code
     assert json.loads(capsys.readouterr().out) == found
     assert (tmp_path / "run" / "report.md").read_text().startswith("**12 claims")
@@ -42,6 +42,6 @@ def test_a_stop_says_how_to_go_on(
     def stopped(preset: Any, run: Run, **options: Any) -> ClaimsResult:
         raise Stopped("to finish", "a request to stop")
 
-    monkeypatch.setattr(claims, "run_claims", stopped)
+    monkeypatch.setattr(article, "run_claims", stopped)
     assert main(["claims", "--out", str(tmp_path / "run")]) == 130
     assert "To resume:" in capsys.readouterr().err
