@@ -194,6 +194,31 @@ def certificates() -> str:
     return "\n".join([*table(columns, rows, left=3), "", footer]) + "\n"
 
 
+def anatomies() -> str:
+    """Of which architectures the steps can be read."""
+    record = _read("anatomies")
+    counts, rows = record["counts"], record["rows"]
+    first = (
+        f"Of {counts['architectures']} architectures torch.fx traces {counts['traced']}; "
+        f"{counts['recorded']} more are recorded while they run. Of {counts['whole']} it is known of every "
+        f"step where its positions lie; by tracing alone it would be {counts['whole_by_trace']}."
+    )
+    columns = ["network", "px", "how", "steps", "of unknown place", "the first of these"]
+    cells = [
+        [
+            f"`{row['network']}`", str(row["size_px"]), row["how"] if row["how"] != "not" else "not read",
+            str(row.get("n_steps", "–")), str(row.get("n_unknown", "–")),
+            escaped(row.get("first_unknown") or row.get("because", "")),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    footer = (
+        f"With random weights. {versions}; measured {record['date']} by `python -m benchmarks.anatomies`."
+    )
+    return "\n".join([first, "", *table(columns, cells, left=3), "", footer]) + "\n"
+
+
 def plans() -> str:
     """Which networks get a dense plan, and how much faster that is."""
     record = _read("plans")

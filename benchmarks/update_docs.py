@@ -45,6 +45,7 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/fix.md", "fashion"): partial(fix_tables.trained, "fashion"),
         ("docs/results/fix.md", "photographs"): fix_tables.photographs,
         ("docs/results/fix.md", "circle"): fix_tables.circle,
+        ("docs/results/certify.md", "anatomies"): tables.anatomies,
         ("docs/results/speed.md", "probing"): tables.probing,
         ("docs/results/speed.md", "plans"): tables.plans,
         ("docs/results/speed.md", "layers"): tables.layers,

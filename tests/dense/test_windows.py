@@ -365,8 +365,12 @@ class Drawn(nn.Module):
 
 
 class Made(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = torch.tensor([0.5, 2.0])
+
     def forward(self, images: Tensor) -> Tensor:
-        return images * torch.tensor([0.5, 2.0])[:, None, None]
+        return images * self.weights[:, None, None]
 
 
 class Branching(nn.Module):
@@ -404,19 +408,25 @@ def after(first: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Identity(), first, nn.Flatten(), nn.Linear(264, 3))
 
 
-def test_what_fx_cannot_prove_is_refused() -> None:
+def test_what_is_not_certain_is_refused() -> None:
     found = refusal(after(Positions()))
     assert found.layer == "1"
     assert "numbers that differ between positions" in found.reason
     assert "draws at random" in refusal(after(Drawn())).reason
     assert "neither a parameter nor a buffer" in refusal(after(Made())).reason
     assert refusal(after(Branching())).layer == "1"
-    assert "torch.fx cannot follow" in refusal(after(Branching())).reason
+    assert "looks at the numbers of its maps in Python (`bool`)" in refusal(after(Branching())).reason
     assert refusal(after(Gated())) == NotPlanned("1", "It combines values of different places.")
-    assert refusal(after(InPlace())) == NotPlanned(
-        "1.relu", "It overwrites a value that another layer reads."
-    )
-    assert refusal(after(Augmented())).reason.endswith("something that torch.fx does not see.")
+
+
+@pytest.mark.parametrize("layer", [Augmented, InPlace])
+def test_what_torch_fx_writes_down_as_something_else_is_recorded(layer: type[nn.Module]) -> None:
+    network = after(layer()).eval()
+    plan = plan_windows(network, SHAPE)
+    assert not isinstance(plan, NotPlanned), plan
+    canvas = torch.rand(2, SHAPE[0], SHAPE[1] + 1, SHAPE[2])
+    expected = torch.stack([network(canvas[:, :, y : y + SHAPE[1]]) for y in range(2)], 1)
+    torch.testing.assert_close(plan.answer(canvas, (2, 1)).flatten(1, 2), expected)
 
 
 def test_modes_hooks_and_shapes_are_refused() -> None:

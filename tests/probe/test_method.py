@@ -99,7 +99,7 @@ CASES = {
     "hook": Case("0: A forward hook may change", hooked(True), hooked(False)),
     "replaced": Case("1: Its forward was replaced", replaced(True), replaced(False)),
     "control flow": Case(
-        "Written: torch.fx cannot follow its forward",
+        "Written: It looks at the numbers of its maps in Python",
         Written(lambda self, x: self.inner(x) if x.sum() > -1 else x),
         Written(lambda self, x: self.inner(x)),
     ),

@@ -1,4 +1,4 @@
-"""What a network does to positions: its steps, read from a trace, and how they follow rolls of the images."""
+"""What a network does to positions: its steps, traced or recorded, and how they follow rolls of images."""
 
 from shiftproof.anatomy._calls import Call as Call
 from shiftproof.anatomy._calls import call_of as call_of
@@ -57,6 +57,7 @@ from shiftproof.anatomy._positions import locate as locate
 from shiftproof.anatomy._reading import Step as Step
 from shiftproof.anatomy._reading import Steps as Steps
 from shiftproof.anatomy._reading import read_network as read_network
+from shiftproof.anatomy._record import is_compiled as is_compiled
 from shiftproof.anatomy._trace import BATCH as BATCH
 from shiftproof.anatomy._trace import Trace as Trace
 from shiftproof.anatomy._trace import path_in_model as path_in_model

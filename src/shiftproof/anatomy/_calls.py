@@ -15,10 +15,12 @@ from torch import fx, nn
 
 # The same number in, the same number out, wherever it stands.
 POINTWISE = (
-    "abs", "celu", "ceil", "clamp", "clip", "cos", "double", "elu", "erf", "exp", "expm1", "float", "floor",
-    "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log", "log1p", "logsigmoid",
-    "mish", "neg", "reciprocal", "relu", "relu6", "round", "rsqrt", "selu", "sigmoid", "sign", "silu", "sin",
-    "softplus", "softshrink", "softsign", "sqrt", "square", "tanh", "tanhshrink", "threshold",
+    "abs", "bfloat16", "celu", "ceil", "clamp", "clip", "cos", "double", "elu", "erf", "exp", "expm1",
+    "float", "floor", "gelu", "half", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
+    "log", "log1p", "logsigmoid", "mish", "neg", "reciprocal", "relu", "relu6", "round", "rsqrt", "selu",
+    "sigmoid", "sign", "silu", "sin",
+    "softplus", "softshrink", "softsign", "sqrt", "square", "tanh", "tanhshrink", "threshold", "to", "type",
+    "type_as",
 )  # fmt: skip
 UNCHANGED = ("clone", "contiguous", "detach")
 ARITHMETIC = (

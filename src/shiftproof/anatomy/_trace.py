@@ -1,11 +1,11 @@
-"""What a network computes, as a list of steps: torch.fx, with every doubt turned into a reason."""
+"""What a network computes, as a list of steps: traced or recorded, with every doubt turned into a reason."""
 
 from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import wraps
 from itertools import chain
@@ -17,9 +17,13 @@ from torch import Tensor, fx, nn
 from shiftproof.adapters import MODEL, Pipeline, of_others
 from shiftproof.anatomy._chance import Chance
 from shiftproof.anatomy._law import Reason
+from shiftproof.anatomy._record import CONSTANT, Methods, record, replaced
+from shiftproof.anatomy._unite import Refused
 from shiftproof.zoo import ImageShape
 
 BATCH = 2
+AT_RANDOM = "Its forward draws at random, so that it does not give the same answer twice."
+UNSEEN = "Its forward does something that does not show in its steps."
 MIXED = "It answers an image alone otherwise than among others."
 
 
@@ -35,6 +39,8 @@ class Trace:
         name: Of the network's class.
         numbers: What other steps give, such as sizes; where it is one, the number of images is `BATCH`.
         mixed: Why nothing is said about one image, where its answer depends on the others.
+        recorded: Why torch.fx could not follow it, where the steps are those of a run: for images of other
+            sizes it may take others.
     """
 
     module: fx.GraphModule
@@ -44,6 +50,7 @@ class Trace:
     name: str
     numbers: Mapping[fx.Node, Any]
     mixed: Reason | None
+    recorded: Reason | None
 
     def images(self, n: int, image_shape: ImageShape) -> Tensor:
         """Random images, with dtype and device of the network; the same at each call."""
@@ -61,13 +68,13 @@ def trace(
     image_shape: ImageShape,
     *,
     leaves: Sequence[type[nn.Module]] = (),
-    methods: Sequence[tuple[type[nn.Module], str]] = (),
+    methods: Methods = (),
     any_answer: bool = False,
 ) -> Trace | Reason:
     """Write down what a network does to a batch of images.
 
-    The steps are then run beside the network itself: what escapes torch.fx, such as a random number
-    drawn in `forward`, shows in the answer.
+    By torch.fx, and where that cannot follow, while it runs. The steps are then run beside the network
+    itself, on other images: what escapes, such as a random number drawn in `forward`, shows in the answer.
 
     Args:
         module: Images (N, C, H, W) to an answer, in evaluation mode. No other thread may run any
@@ -86,12 +93,22 @@ def trace(
     objection = _objection_to_state(module, name)
     if objection is not None:
         return objection
-    tracer = _Tracer(leaves)
+    traced = _traced(module, _Tracer(leaves), methods, name)
+    found = traced if isinstance(traced, Reason) else _checked(module, traced, image_shape, any_answer)
+    if isinstance(found, Trace):
+        return found
+    graph_module = _recorded(module, image_shape, _Tracer(leaves), methods, name)
+    if isinstance(graph_module, Reason):
+        return graph_module
+    return _checked(module, graph_module, image_shape, any_answer, recorded=found)
+
+
+def _traced(module: nn.Module, tracer: _Tracer, methods: Methods, name: str) -> fx.GraphModule | Reason:
     own = set(vars(module))
     try:
         with torch.no_grad(), tracer.recording(methods):
             graph = tracer.trace(module, _left_out(module))
-            graph_module = fx.GraphModule(module, graph, name)
+            return fx.GraphModule(module, graph, name)
     except BaseException as error:  # Anything can happen in the forward of others.
         return Reason(
             path_in_model(tracer.innermost) or name,
@@ -100,7 +117,28 @@ def trace(
     finally:
         for added in set(vars(module)) - own:  # Constants that the tracer has put there.
             delattr(module, added)
-    return _checked(module, graph_module, image_shape, any_answer)
+
+
+def _recorded(
+    module: nn.Module, image_shape: ImageShape, tracer: _Tracer, methods: Methods, name: str
+) -> fx.GraphModule | Reason:
+    batches = [_images(module, n, image_shape, seed=n) for n in (BATCH, BATCH + 1)]
+    added: dict[str, Tensor] = {}
+    chance = Chance()
+    try:
+        with torch.no_grad(), chance:
+            graph, added = record(module, batches, tracer.is_leaf_module, methods)
+        for path, tensor in added.items():
+            setattr(module, path, tensor)
+        return fx.GraphModule(module, graph, name)
+    except Refused as refused:
+        layer, text = path_in_model(refused.reason.layer) or name, refused.reason.text
+        return Reason(name, AT_RANDOM) if chance.was_asked else Reason(layer, text)
+    except BaseException as error:  # As above.
+        return Reason(name, f"It does not take images of shape {tuple(image_shape)} ({of_others(error)}).")
+    finally:
+        for path in added:
+            vars(module).pop(path, None)
 
 
 def _left_out(module: nn.Module) -> dict[str, Any]:
@@ -121,17 +159,9 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return type(m) in self._leaves or super().is_leaf_module(m, module_qualified_name)
 
-    @contextmanager
-    def recording(self, methods: Sequence[tuple[type[nn.Module], str]]) -> Iterator[None]:
+    def recording(self, methods: Methods) -> AbstractContextManager[None]:
         """Have methods write down that they were called, wherever they are asked about a traced value."""
-        originals = {(kind, name): vars(kind)[name] for kind, name in methods}
-        for (kind, name), original in originals.items():
-            setattr(kind, name, self._recorded(original))
-        try:
-            yield
-        finally:
-            for (kind, name), original in originals.items():
-                setattr(kind, name, original)
+        return replaced(methods, self._recorded)
 
     def _recorded(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
@@ -183,7 +213,11 @@ def _objection_to_state(module: nn.Module, name: str) -> Reason | None:
 
 
 def _checked(
-    module: nn.Module, traced: fx.GraphModule, image_shape: ImageShape, any_answer: bool
+    module: nn.Module,
+    traced: fx.GraphModule,
+    image_shape: ImageShape,
+    any_answer: bool,
+    recorded: Reason | None = None,
 ) -> Trace | Reason:
     name = _name_of(module)
     # Those with a default are left out.
@@ -203,9 +237,12 @@ def _checked(
     if not shaped or not (any_answer or answer.ndim == 2):
         return Reason(name, "Its answer is not one row of logits for each image.")
     if chance.was_asked or not (isinstance(again, Tensor) and _agree(expected, again, rounding=True)):
-        return Reason(name, "Its forward draws at random, so that it does not give the same answer twice.")
+        return Reason(name, AT_RANDOM)
     if not (isinstance(expected, Tensor) and _agree(expected, answer)):
-        return Reason(name, "Its forward does something that torch.fx does not see.")
+        return Reason(name, UNSEEN)
+    mixes = _mixes_images(module, images, expected)
+    if recorded is not None and not mixes and not _answers_alone(traced, images[:1], expected[:1]):
+        return Reason(name, UNSEEN)
     results = {node: value for node, value in interpreter.env.items() if isinstance(value, Tensor)}
     varying = _depending_on(inputs[0])
     facts = Trace(
@@ -215,15 +252,26 @@ def _checked(
         {node: value.detach() for node, value in results.items() if node not in varying},
         name,
         {node: value for node, value in interpreter.env.items() if not isinstance(value, Tensor)},
-        Reason(name, MIXED) if _mixes_images(module, images, expected) else None,
+        Reason(name, MIXED) if mixes else None,
+        recorded,
     )
     return _objection_to_nodes(module, facts, results) or facts
 
 
-def _images(module: nn.Module, n: int, image_shape: ImageShape) -> Tensor:
+def _answers_alone(traced: fx.GraphModule, image: Tensor, expected: Tensor) -> bool:
+    """Whether steps that were recorded of other numbers of images hold for a single one."""
+    try:
+        with torch.no_grad():
+            return _agree(expected, fx.Interpreter(traced).run(image.clone()))
+    except BaseException as error:  # As above.
+        of_others(error)
+        return False
+
+
+def _images(module: nn.Module, n: int, image_shape: ImageShape, *, seed: int = 0) -> Tensor:
     tensors = chain(module.parameters(), module.buffers())
     first = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
-    images = torch.rand(n, *image_shape, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(n, *image_shape, generator=torch.Generator().manual_seed(seed))
     return images.to(first.device, first.dtype)
 
 
@@ -280,12 +328,17 @@ def _objection_to_nodes(module: nn.Module, facts: Trace, results: Mapping[fx.Nod
         if node.op == "get_attr" and node in results and _memory(results[node]) not in own:
             return Reason(
                 facts.layer_of(node),
-                f"`{node.target}` is a tensor that is neither a parameter nor a buffer, "
+                f"{_name_in_model(node)} is a tensor that is neither a parameter nor a buffer, "
                 "so that another call may see another one.",
             )
         if _overwrites(node, facts.module) and _is_shared(node, results):
             return Reason(facts.layer_of(node), "It overwrites a value that another layer reads.")
     return None
+
+
+def _name_in_model(node: fx.Node) -> str:
+    path = str(node.target)
+    return "Something that it reads" if path.startswith(CONSTANT) else f"`{path}`"
 
 
 def _memory(tensor: Tensor) -> int:

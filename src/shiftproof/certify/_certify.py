@@ -54,6 +54,10 @@ ADAPTIVE = (
     "hash of their content: rounding before the layer may change which one is taken, and one time in about "
     "2⁴⁰ different phases have the same hash."
 )
+RECORDED = (
+    "torch.fx cannot follow it: its steps were recorded while it ran on images of {} × {} px. "
+    "Nothing is said about other sizes."
+)
 
 
 def certify(
@@ -237,7 +241,8 @@ def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps:
     size_px = shape[1:]
     rolled, moved = find_circular(steps, size_px), find_interior(steps, size_px)
     circular = _circular(rolled, steps, size_px)
-    interior = _interior(moved, lambda px: read_network(module, (shape[0], *px)))
+    recorded = steps.trace.recorded is not None
+    interior = _interior(moved, None if recorded else lambda px: read_network(module, (shape[0], *px)))
     adaptive = any(isinstance(o, Adaptive | Choose) for step in steps.steps for o in step.operations)
     return Certificate(
         describe(classifier),
@@ -247,7 +252,12 @@ def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps:
         interior,
         stages_of(steps, rolled.last, moved),
         (),
-        (REAL_ARITHMETIC, *([ADAPTIVE] if adaptive and circular.proved else []), *classifier.notes),
+        (
+            REAL_ARITHMETIC,
+            *([ADAPTIVE] if adaptive and circular.proved else []),
+            *([RECORDED.format(*size_px)] if recorded else []),
+            *classifier.notes,
+        ),
         describe_environment(torch.device("cpu")),
     )
 
@@ -270,11 +280,14 @@ def _circular(finding: CircularFinding, steps: Steps, size_px: Pair) -> Circular
     return CircularLaw(size_px, finding.last.step_px, rolls_by, grid.axes, limits, None)
 
 
-def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason]) -> InteriorLaw:
+def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason] | None) -> InteriorLaw:
+    """The law; where images are too small for it also the size from which they are not, if it can be read."""
     answer: Literal["invariant", "equivariant"] | None = None
     if found.lost is None:
         answer = "equivariant" if isinstance(found.answer, Local) else "invariant"
-    larger = where_it_begins(read, found) if found.is_empty and answer is not None else None
+    larger = None
+    if read is not None and found.is_empty and answer is not None:
+        larger = where_it_begins(read, found)
     final = (larger or found).final
     return InteriorLaw(
         found.image_px,

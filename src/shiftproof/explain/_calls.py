@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from shiftproof.anatomy import is_compiled
+
 
 class OneLayer(nn.Sequential):
     """A sequence of layers that counts as one."""
@@ -69,21 +71,13 @@ def watching(
     watcher = _Watcher(visit, repeatable)
     watcher.names[images] = IMAGES
     with ExitStack() as stack:
-        if _is_compiled(network):
+        if is_compiled(network):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         for path, module in network.named_modules():
             for handle in watcher.attach(module, path, is_leaf=bool(path) and _is_leaf(module)):
                 stack.callback(handle.remove)
         stack.enter_context(watcher)
         yield
-
-
-def _is_compiled(network: nn.Module) -> bool:
-    """Whether any part was given to `torch.compile`, which takes seconds to import."""
-    return any(
-        hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
-        for module in network.modules()
-    )
 
 
 def _is_leaf(module: nn.Module) -> bool:
