@@ -58,7 +58,7 @@ class _Common:
         self._twin: dict[fx.Node, fx.Node] = {}
         self._multiples: dict[tuple[int, int], fx.Node] = {}
         self._images, *_ = first.nodes
-        self._last = self._images
+        self._last: fx.Node = self._images
 
     def unite(self) -> None:
         ones, twos = list(self._first.nodes), list(self._second.nodes)
@@ -105,7 +105,7 @@ class _Common:
         if left:
             self._differs(node)
         if (factor, rest) not in self._multiples:
-            number: fx.Node = self._after(lambda graph: graph.call_method("size", (self._images, 0)))
+            number = self._after(lambda graph: graph.call_method("size", (self._images, 0)))
             if factor != 1:
                 last = number
                 number = self._after(lambda graph: graph.call_function(operator.mul, (last, factor)))
@@ -113,8 +113,7 @@ class _Common:
                 product = number
                 number = self._after(lambda graph: graph.call_function(operator.add, (product, rest)))
             self._multiples[factor, rest] = number
-        known: fx.Node = self._multiples[factor, rest]
-        return known
+        return self._multiples[factor, rest]
 
     def _after(self, make: Callable[[fx.Graph], fx.Node]) -> fx.Node:
         with self._first.inserting_after(self._last):
