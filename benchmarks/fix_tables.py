@@ -1,4 +1,4 @@
-"""From the record of `benchmarks.fixing` to the Markdown of docs/results/fix.md."""
+"""From the records of what fixes reach to the Markdown of docs/results/fix.md."""
 
 from __future__ import annotations
 
@@ -27,24 +27,62 @@ def trained(part: str) -> str:
     return "\n".join(lines)
 
 
-def photographs() -> str:
-    """Edits without training on photographs."""
-    found = _part("photographs")
+def bound() -> str:
+    """What the article's network reaches on clothes when it learns from shifted ones all along."""
+    found = _part("bound")
+    words = {"none": "as they are", "keras-augment": "shifted"}
     rows = [
         [
-            row["name"],
-            _with_ends(row["estimates"]["agreement"]),
-            _with_ends(row["differences"]["agreement"], "+.1f"),
-            _with_ends(row["estimates"]["worst-case-agreement"]),
+            words[name],
+            str(found[name]["epochs"]),
+            _with_ends(found[name]["article-none"]),
+            _with_ends(found[name]["article-large"]),
+        ]
+        for name in words
+    ]
+    return "\n".join([*table(["learns from images", "epochs", "clean (%)", "shifted (%)"], rows), ""])
+
+
+def photographs() -> str:
+    """Edits without training on photographs."""
+    found = _record("without-training.json")
+    rows = [
+        [
+            f"**{row['name']}**" if row["name"] == found["main"] else row["name"],
+            str(row["forwards"]),
+            _with_ends(row["agreement"]),
+            "" if row["name"] == "original" else _with_ends(row["difference"], "+.1f"),
             f"{100 * row['same_answer_as_the_original']:.0f} %",
-            f"{row['cpu_ms_per_view']:.0f}",
         ]
         for row in found["rows"]
     ]
-    columns = [
-        "edit", "agreement (%)", "difference (points)", "worst case (%)", "same clean answer", "ms a view",
-    ]  # fmt: skip
-    return "\n".join([f"{found['n_images']} photographs.", "", *table(columns, rows), ""])
+    columns = ["edit", "forwards", "agreement (%)", "difference (points)", "same clean answer"]
+    what = f"{found['n_photographs']} photographs, {found['views_of_each']} views of each."
+    return "\n".join([what, "", *table(columns, rows), ""])
+
+
+def first_and_last() -> str:
+    """How often the layer that is named first is the one to edit."""
+    found = _record("first-and-last.json")
+    n, networks = found["n_networks"], found["networks"]
+    means = {
+        key: sum(each[key] for each in networks) / n
+        for key in ("before", "first_edited", "last_edited", "first_taught", "last_taught")
+    }
+    rows = [
+        [
+            words,
+            f"{100 * (means[f'first_{key}'] - means['before']):+.1f}".replace("-", "−"),
+            f"{100 * (means[f'last_{key}'] - means['before']):+.1f}".replace("-", "−"),
+            f"{found[count]} of {n}",
+        ]
+        for words, key, count in (
+            ("without training", "edited", "n_without_training"),
+            ("after an epoch of training", "taught", "n_after_training"),
+        )
+    ]
+    columns = ["", "named first: agreement gained (points)", "named last", "first gains more"]
+    return "\n".join([*table(columns, rows), ""])
 
 
 def circle() -> str:
@@ -55,7 +93,11 @@ def circle() -> str:
 
 
 def _part(name: str) -> Any:
-    return json.loads((RESULTS / "fixing.json").read_text(encoding="utf-8"))[name]
+    return _record("fixing.json")[name]
+
+
+def _record(file: str) -> Any:
+    return json.loads((RESULTS / file).read_text(encoding="utf-8"))
 
 
 def _with_ends(found: Mapping[str, Any], style: str = ".1f") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,23 @@ def test_a_checkpoint_of_another_training_is_refused(digits: LabelledImages, tmp
         Student(edited(), taught(digits, batch_size=64)).advance(1, checkpoint=path)
 
 
+def test_a_softmax_at_the_end_is_taken_back_for_the_loss(digits: LabelledImages) -> None:
+    network = load_trained("cnn2")
+    with_softmax = replace(
+        as_classifier(nn.Sequential(load_trained("cnn2"), nn.Softmax(1)).eval()), outputs="probabilities"
+    )
+    teaching = Teaching(digits, with_softmax, False, LARGE, Lesson(batch_size=32), CPU)
+    plain = taught(digits, labelled=False, batch_size=32)
+    torch.testing.assert_close(teaching.targets.exp(), plain.targets.exp(), rtol=1e-4, atol=1e-6)
+    student = with_softmax.model
+    assert isinstance(student, nn.Module)
+    Student(student, teaching).advance(2)
+    Student(network, plain).advance(2)
+    images = digits.images[:8].float() / 255
+    with torch.inference_mode():
+        torch.testing.assert_close(student(images), network(images).softmax(1), rtol=1e-2, atol=1e-3)
+
+
 def test_consistency_is_the_divergence_from_the_answer_to_the_image(digits: LabelledImages) -> None:
     plain, consistent = edited(), edited()
     Student(plain, taught(digits)).advance(1)
@@ -151,7 +169,8 @@ def test_a_fix_with_training_beats_one_without() -> None:
     assert isinstance(best, Estimate)
     assert best.value > first.value + 0.05
     assert found.about["training"] == {
-        "epochs": 2, "learning_rate": 3e-4, "batch_size": 32, "consistency": 0.0, "labelled": True,
+        "n_images": 1920, "epochs": 2, "learning_rate": 3e-4, "batch_size": 32, "consistency": 0.0,
+        "labelled": True,
     }  # fmt: skip
 
 
