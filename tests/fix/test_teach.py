@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shiftproof.adapters import as_classifier, load_fixed
 from shiftproof.data import LabelledImages, load_data
@@ -145,6 +145,23 @@ def test_consistency_is_the_divergence_from_the_answer_to_the_image(digits: Labe
     assert any(not torch.equal(one, two) for one, two in pairs)
 
 
+class TooLarge(nn.Module):
+    """Asks for more memory than there is, in the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(784, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(images.flatten(1))
+        logits.register_hook(_fail)
+        return logits
+
+
+def _fail(_: Tensor) -> None:
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes")
+
+
 def test_mistakes_are_said(digits: LabelledImages) -> None:
     same = LabelledImages("one", digits.images, torch.zeros(320, dtype=torch.int64), ("a",))
     with pytest.raises(DataError, match="at least two classes to train with labels"):
@@ -153,6 +170,8 @@ def test_mistakes_are_said(digits: LabelledImages) -> None:
         taught(digits.head(10))
     with pytest.raises(OptionError, match="`learning_rate`"):
         Lesson(learning_rate=-1)
+    with pytest.raises(TrainingError, match=r"memory to learn from 64 images at a time.*--batch-size"):
+        Student(TooLarge(), taught(digits)).advance(1)
     with pytest.raises(TrainingError, match="a finite loss"):
         Student(edited(), taught(digits, learning_rate=1e30)).advance(5)
 

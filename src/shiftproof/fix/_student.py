@@ -18,7 +18,7 @@ from shiftproof._digest import canonical_json, derive_seed
 from shiftproof._files import write_atomically
 from shiftproof._inputs import UnfitFile
 from shiftproof._seal import check_seal, sealed
-from shiftproof.adapters import explained
+from shiftproof.adapters import explained, is_out_of_memory
 from shiftproof.data import UNKNOWN
 from shiftproof.errors import CheckpointError, TrainingError
 from shiftproof.fix._teach import Teaching
@@ -110,18 +110,19 @@ class Student:
         for group in self.optimizer.param_groups:
             group["lr"] = lesson.learning_rate * _warm_cosine(self.n_done, self.teaching.n_steps)
         device = images.device.type
+        self.optimizer.zero_grad()
         with (
             _own_randomness(derive_seed(lesson.seed, "step", self.n_done), images.device),
-            torch.autocast(device, torch.bfloat16, enabled=device == "cuda"),
-            explained("a network that trains"),
+            _enough_memory(len(images)),
+            explained("a network that trains", but=is_out_of_memory),
         ):
-            logits = self._logits(shifted)
-            loss = self._loss(logits, target)
-            if lesson.consistency:
-                still = self._logits(images).detach().log_softmax(1)
-                loss = loss + lesson.consistency * _divergence(logits, still)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+                logits = self._logits(shifted)
+                loss = self._loss(logits, target)
+                if lesson.consistency:
+                    still = self._logits(images).detach().log_softmax(1)
+                    loss = loss + lesson.consistency * _divergence(logits, still)
+            loss.backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
@@ -199,6 +200,18 @@ def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _enough_memory(batch_size: int) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"memory to learn from {batch_size} images at a time", "too little", fix="Lower --batch-size."
+        ) from error
 
 
 def _divergence(logits: Tensor, log_target: Tensor) -> Tensor:
