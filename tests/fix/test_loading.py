@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from shiftproof.adapters import as_classifier
-from shiftproof.data import Images, Skipped, load_data
+from shiftproof.data import Images, Skipped, load_images
 from shiftproof.edits import apply_edit
 from shiftproof.fix import Lesson, Student, Teaching
 from shiftproof.shifts import find_protocol
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_workers_change_no_byte(folder: Path, labelled: bool) -> None:
-    images = load_data(str(folder))
+    images = load_images(str(folder), image_shape=(3, 12, 12))
     here = apply_edit(small(), "max-blur-pool").module
     there = copy.deepcopy(here)
     for network, workers in ((here, 0), (there, 2)):
