@@ -27,22 +27,6 @@ def trained(part: str) -> str:
     return "\n".join(lines)
 
 
-def bound() -> str:
-    """What the article's network reaches on clothes when it learns from shifted ones all along."""
-    found = _part("bound")
-    words = {"none": "as they are", "keras-augment": "shifted"}
-    rows = [
-        [
-            words[name],
-            str(found[name]["epochs"]),
-            _with_ends(found[name]["article-none"]),
-            _with_ends(found[name]["article-large"]),
-        ]
-        for name in words
-    ]
-    return "\n".join([*table(["learns from images", "epochs", "clean (%)", "shifted (%)"], rows), ""])
-
-
 def photographs() -> str:
     """Edits without training on photographs."""
     found = _record("without-training.json")

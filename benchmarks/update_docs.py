@@ -43,7 +43,6 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/coverage.md", "gates"): tables.gates,
         ("docs/results/fix.md", "mnist"): partial(fix_tables.trained, "mnist"),
         ("docs/results/fix.md", "fashion"): partial(fix_tables.trained, "fashion"),
-        ("docs/results/fix.md", "bound"): fix_tables.bound,
         ("docs/results/fix.md", "photographs"): fix_tables.photographs,
         ("docs/results/fix.md", "first-and-last"): fix_tables.first_and_last,
         ("docs/results/fix.md", "circle"): fix_tables.circle,
