@@ -275,7 +275,7 @@ def test_with_full_padding_no_place_in_the_image_is_special() -> None:
     network = nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, (5, 3), padding=1, dilation=(1, 2))
     ).double()
-    found = apply_edit(network, "padding-full", images=torch.rand(1, 1, 8, 8, dtype=torch.float64))
+    found = apply_edit(network, "padding-full")
     assert [change.after for change in found.changes] == [
         "full padding, 2 and 2 px", "full padding, 4 and 4 px"
     ]  # fmt: skip
