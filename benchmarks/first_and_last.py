@@ -23,7 +23,7 @@ from torch import nn
 from shiftproof._device import describe_environment
 from shiftproof._threads import one_thread_per_operation
 from shiftproof.adapters import as_classifier
-from shiftproof.data import LabelledImages, load_data
+from shiftproof.data import LabelledImages, Split, load_data
 from shiftproof.edits import apply_edit
 from shiftproof.explain import explain
 from shiftproof.fix import Lesson, Student, Teaching, losses_of
@@ -60,7 +60,7 @@ class Pair:
     last_taught: float
 
 
-def digits(split: str, n: int) -> LabelledImages:
+def digits(split: Split, n: int) -> LabelledImages:
     """Digits on 32 × 32 pixels, which three strides of 2 divide."""
     found = load_data("mnist", split).head(n)
     return LabelledImages(found.name, F.pad(found.images, (2, 2, 2, 2)), found.labels, found.class_names)

@@ -98,7 +98,7 @@ def views() -> Tensor:
         with Image.open(str(folder / name)) as image:
             photograph = image.convert("RGB")
         found += [_cut(scaled(photograph, side), down, right) for side, down, right in VIEWS]
-    return torch.stack(found).unflatten(0, (len(PHOTOGRAPHS), len(VIEWS))).float() / 255
+    return torch.stack(found).view(len(PHOTOGRAPHS), len(VIEWS), 3, SIZE_PX, SIZE_PX).float() / 255
 
 
 def _cut(pixels: Tensor, down: float, right: float) -> Tensor:
