@@ -39,7 +39,9 @@ bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.certificates
 	.venv/bin/python -m benchmarks.pages
 	.venv/bin/python -m benchmarks.explaining
-	.venv/bin/python -m benchmarks.fixing circle mnist fashion
+	.venv/bin/python -m benchmarks.fixing
+	.venv/bin/python -m benchmarks.without_training
+	.venv/bin/python -m benchmarks.first_and_last
 	.venv/bin/python -m benchmarks.serving
 	.venv/bin/python -m benchmarks.training
 

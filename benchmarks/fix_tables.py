@@ -1,4 +1,4 @@
-"""From the record of `benchmarks.fixing` to the Markdown of docs/results/fix.md."""
+"""From the records of what fixes reach to the Markdown of docs/results/fix.md."""
 
 from __future__ import annotations
 
@@ -47,6 +47,30 @@ def photographs() -> str:
     return "\n".join([f"{found['n_images']} photographs.", "", *table(columns, rows), ""])
 
 
+def first_and_last() -> str:
+    """How often the layer that is named first is the one to edit."""
+    found = _record("first-and-last.json")
+    n, networks = found["n_networks"], found["networks"]
+    means = {
+        key: sum(each[key] for each in networks) / n
+        for key in ("before", "first_edited", "last_edited", "first_taught", "last_taught")
+    }
+    rows = [
+        [
+            words,
+            f"{100 * (means[f'first_{key}'] - means['before']):+.1f}".replace("-", "−"),
+            f"{100 * (means[f'last_{key}'] - means['before']):+.1f}".replace("-", "−"),
+            f"{found[count]} of {n}",
+        ]
+        for words, key, count in (
+            ("without training", "edited", "n_without_training"),
+            ("after an epoch of training", "taught", "n_after_training"),
+        )
+    ]
+    columns = ["", "named first: agreement gained (points)", "named last", "first gains more"]
+    return "\n".join([*table(columns, rows), ""])
+
+
 def circle() -> str:
     """What is proved before and after."""
     found = _part("circle")
@@ -55,7 +79,11 @@ def circle() -> str:
 
 
 def _part(name: str) -> Any:
-    return json.loads((RESULTS / "fixing.json").read_text(encoding="utf-8"))[name]
+    return _record("fixing.json")[name]
+
+
+def _record(file: str) -> Any:
+    return json.loads((RESULTS / file).read_text(encoding="utf-8"))
 
 
 def _with_ends(found: Mapping[str, Any], style: str = ".1f") -> str:

@@ -28,12 +28,16 @@ def photographs() -> Tensor:
 
 
 def _framed(path: str) -> Tensor:
-    image = Image.open(path).convert("RGB")
-    scale = SHORT_SIDE_PX / min(image.size)
+    pixels = scaled(Image.open(path).convert("RGB"), SHORT_SIDE_PX)
+    top, left = (pixels.shape[1] - SIZE_PX) // 2, (pixels.shape[2] - SIZE_PX) // 2
+    return pixels[:, top : top + SIZE_PX, left : left + SIZE_PX]
+
+
+def scaled(image: Image.Image, short_side_px: int) -> Tensor:
+    """The whole photograph, its short side so long: bytes (3, H, W)."""
+    scale = short_side_px / min(image.size)
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
-    left, top = (image.width - SIZE_PX) // 2, (image.height - SIZE_PX) // 2
-    pixels = np.array(image)[top : top + SIZE_PX, left : left + SIZE_PX]
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def efficientnet_lite0() -> Classifier:

@@ -44,6 +44,7 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/fix.md", "mnist"): partial(fix_tables.trained, "mnist"),
         ("docs/results/fix.md", "fashion"): partial(fix_tables.trained, "fashion"),
         ("docs/results/fix.md", "photographs"): fix_tables.photographs,
+        ("docs/results/fix.md", "first-and-last"): fix_tables.first_and_last,
         ("docs/results/fix.md", "circle"): fix_tables.circle,
         ("docs/results/certify.md", "anatomies"): tables.anatomies,
         ("docs/results/speed.md", "probing"): tables.probing,

@@ -35,6 +35,17 @@ def test_an_average_is_the_mean_over_shifts() -> None:
         torch.testing.assert_close(shares.exp(), answers.softmax(2).mean(0), rtol=1e-4, atol=1e-6)
 
 
+def test_an_average_over_every_other_shift_keeps_the_image_itself() -> None:
+    network, image = load_trained("cnn1"), digit()
+    with torch.no_grad():
+        found = apply_edit(network, "average-logits", radius_px=4, step_px=2, border="zeros").module(image)
+        places = (-4, -2, 0, 2, 4)
+        views = [translate(image, (dy, dx), border="zeros") for dy in places for dx in places]
+        torch.testing.assert_close(found, torch.stack([network(view) for view in views]).mean(0))
+    with pytest.raises(OptionError, match="a `radius_px` that is a multiple of `step_px`, got 3 and 2"):
+        apply_edit(network, "average-logits", radius_px=3, step_px=2)
+
+
 def test_a_function_stays_one_and_has_the_same_answer() -> None:
     network, image = load_trained("cnn1"), digit()
     for edit in ("average-logits", "average-phases", "canonical-position"):
@@ -114,7 +125,7 @@ def test_mistakes_are_said() -> None:
         apply_edit(network, "average-logits", radius_px=100)
     with pytest.raises(UnknownNameError, match="border"):
         apply_edit(network, "average-logits", border="mirror")
-    with pytest.raises(OptionError, match="options of average-logits: radius_px, border, got 'space'"):
+    with pytest.raises(OptionError, match="average-logits: radius_px, step_px, border, got 'space'"):
         apply_edit(network, "average-logits", space="x")
     with pytest.raises(OptionError, match="`margin_px` of at least 1"):
         apply_edit(network, "crop-choice", margin_px=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from shiftproof.adapters import as_classifier, digest_of_module, load_classifier, load_fixed
 from shiftproof.data import LabelledImages, load_data
-from shiftproof.edits import edits
+from shiftproof.edits import apply_edit, edits
 from shiftproof.errors import DataError, ModelError, OptionError, ShiftproofError, UnknownNameError
 from shiftproof.explain import explain
 from shiftproof.fix import Fixed, export_onnx, exported, fix, losses_of, propose
@@ -193,6 +194,53 @@ def test_mistakes_are_said(digits: LabelledImages) -> None:
         fix(network, digits, epochs=-1)
     with pytest.raises(ShiftproofError, match="images of shape"):
         fix(network, torch.zeros(32, 1, 30, 30))
+
+
+class OneNumber(nn.Module):
+    """Whether there is more light in the upper half: one logit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool, self.head = nn.MaxPool2d(4), nn.Linear(4, 1, bias=False)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.tensor([[1.0, 1.0, -1.0, -1.0]]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.pool(images).flatten(1))
+        return logits
+
+
+def test_a_model_with_one_number_for_two_classes_is_fixed_without_training() -> None:
+    images = torch.rand(48, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    options: dict[str, Any] = {"protocol": "box:2,2,4", "threads": 1}
+    made = fix(OneNumber(), images, edits=["average-logits", "average-probabilities"], **options)
+    first, averaged = made.table
+    assert averaged.name == "average-logits"
+    assert isinstance(first.estimates["clean-accuracy"], Estimate)
+    assert first.estimates["clean-accuracy"].value == 1  # Its own answers, of which some are no and some yes.
+    assert isinstance(averaged.differences["agreement"], Difference)
+    assert averaged.differences["agreement"].value > 0
+    (refused,) = made.not_possible
+    assert refused.not_possible == "It does not answer with the logits of classes: use average-logits."
+    with pytest.raises(ModelError, match="one number for each class to train"):
+        fix(OneNumber(), images, epochs=1, **options)
+
+
+def test_a_model_that_ends_in_a_softmax_is_averaged_as_it_answers(digits: LabelledImages) -> None:
+    model = nn.Sequential(load_trained("cnn2"), nn.Softmax(1))
+    made = fix(model, digits, protocol="box:4,4,2", edits=["average-logits"], threads=1)
+    images = digits.images[:4].float() / 255
+    row = next(row for row in made.table if row.name == "average-logits")
+    assert isinstance(row.estimates["accuracy"], Estimate)
+    edited = apply_edit(model.eval(), "average-logits").module
+    with torch.inference_mode():
+        torch.testing.assert_close(edited(images).sum(1), torch.ones(4))
+
+
+def test_without_one_class_for_an_image_nothing_is_chosen(digits: LabelledImages) -> None:
+    vectors = as_classifier(nn.Sequential(nn.Flatten(), nn.Linear(784, 5)))
+    with pytest.raises(ModelError, match=r"one class for each image, got the task embedding.*apply_edit"):
+        fix(replace(vectors, task="embedding"), digits, protocol="box:1,1,1")
 
 
 @pytest.mark.slow

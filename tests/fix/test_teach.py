@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shiftproof.adapters import as_classifier, load_fixed
 from shiftproof.data import LabelledImages, load_data
@@ -119,12 +120,46 @@ def test_a_checkpoint_of_another_training_is_refused(digits: LabelledImages, tmp
         Student(edited(), taught(digits, batch_size=64)).advance(1, checkpoint=path)
 
 
+def test_a_softmax_at_the_end_is_taken_back_for_the_loss(digits: LabelledImages) -> None:
+    network = load_trained("cnn2")
+    with_softmax = replace(
+        as_classifier(nn.Sequential(load_trained("cnn2"), nn.Softmax(1)).eval()), outputs="probabilities"
+    )
+    teaching = Teaching(digits, with_softmax, False, LARGE, Lesson(batch_size=32), CPU)
+    plain = taught(digits, labelled=False, batch_size=32)
+    torch.testing.assert_close(teaching.targets.exp(), plain.targets.exp(), rtol=1e-4, atol=1e-6)
+    student = with_softmax.model
+    assert isinstance(student, nn.Module)
+    Student(student, teaching).advance(2)
+    Student(network, plain).advance(2)
+    images = digits.images[:8].float() / 255
+    with torch.inference_mode():
+        torch.testing.assert_close(student(images), network(images).softmax(1), rtol=1e-2, atol=1e-3)
+
+
 def test_consistency_is_the_divergence_from_the_answer_to_the_image(digits: LabelledImages) -> None:
     plain, consistent = edited(), edited()
     Student(plain, taught(digits)).advance(1)
     Student(consistent, taught(digits, consistency=1.0)).advance(1)
     pairs = zip(plain.parameters(), consistent.parameters(), strict=True)
     assert any(not torch.equal(one, two) for one, two in pairs)
+
+
+class TooLarge(nn.Module):
+    """Asks for more memory than there is, in the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(784, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(images.flatten(1))
+        logits.register_hook(_fail)  # type: ignore[no-untyped-call]
+        return logits
+
+
+def _fail(_: Tensor) -> None:
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 10 bytes")
 
 
 def test_mistakes_are_said(digits: LabelledImages) -> None:
@@ -135,6 +170,8 @@ def test_mistakes_are_said(digits: LabelledImages) -> None:
         taught(digits.head(10))
     with pytest.raises(OptionError, match="`learning_rate`"):
         Lesson(learning_rate=-1)
+    with pytest.raises(TrainingError, match=r"memory to learn from 64 images at a time.*--batch-size"):
+        Student(TooLarge(), taught(digits)).advance(1)
     with pytest.raises(TrainingError, match="a finite loss"):
         Student(edited(), taught(digits, learning_rate=1e30)).advance(5)
 
@@ -151,7 +188,8 @@ def test_a_fix_with_training_beats_one_without() -> None:
     assert isinstance(best, Estimate)
     assert best.value > first.value + 0.05
     assert found.about["training"] == {
-        "epochs": 2, "learning_rate": 3e-4, "batch_size": 32, "consistency": 0.0, "labelled": True,
+        "n_images": 1920, "epochs": 2, "learning_rate": 3e-4, "batch_size": 32, "consistency": 0.0,
+        "labelled": True,
     }  # fmt: skip
 
 

@@ -180,11 +180,15 @@ def _say(step: str) -> None:
 
 def _train(name: str, progress: LessonProgress) -> None:
     messages.print(
-        f"{name}: step {progress.step:,} of {progress.n_steps:,}, loss {progress.loss:.4f}, "
-        f"{progress.seconds_left:,.0f} s left",
+        f"{name}: step {progress.step:,} of {progress.n_steps:,}, loss {progress.loss:.4f}; "
+        f"about {_time_left(progress.seconds_left)} left for all trainings",
         soft_wrap=True,
         markup=False,
     )
+
+
+def _time_left(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _show(found: Fixed, folder: Path, as_json: bool) -> None:

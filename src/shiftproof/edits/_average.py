@@ -72,10 +72,19 @@ class ShiftAveraged(nn.Module):
         return f"{len(self.offsets_px)} shifts, border={self.border!r}, {self.space}"
 
 
-def average(model: Model, *, radius_px: int = 1, space: Space = "logits", border: Border = "edge") -> Edited:
-    """The mean of the answers to all whole shifts up to a radius."""
+def average(
+    model: Model, *, radius_px: int = 1, step_px: int = 1, space: Space = "logits", border: Border = "edge"
+) -> Edited:
+    """The mean of the answers to every `step_px`-th whole shift up to a radius, in y and in x."""
     _check(radius_px, "radius_px", 0)
-    reach = range(-radius_px, radius_px + 1)
+    _check(step_px, "step_px", 1)
+    if radius_px % step_px:
+        raise OptionError(
+            "a `radius_px` that is a multiple of `step_px`",
+            f"{radius_px} and {step_px}",
+            cause="The image as it is has to be among the shifts.",
+        )
+    reach = range(-radius_px, radius_px + 1, step_px)
     offsets = sorted(((y, x) for y in reach for x in reach), key=lambda o: (max(map(abs, o)), o))
     return _edited(model, tuple(offsets), border, space)
 
@@ -130,7 +139,7 @@ for _edit in (
         average,
         "the mean of the logits over all shifts up to a radius, 1 px by default",
         SOURCE,
-        "(2 · radius + 1)² forward passes",
+        "(2 · radius ÷ step + 1)² forward passes",
         fixed={"space": "logits"},
     ),
     Edit(
@@ -139,7 +148,7 @@ for _edit in (
         average,
         "the mean of the probabilities over all shifts up to a radius, 1 px by default",
         SOURCE,
-        "(2 · radius + 1)² forward passes",
+        "(2 · radius ÷ step + 1)² forward passes",
         fixed={"space": "probabilities"},
     ),
     Edit(

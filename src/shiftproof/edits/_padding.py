@@ -55,6 +55,29 @@ def _pool(layer: nn.MaxPool2d | nn.AvgPool2d, mode: Padding) -> New | str:
     return New(nn.Sequential(_PADS[mode]((right, right, down, down)), layer), f"{mode} padding")
 
 
+def full_padding(model: nn.Module, layers: Sequence[str] | None = None) -> Edited:
+    """Convolutions with every window that sees anything of their maps, so that no pixel is seen less often.
+
+    Maps grow, so that this is for networks whose branches grow alike and whose head takes maps of any size.
+    """
+
+    def rule(layer: nn.Module) -> New | str | None:
+        if not isinstance(layer, nn.Conv2d) or pair(layer.kernel_size) == (1, 1):
+            return None
+        if "Same" in type(layer).__name__:
+            return "It pads in its own way."
+        taps = [d * (k - 1) for d, k in zip(pair(layer.dilation), pair(layer.kernel_size), strict=True)]
+        if layer.padding_mode == "zeros" and layer.padding == tuple(taps):
+            return None
+        changed: Any = layer
+        changed.padding, changed.padding_mode = tuple(taps), "zeros"
+        changed._reversed_padding_repeated_twice = [taps[1], taps[1], taps[0], taps[0]]
+        return New(layer, f"full padding, {taps[0]} and {taps[1]} px")
+
+    network = copied(model)
+    return replace_layers(network, rule, layers=layers).of(network, "padding-full")
+
+
 for _mode, _summary in (
     ("circular", "the opposite side"),
     ("reflect", "the maps themselves, mirrored,"),
@@ -72,3 +95,16 @@ for _mode, _summary in (
             fixed={"mode": _mode},
         ),
     )
+
+edits.register(
+    "padding-full",
+    Edit(
+        "padding-full",
+        "surgery",
+        full_padding,
+        "zeros so wide that each pixel meets each weight; maps grow, for heads that take any size",
+        "Kayhan and van Gemert 2020, arXiv:2003.07064 (full convolution)",
+        "larger maps",
+        "training",
+    ),
+)

@@ -7,13 +7,14 @@ from shiftproof.fix._export import exported as exported
 from shiftproof.fix._fix import fix as fix
 from shiftproof.fix._fixed import Fixed as Fixed
 from shiftproof.fix._fixed import FixedRow as FixedRow
+from shiftproof.fix._losses import Losses as Losses
 from shiftproof.fix._options import CLEAN_MARGIN as CLEAN_MARGIN
 from shiftproof.fix._options import DEFAULT_PROTOCOL as DEFAULT_PROTOCOL
 from shiftproof.fix._options import FixOptions as FixOptions
 from shiftproof.fix._propose import Proposal as Proposal
 from shiftproof.fix._propose import losses_of as losses_of
 from shiftproof.fix._propose import propose as propose
+from shiftproof.fix._student import LessonProgress as LessonProgress
+from shiftproof.fix._student import Student as Student
 from shiftproof.fix._teach import Lesson as Lesson
-from shiftproof.fix._teach import LessonProgress as LessonProgress
-from shiftproof.fix._teach import Student as Student
 from shiftproof.fix._teach import Teaching as Teaching

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,35 +10,40 @@ from typing import Any
 import torch
 from torch import nn
 
-from shiftproof._digest import Json, derive_seed, digest_of
-from shiftproof._files import make_folder
-from shiftproof.adapters import Classifier, Model, ModelRequest, digest_of_module, edit_classifier, of_others
+from shiftproof._digest import Json, derive_seed
+from shiftproof.adapters import (
+    Classifier,
+    Model,
+    ModelRequest,
+    Task,
+    edit_classifier,
+    of_others,
+)
 from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask
-from shiftproof.certify import certify
 from shiftproof.data import Images, data_sources, load_data, match_labels
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain import Explanation, explain
 from shiftproof.fix._fixed import ORIGINAL, Fixed, FixedRow
+from shiftproof.fix._losses import Losses
 from shiftproof.fix._measure import (
+    TIMED_IMAGES,
     Measuring,
     clean_score,
-    differences,
-    estimates,
     milliseconds,
-    n_parameters,
-    on_the_front,
     score,
     with_truth,
 )
 from shiftproof.fix._options import FixOptions
 from shiftproof.fix._propose import Proposal, propose
-from shiftproof.fix._search import Candidate, search
-from shiftproof.fix._teach import Lesson, LessonProgress, Student, Teaching
-from shiftproof.metrics import Difference
+from shiftproof.fix._rows import measured_table
+from shiftproof.fix._search import Candidate, Train, search
+from shiftproof.fix._student import LessonProgress
+from shiftproof.fix._teach import Lesson, Teaching
+from shiftproof.fix._trainings import Trainings
 from shiftproof.probe import Response
 from shiftproof.shifts import ShiftProtocol
 
-EXPLAINED_IMAGES, TIMED_IMAGES = 16, 8
+EXPLAINED_IMAGES = 16
 LEAST_IMAGES = 2
 
 
@@ -70,7 +75,7 @@ def fix(
         request: What a reference to a model cannot say.
         checkpoints: Folder in which trainings are kept, so that an interrupted fix goes on.
         on_step: Told what is being done.
-        on_progress: Told how far the training of a candidate is.
+        on_progress: Told how far the training of a candidate is, and how long all trainings will still take.
         check_stop: Called between batches; may raise `Stopped`.
         options: The fields of `FixOptions`: protocol, edits, budget, epochs, …
 
@@ -82,7 +87,7 @@ def fix(
     Raises:
         DataError: Too few images, or labels of one class where training needs them.
         OptionError: A number out of its range.
-        ModelError: No edit fits the model.
+        ModelError: No edit fits the model, or it does not answer with one class for each image.
         ShiftproofError: Whatever else is wrong with the model or the images.
 
     Example:
@@ -106,11 +111,29 @@ def fix(
         ),
         request=request,
     )
+    _check_task(question.task, settings)
     return _Fixing(question, settings, checkpoints, on_step, on_progress, check_stop).run(
         training if training is not None else _training_split(images, question, settings),
         reference=model if isinstance(model, str) else None,
         request=request,
     )
+
+
+def _check_task(task: Task, settings: FixOptions) -> None:
+    """Refuses what has no class to be right about, and training where that is not written."""
+    if task.name not in ("single-label", "binary"):
+        raise ModelError(
+            "a model that answers with one class for each image",
+            f"the task {task.name} ({task.why})",
+            cause="Edits are chosen by how often that class is right.",
+            fix="Make one edit with `apply_edit`, and measure both models with `shiftproof audit`.",
+        )
+    if task.name == "binary" and settings.epochs:
+        raise ModelError(
+            "a model with one number for each class to train",
+            "one with one number for each image",
+            fix="Leave out --epochs: edits without training are for both.",
+        )
 
 
 def _training_split(images: ImagesLike, question: AuditQuestion, settings: FixOptions) -> Images | None:
@@ -141,7 +164,9 @@ class _Fixing:
     def run(self, training: Images | None, *, reference: str | None, request: ModelRequest | None) -> Fixed:
         """The whole of it."""
         protocol, images = self.question.parts[0]
-        images, is_labelled = with_truth(self.classifier, images, self.question.device)
+        images, is_labelled = with_truth(
+            self.classifier, images, self.question.device, self.question.task, self.question.n_classes
+        )
         choosing, reporting, third = self._parts(images, training)
         measuring = Measuring(
             protocol,
@@ -151,10 +176,11 @@ class _Fixing:
             self.settings.threads,
             self.check_stop,
         )
-        explanation = self._explain(choosing)
+        explanation = self._explain(self.classifier, choosing, "which layers lose most")
         proposals, misfits = self._propose(explanation, choosing)
         labelled = is_labelled and not self.settings.unlabelled
-        train = self._trainer(training if training is not None else third, labelled, protocol)
+        lessons = training if training is not None else third
+        train = self._trainer(lessons, labelled, protocol)
         finalists, failed = search(
             self.classifier,
             proposals,
@@ -165,9 +191,12 @@ class _Fixing:
         )
         self.on_step(f"{len(finalists)} finalists and the original on {len(reporting)} other images")
         original = measuring.response(self.classifier, choosing)
-        rows, models = self._table(finalists, reporting, measuring)
+        rows, models = measured_table(
+            self.classifier, finalists, reporting, measuring, self.settings.confidence
+        )
         chosen = self._choice(finalists, rows, original)
         model, network = models[chosen]
+        losses = self._losses(reporting, network)
         return Fixed(
             model=model,
             chosen=chosen,
@@ -175,8 +204,9 @@ class _Fixing:
             not_possible=(*misfits, *failed),
             original=self.classifier,
             network=network,
-            about=self._about(choosing, reporting, is_labelled, labelled),
+            about=self._about(choosing, reporting, lessons, is_labelled, labelled),
             image_shape=images.image_shape,
+            losses=losses,
             reference=reference,
             request=request,
         )
@@ -196,13 +226,13 @@ class _Fixing:
         parts = [images.take(rows.sort().values) for rows in order.tensor_split(n_parts)]
         return parts[0], parts[1], parts[2] if takes_third else None
 
-    def _explain(self, images: Images) -> Explanation | None:
-        if not isinstance(self.classifier.model, nn.Module):
+    def _explain(self, classifier: Classifier, images: Images, step: str) -> Explanation | None:
+        if not isinstance(classifier.model, nn.Module):
             return None
-        self.on_step("which layers lose most")
+        self.on_step(step)
         try:
             return explain(
-                self.classifier,
+                classifier,
                 images.take(torch.arange(min(EXPLAINED_IMAGES, len(images)))),
                 n_remedies=0,
                 device=self.settings.device,
@@ -211,6 +241,18 @@ class _Fixing:
         except (ModelError, DataError) as error:
             self.on_step(f"not explained: {of_others(error).partition(': ')[2]}")
             return None
+
+    def _losses(self, images: Images, network: nn.Module | None) -> tuple[Losses | None, Losses | None]:
+        """What the layers lose before and after, on images that nothing was chosen by.
+
+        Both are None where the layers are those of the original.
+        """
+        if network is None or network is self.classifier.model:
+            return None, None
+        edited = replace(self.classifier, model=network)
+        found = [self._explain(each, images, "which layers lose now") for each in (self.classifier, edited)]
+        before, after = (None if each is None else Losses.of(each) for each in found)
+        return before, after
 
     def _propose(
         self, explanation: Explanation | None, images: Images
@@ -246,7 +288,7 @@ class _Fixing:
             )
         return allowed
 
-    def _trainer(self, images: Images | None, labelled: bool, protocol: ShiftProtocol) -> Any:
+    def _trainer(self, images: Images | None, labelled: bool, protocol: ShiftProtocol) -> Train | None:
         if not self.settings.epochs or images is None:
             return None
         settings = self.settings
@@ -258,63 +300,10 @@ class _Fixing:
             workers=settings.workers,
             seed=settings.seed,
         )
-        self.on_step("what is right for the images to train on" if not labelled else "training images")
+        self.on_step("training images" if labelled else "what is right for the images to train on")
         teaching = Teaching(images, self.classifier, labelled, protocol, lesson, self.question.device)
-        students: dict[str, Student] = {}
-        if self.checkpoints is not None:
-            make_folder(self.checkpoints)
-
-        def train(_: Classifier, network: nn.Module, name: str, __: float, until: float) -> None:
-            student = students.setdefault(name, Student(network, teaching))
-            last = round(until * teaching.n_steps)
-            path = None
-            if self.checkpoints is not None:  # One for each part: who goes on sees what was seen before.
-                key = digest_of([self.classifier.digest, name, last])[:16]
-                path = self.checkpoints / f"{key}.safetensors"
-            student.advance(
-                last,
-                checkpoint=path,
-                on_progress=lambda progress: self.on_progress(name, progress),
-                check_stop=self.check_stop,
-            )
-
-        return train
-
-    def _table(
-        self, finalists: Sequence[Candidate], images: Images, measuring: Measuring
-    ) -> tuple[tuple[FixedRow, ...], Mapping[str, tuple[Classifier, nn.Module | None]]]:
-        confidence = self.settings.confidence
-        own = self.classifier.model if isinstance(self.classifier.model, nn.Module) else None
-        models: dict[str, tuple[Classifier, nn.Module | None]] = {ORIGINAL: (self.classifier, own)}
-        responses = {ORIGINAL: measuring.response(self.classifier, images)}
-        for each in finalists:
-            models[each.name] = (_named(each), each.edited.network)
-            responses[each.name] = measuring.response(each.edited.classifier, images)
-        shown = images.pixels(slice(0, TIMED_IMAGES)).to(self.question.device).float() / 255
-        ms = milliseconds({name: model for name, (model, _) in models.items()}, shown)
-        front = on_the_front([ms[name] for name in models], [score(responses[name]) for name in models])
-        by_name = {each.name: each for each in finalists}
-        rows = []
-        for (name, (model, _)), on_front in zip(models.items(), front, strict=True):
-            found = by_name.get(name)
-            change = differences(responses[name], responses[ORIGINAL], confidence)
-            rows.append(
-                FixedRow(
-                    name=name,
-                    steps=found.proposal.steps if found else (),
-                    estimates=estimates(responses[name], confidence),
-                    differences=change,
-                    ms_per_image=ms[name],
-                    cost=ms[name] / ms[ORIGINAL],
-                    n_parameters=n_parameters(model.model),
-                    on_front=on_front,
-                    verdict=_verdict(change["accuracy"]) if found else "",
-                    certificate=_certificate(model, images),
-                    changes=found.edited.changes if found else (),
-                    left_alone=found.edited.left_alone if found else (),
-                )
-            )
-        return tuple(rows), models
+        digest = self.classifier.digest
+        return Trainings(teaching, digest, self.checkpoints, self.on_progress, self.check_stop).train
 
     def _choice(self, finalists: Sequence[Candidate], rows: Sequence[FixedRow], original: Response) -> str:
         """The best on the images for choosing, within the budget, that is no worse on images as they are."""
@@ -325,11 +314,14 @@ class _Fixing:
         best = max(able, key=lambda each: each.score, default=None)
         return best.name if best is not None and best.score > score(original) else ORIGINAL
 
-    def _about(self, choosing: Images, reporting: Images, given: bool, labelled: bool) -> dict[str, Json]:
+    def _about(
+        self, choosing: Images, reporting: Images, lessons: Images | None, given: bool, labelled: bool
+    ) -> dict[str, Json]:
         settings, (protocol, images) = self.settings, self.question.parts[0]
         training: Json = None
-        if settings.epochs:
+        if settings.epochs and lessons is not None:
             training = {
+                "n_images": len(lessons),
                 "epochs": settings.epochs,
                 "learning_rate": settings.learning_rate,
                 "batch_size": settings.batch_size,
@@ -347,26 +339,3 @@ class _Fixing:
             "seed": settings.seed,
             "confidence": settings.confidence,
         }
-
-
-def _named(candidate: Candidate) -> Classifier:
-    """The classifier of a finalist, with a digest of the weights that it ended with."""
-    found = candidate.edited.classifier
-    if not isinstance(found.model, nn.Module):
-        return found
-    return replace(found, digest=digest_of_module(found.model))
-
-
-def _verdict(difference: object) -> str:
-    if not isinstance(difference, Difference):
-        return "undecided"
-    return "helps" if difference.low > 0 else "harms" if difference.high < 0 else "undecided"
-
-
-def _certificate(classifier: Classifier, images: Images) -> str:
-    """What is proved of a model, in a sentence; why nothing is."""
-    try:
-        found = certify(classifier, images.image_shape, numeric=False)
-    except (ModelError, OptionError) as error:
-        return f"Nothing is proved: {of_others(error).partition(': ')[2]}"
-    return str(found).partition("\n")[0]

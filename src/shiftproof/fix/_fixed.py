@@ -14,6 +14,7 @@ from shiftproof._figures import COLOURS, drawing
 from shiftproof._text import percent, record_text
 from shiftproof.adapters import Classifier, EditStep, ModelRequest, save_fixed
 from shiftproof.edits import Change, LeftAlone
+from shiftproof.fix._losses import Losses
 from shiftproof.fix._propose import Proposal
 from shiftproof.metrics import Difference, Estimate, NotApplicable
 from shiftproof.zoo import ImageShape
@@ -90,6 +91,8 @@ class Fixed:
         network: The chosen one's module, without what is around it; None for a function.
         about: Images, shifts, training and settings, as a report shows them.
         image_shape: (C, H, W) of the images.
+        losses: What the layers lose in the original and in the chosen one, on images that nothing was chosen
+            by; None where that is not known, or where the layers are the same.
         reference, request: How the original was loaded, where that is known.
     """
 
@@ -101,6 +104,7 @@ class Fixed:
     network: nn.Module | None
     about: Mapping[str, Json]
     image_shape: ImageShape
+    losses: tuple[Losses | None, Losses | None] = (None, None)
     reference: str | None = None
     request: ModelRequest | None = None
 
@@ -132,6 +136,7 @@ class Fixed:
             "chosen": self.chosen,
             "summary": str(self),
             "rows": [row.to_dict() for row in self.table],
+            "losses": [None if each is None else each.to_dict() for each in self.losses],
             "not_possible": [
                 {"name": each.name, "reason": each.not_possible or ""} for each in self.not_possible
             ],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from shiftproof.adapters import Classifier, evaluating
+from shiftproof.adapters import Classifier, Task, evaluating
 from shiftproof.data import UNKNOWN, Images
 from shiftproof.metrics import Difference, Estimate, NotApplicable, compare_responses, metrics
 from shiftproof.probe import Response, measure_response
@@ -80,7 +80,9 @@ def differences(
     }
 
 
-def with_truth(classifier: Classifier, images: Images, device: torch.device) -> tuple[Images, bool]:
+def with_truth(
+    classifier: Classifier, images: Images, device: torch.device, task: Task, n_classes: int
+) -> tuple[Images, bool]:
     """The images with labels, and whether these were given.
 
     Where no image has a label, what the model answers to the image as it is counts as right: a model that
@@ -88,14 +90,14 @@ def with_truth(classifier: Classifier, images: Images, device: torch.device) -> 
     """
     if bool((images.labels != UNKNOWN).any()):
         return images, True
-    answers = answers_to(classifier, images, device).argmax(1).cpu()
-    names = classifier.class_names or tuple(str(k) for k in range(int(answers.max()) + 1))
+    answers = task.decided(answers_to(classifier, images, device)).long().cpu()
+    names = classifier.class_names or tuple(str(k) for k in range(n_classes))
     return images.with_labels(answers, names), False
 
 
 @torch.inference_mode()
 def answers_to(classifier: Classifier, images: Images, device: torch.device, batch: int = 64) -> Tensor:
-    """Logits (N, K) of the images as they are."""
+    """What it answers to the images as they are: (N, K)."""
     with evaluating(classifier.model):
         parts = [
             classifier(images.pixels(slice(start, start + batch)).to(device).float() / 255)

@@ -26,6 +26,7 @@ CAUSES: Mapping[str, str] = {
     "aps": "downsampling",
     "lps": "downsampling",
     "padding-circular": "border",
+    "padding-full": "border",
     "padding-reflect": "border",
     "padding-replicate": "border",
     "global-mean-head": "head",
@@ -138,6 +139,10 @@ def _tried(
     images: Tensor,
     losses: Mapping[str, Mapping[str, float]],
 ) -> Proposal:
+    if steps[0].edit == "average-probabilities" and not _answers_with_logits(classifier):
+        return Proposal(
+            steps, not_possible="It does not answer with the logits of classes: use average-logits."
+        )
     try:
         made = edit_classifier(classifier, steps, images)
     except Stopped:
@@ -154,6 +159,10 @@ def _tried(
         if any(path == layer or path.startswith(f"{layer}.") for path in changed)
     )
     return Proposal(steps, min(1.0, inside))
+
+
+def _answers_with_logits(classifier: Classifier) -> bool:
+    return classifier.task != "binary" and classifier.outputs != "probabilities"
 
 
 def combined(proposal: Proposal, classifier: Classifier) -> list[Proposal]:

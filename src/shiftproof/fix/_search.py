@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from shiftproof._text import counted
+from shiftproof._text import counted, percent
 from shiftproof.adapters import Classifier, EditedClassifier, edit_classifier, of_others
 from shiftproof.data import Images
 from shiftproof.edits import edits
@@ -20,8 +20,8 @@ from shiftproof.fix._propose import Proposal, combined
 
 FIRST_IMAGES = 48
 FINALISTS = 4
-# Trains the network of a candidate in place, from one part of all epochs to another; see `fix`.
-Train = Callable[[Classifier, nn.Module, str, float, float], None]
+# Trains a network in place up to a part of all epochs; see `Trainings.train`.
+Train = Callable[[nn.Module, str, float, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,15 @@ class Candidate:
     def name(self) -> str:
         """Of the proposal."""
         return self.proposal.name
+
+    @property
+    def learned(self) -> str | None:
+        """The edits of layers, in words, after which there is something to train; None where there is not."""
+        steps = self.proposal.steps
+        surgery = tuple(step for step in steps if edits.get(step.edit).kind == "surgery")
+        if self.edited.network is None or (steps and not surgery):
+            return None
+        return Proposal(surgery).name
 
 
 def search(
@@ -75,21 +84,63 @@ def search(
     n_rungs = 1 + max(0, (len(alive) - 1) // FINALISTS).bit_length()
     for rung in range(1, n_rungs + 1):
         n_images = min(len(images), max(FIRST_IMAGES, len(images) >> (n_rungs - rung)))
-        on_step(f"{counted(len(alive), 'edit')} on {counted(n_images, 'image')}")
+        until = _part(rung, n_rungs)
+        trained = "" if train is None else f", trained for {percent(until)} of all epochs"
+        on_step(f"{counted(len(alive), 'edit')} on {counted(n_images, 'image')}{trained}")
         if train is not None:
-            alive = _kept(alive, partial(_trained, train=train, until=rung / n_rungs), failed)
+            alive = _all_trained(alive, train, rung, n_rungs, failed)
         part = images.take(torch.arange(n_images))
         alive = _kept(alive, partial(_scored, images=part, measuring=measuring), failed)
         alive.sort(key=lambda each: -each.score)
         if rung == n_rungs:
             break
-        alive = alive[: max(FINALISTS, -(-len(alive) // 2))]
+        alive = alive[: _n_kept(len(alive))]
         if rung == 1:
             known = {each.name for each in alive}
             more = [found for best in alive[:2] for found in combined(best.proposal, classifier)]
             added = [proposal for proposal in more if proposal.name not in known]
             alive += _made(classifier, added, images, measuring, failed)
     return alive[:FINALISTS], failed
+
+
+def _part(rung: int, n_rungs: int) -> float:
+    """Which part of all epochs the candidates of a rung were trained for after it.
+
+    Half as many for twice as long: every rung costs about the same.
+
+    Example:
+        >>> [_part(rung, 3) for rung in (0, 1, 2, 3)]
+        [0.0, 0.25, 0.5, 1.0]
+    """
+    return 2.0 ** (rung - n_rungs) if rung else 0.0
+
+
+def _n_kept(n: int) -> int:
+    return max(FINALISTS, -(-n // 2))
+
+
+def _all_trained(
+    candidates: list[Candidate], train: Train, rung: int, n_rungs: int, failed: list[Proposal]
+) -> list[Candidate]:
+    """All of them, trained up to the part of a rung."""
+    until = _part(rung, n_rungs)
+    waiting = list(dict.fromkeys(each.learned for each in candidates if each.learned is not None))
+
+    def trained(candidate: Candidate) -> Candidate:
+        name, network = candidate.learned, candidate.edited.network
+        if name is None or network is None:
+            return candidate
+        if name in waiting:
+            waiting.remove(name)
+        rest = len(waiting) * (until - _part(rung - 1, n_rungs)) + later
+        train(network, name, until, rest)
+        return replace(candidate, trained=until)
+
+    later, n = 0.0, len(waiting)
+    for after in range(rung + 1, n_rungs + 1):
+        n = min(n, _n_kept(n))
+        later += n * (_part(after, n_rungs) - _part(after - 1, n_rungs))
+    return _kept(candidates, trained, failed)
 
 
 def _made(
@@ -125,15 +176,6 @@ def _kept(
         except ShiftproofError as error:
             failed.append(_not_possible(candidate.proposal, error))
     return found
-
-
-def _trained(candidate: Candidate, train: Train, until: float) -> Candidate:
-    network, steps = candidate.edited.network, candidate.proposal.steps
-    has_own = not steps or any(edits.get(step.edit).kind == "surgery" for step in steps)
-    if network is None or not has_own or candidate.trained >= until:
-        return candidate
-    train(candidate.edited.classifier, network, candidate.name, candidate.trained, until)
-    return replace(candidate, trained=until)
 
 
 def _scored(candidate: Candidate, images: Images, measuring: Measuring) -> Candidate:

@@ -25,6 +25,11 @@ SHOWN = {
 }
 VERDICTS = {"helps": "helps", "harms": "HARMS", "undecided": "no difference shown", "": ""}
 MOST_CHANGES = 12
+LOST = (
+    "What each layer makes of the change of the answer: squared distance of the logits over that between "
+    "images, whole pixels, real border."
+)
+LITTLE = "Little: not among those that lose most."
 
 
 class StepRecord(StrictRecord):
@@ -81,6 +86,20 @@ class NotPossibleRecord(StrictRecord):
     reason: Line
 
 
+class LayerLossRecord(StrictRecord):
+    """What a layer loses."""
+
+    layer: Line
+    loss: EstimateRecord
+
+
+class LossesRecord(StrictRecord):
+    """What all layers lose; see `shiftproof.fix.Losses`."""
+
+    change: EstimateRecord
+    layers: tuple[LayerLossRecord, ...]
+
+
 class FixAboutRecord(StrictRecord):
     """Images, shifts and settings."""
 
@@ -105,6 +124,7 @@ class FixRecord(StrictRecord):
     chosen: Line
     summary: Line
     rows: tuple[FixRowRecord, ...]
+    losses: tuple[LossesRecord | None, LossesRecord | None] = (None, None)
     not_possible: tuple[NotPossibleRecord, ...]
 
 
@@ -142,6 +162,13 @@ def print_fix(record: FixRecord, console: Console) -> None:
         print_heading(f"What {record.chosen} changes", console)
         for line in lines:
             console.print(Text(line))
+    lost = loss_rows(record)
+    if lost:
+        print_heading("What layers make of the change of the answer, before and after", console)
+        drawn = new_table(["layer", *(row.name for row in before_and_after(record))])
+        for cells in lost:
+            drawn.add_row(*map(Text, cells))
+        console.print(drawn)
     print_heading("What is proved", console)
     for line in proofs(record):
         console.print(Text(line))
@@ -167,6 +194,11 @@ def _lines(record: FixRecord) -> Iterable[str]:
     if lines:
         yield from ("", f"What {escaped(record.chosen)} changes:", "")
         yield from (f"- {escaped(line)}" for line in lines)
+    lost = loss_rows(record)
+    if lost:
+        yield from ("", f"{LOST} {LITTLE}", "")
+        names = ["layer", *(escaped(row.name) for row in before_and_after(record))]
+        yield from table(names, [[escaped(cell) for cell in cells] for cells in lost])
 
 
 def about_fix(record: FixRecord) -> list[str]:
@@ -175,7 +207,8 @@ def about_fix(record: FixRecord) -> list[str]:
     how = "no training"
     if training is not None:
         taught = "labels" if training["labelled"] else "the original's answers averaged over shifts"
-        how = f"{counted(training['epochs'], 'epoch')} of training from {taught}"
+        n = f" on {training['n_images']:,} images" if "n_images" in training else ""
+        how = f"{counted(training['epochs'], 'epoch')} of training{n} from {taught}"
     budget = "" if about.budget is None else f", at most {about.budget:g} × the time of the original"
     return [
         f"{about.data['name']}: {counted(about.n_choosing, 'image')} to choose by, {about.n_reporting:,} "
@@ -245,7 +278,40 @@ def changes(record: FixRecord) -> list[str]:
     return [*lines, *(f"{each.layer}: left alone. {each.reason}" for each in row.left_alone)]
 
 
+def before_and_after(record: FixRecord) -> list[FixRowRecord]:
+    """The rows of the original and of the chosen model; one where nothing was chosen."""
+    return [row for row in record.rows if row.name in (record.chosen, record.rows[0].name)]
+
+
 def proofs(record: FixRecord) -> list[str]:
     """What is proved of the original and of the chosen model."""
-    rows = [row for row in record.rows if row.name in (record.chosen, record.rows[0].name)]
-    return [f"{row.name}: {row.certificate}" for row in rows]
+    return [f"{row.name}: {row.certificate}" for row in before_and_after(record)]
+
+
+def measured_rows(record: FixRecord) -> list[list[str]]:
+    """What was measured of the original and of the chosen model: a name, and a cell for each."""
+    rows = before_and_after(record)
+    found = [[SHOWN[name], *(_value(row.estimates[name]) for row in rows)] for name in SHOWN]
+    weights = [NO_NUMBER if row.n_parameters is None else thousands(row.n_parameters) for row in rows]
+    return [
+        *found,
+        ["milliseconds per image", *(f"{row.ms_per_image:.3g}" for row in rows)],
+        ["weights", *weights],
+    ]
+
+
+def loss_rows(record: FixRecord) -> list[list[str]]:
+    """What the layers lose before and after; empty where the layers are the same, or nothing is known."""
+    before, after = record.losses
+    if before is None or after is None:
+        return []
+    lost = [{each.layer: each.loss for each in found.layers} for found in (before, after)]
+    names = dict.fromkeys([*lost[0], *lost[1]])
+    cells = [[name, *(_loss(found.get(name)) for found in lost)] for name in names]
+    return [["all", _loss(before.change), _loss(after.change)], *cells]
+
+
+def _loss(found: EstimateRecord | None) -> str:
+    if found is None:
+        return "little"
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})".replace("-", "−")

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from shiftproof._charts import Quantity
+from shiftproof._text import counted
 from shiftproof.report._audit_record import DifferenceRecord
 from shiftproof.report._drawn_charts import Dot, dots
-from shiftproof.report._fix import FixRecord, about_fix, changes, columns, notes, proofs, row_cells
+from shiftproof.report._fix import (
+    LITTLE,
+    LOST,
+    FixRecord,
+    about_fix,
+    before_and_after,
+    changes,
+    columns,
+    loss_rows,
+    measured_rows,
+    notes,
+    row_cells,
+)
 from shiftproof.report._page import Block, Bullets, Charts, Page, Section, Table
 
 
@@ -23,10 +36,26 @@ def fix_page(record: FixRecord) -> Page:
         sections=[
             Section("Each edit", _table(record)),
             *([Section(f"What {record.chosen} changes", [Bullets(lines)])] if lines else []),
-            Section("What is proved", [Bullets(proofs(record))]),
+            Section("Before and after", _side_by_side(record)),
             Section("Method", [Bullets(notes(record))]),
         ],
     )
+
+
+def _side_by_side(record: FixRecord) -> list[Block]:
+    """What audit, explain and certify say of the original and of the chosen model."""
+    names = [row.name for row in before_and_after(record)]
+    proved = ["proved", *(row.certificate for row in before_and_after(record))]
+    blocks: list[Block] = [
+        Table(
+            ["", *names], measured_rows(record), caption=f"On {counted(record.about.n_reporting, 'image')}."
+        ),
+        Table(["", *names], [proved], left=1 + len(names), caption="What is proved of the answer."),
+    ]
+    lost = loss_rows(record)
+    if lost:
+        blocks.append(Table(["layer", *names], lost, caption=f"{LOST} {LITTLE}"))
+    return blocks
 
 
 def _table(record: FixRecord) -> list[Block]:

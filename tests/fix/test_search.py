@@ -1,0 +1,123 @@
+"""Successive halving: who is trained for how long, and what that says of the time left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from shiftproof.adapters import EditStep, as_classifier
+from shiftproof.data import LabelledImages, load_data
+from shiftproof.errors import TrainingError
+from shiftproof.fix import Fixed, Lesson, LessonProgress, Teaching, fix
+from shiftproof.fix._measure import Measuring
+from shiftproof.fix._propose import Proposal
+from shiftproof.fix._search import FINALISTS, search
+from shiftproof.fix._trainings import Trainings
+from shiftproof.shifts import find_protocol
+from shiftproof.zoo import load_trained
+
+CPU = torch.device("cpu")
+BOX = find_protocol("box:2,2,2")
+# Six networks to train; two proposals are the same network with something else around it.
+PROPOSALS = [
+    Proposal((EditStep("max-blur-pool"),)),
+    Proposal((EditStep("max-blur-pool"), EditStep("average-logits"))),
+    Proposal((EditStep("max-blur-pool", None, {"kernel_size": 2}),)),
+    Proposal((EditStep("max-blur-pool", None, {"kernel_size": 4}),)),
+    Proposal((EditStep("composer-blurpool"),)),
+    Proposal((EditStep("low-pass-pool"),)),
+    Proposal(()),
+    Proposal((EditStep("canonical-position"),)),
+]
+
+
+@pytest.fixture(scope="module")
+def digits() -> LabelledImages:
+    return load_data("mnist", "test").head(96)
+
+
+def measuring() -> Measuring:
+    return Measuring(BOX, 0, CPU, None, 1, lambda: None)
+
+
+def test_every_rung_trains_half_as_many_for_twice_as_long(digits: LabelledImages) -> None:
+    parts: Counter[str] = Counter()
+    calls: list[tuple[str, float, float]] = []
+
+    def train(network: nn.Module, edits: str, until: float, rest: float) -> None:
+        assert isinstance(network, nn.Module)
+        parts[edits] += 1
+        calls.append((edits, until, rest))
+
+    found, failed = search(as_classifier(load_trained("cnn2")), PROPOSALS, digits, measuring(), train=train)
+    assert not failed
+    assert len(found) == FINALISTS
+    first = [call for call in calls if call[1] == 0.5]
+    last = [call for call in calls if call[1] == 1]
+    assert {edits for edits, _, _ in first} == {str(p) for p in map(_learned, PROPOSALS) if p}
+    assert set(calls) == set(first) | set(last)
+    # What is left falls to nothing, and the second rung trains no more than four networks from half on.
+    assert [rest for _, _, rest in first] == sorted((rest for _, _, rest in first), reverse=True)
+    assert first[0][2] == pytest.approx(5 * 0.5 + FINALISTS * 0.5)
+    assert last[-1][2] == 0
+    assert all(each.trained in (0, 1) for each in found)
+
+
+def _learned(proposal: Proposal) -> str | None:
+    steps = [step for step in proposal.steps if step.edit not in ("average-logits", "canonical-position")]
+    return Proposal(tuple(steps)).name if steps or not proposal.steps else None
+
+
+def test_a_network_with_something_around_it_is_trained_once(digits: LabelledImages) -> None:
+    teaching = Teaching(digits, as_classifier(load_trained("cnn2")), True, BOX, Lesson(batch_size=32), CPU)
+    told: list[tuple[str, LessonProgress]] = []
+    steps: list[None] = []
+    trainings = Trainings(
+        teaching, "", None, lambda name, progress: told.append((name, progress)), lambda: steps.append(None)
+    )
+    one, two = load_trained("cnn2"), load_trained("cnn2")
+    trainings.train(one, "edit", 1.0, 2.0)
+    trainings.train(two, "edit", 1.0, 0.0)
+    assert len(steps) == teaching.n_steps == 3
+    for first, second, before in zip(
+        one.parameters(), two.parameters(), load_trained("cnn2").parameters(), strict=True
+    ):
+        assert torch.equal(first, second)
+        assert not torch.equal(first, before)
+    ((name, progress),) = told
+    assert name == "edit"
+    assert progress.step == 3
+    # Two lessons are still to come, at the pace of the one that is done.
+    assert progress.seconds_left == pytest.approx(2 * trainings.seconds, rel=0.2)
+
+
+def test_a_training_that_fails_is_named_and_the_others_go_on(digits: LabelledImages) -> None:
+    def train(network: nn.Module, edits: str, until: float, rest: float) -> None:
+        if edits == "composer-blurpool":
+            raise TrainingError("a finite loss", "nan at step 1")
+
+    found, failed = search(
+        as_classifier(load_trained("cnn2")), PROPOSALS[3:7], digits, measuring(), train=train
+    )
+    assert [each.name for each in failed] == ["composer-blurpool"]
+    assert "a finite loss" in (failed[0].not_possible or "")
+    assert "composer-blurpool" not in {each.name for each in found}
+
+
+def test_what_layers_lose_is_shown_before_and_after(digits: LabelledImages, tmp_path: Path) -> None:
+    found: Fixed = fix(
+        load_trained("cnn2"), digits, protocol="box:4,4,2", edits=["max-blur-pool", "canonical-position"],
+        threads=1, clean_margin=1.0,
+    )  # fmt: skip
+    before, after = found.losses
+    if found.row.changes[0].layer == "model":  # Around the model: its layers are the same.
+        assert before is None
+        assert after is None
+    else:
+        assert before is not None
+        assert after is not None
+        assert set(before.layers) & {"body.pool1", "body.pool2"}
