@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import torch
 from tests.certify.any_networks import AnyNetwork, any_network
-from tests.certify.brute_force import broken_circular, broken_interior, change_of_boxes, difference
+from tests.certify.brute_force import (
+    broken_circular,
+    broken_interior,
+    change_of_boxes,
+    change_under_rolls,
+    difference,
+)
 from torch import Tensor
 
 from shiftproof.certify import Certificate, certify
@@ -24,12 +30,15 @@ class Judgement:
     Args:
         verdict: What was proved, or `no network`.
         false: What of that is false, empty for nothing.
+        rounding: Whether the answer changes under shifts for which it was proved to stay, and as much by
+            rounding alone: a tie, such as of the largest of equal numbers.
         missed: Whether it is invariant to all circular shifts, and nothing is proved of them.
         ended_by: Why nothing is proved of circular shifts.
     """
 
     verdict: str
     false: str = ""
+    rounding: bool = False
     missed: bool = False
     ended_by: str = ""
 
@@ -44,21 +53,28 @@ def judged(seed: int) -> Judgement:
     found = certify(network, (2, *size), numeric=False)
     torch.manual_seed(seed + 1)
     images = torch.rand(1 + seed % 2, 2, *size, dtype=torch.float64)
-    said = f"seed {seed}, {size}: {found}\n{network}"
     runs = _runs(network, images)
-    if found.circular.proved:
-        if not runs:
-            return Judgement(found.verdict, f"does not run, {said}")
-        change = broken_circular(network, images, found.circular)
-        if change > TOLERANCE:
-            return Judgement(found.verdict, f"{change:.1e} under rolls, {said}")
-    if found.interior.answer is not None and not runs:
-        return Judgement(found.verdict, f"does not run, {said}")
-    change = _under_boxes(network, found, (2, *size), rng)
-    if change > TOLERANCE:
-        return Judgement(found.verdict, f"{change:.1e} under boxes, {said}")
+    false = ""
+    if not runs and (found.circular.proved or found.interior.answer is not None):
+        false = "does not run"
+    elif (change := broken_circular(network, images, found.circular)) > TOLERANCE:
+        false = f"{change:.1e} under rolls"
+    elif (change := _under_boxes(network, found, (2, *size), rng)) > TOLERANCE:
+        false = f"{change:.1e} under boxes"
+    if false and runs and is_a_tie(network, images):
+        return Judgement(found.verdict, rounding=True)
+    if false:
+        return Judgement(found.verdict, f"{false}, seed {seed}, {size}: {found}\n{network}")
     missed = not found.circular.proved and runs and stays(network, images)
     return Judgement(found.verdict, missed=missed, ended_by=str(found.circular.ended_by or ""))
+
+
+@torch.no_grad()
+def is_a_tie(network: AnyNetwork, images: Tensor) -> bool:
+    """Whether changes that are hardly more than rounding change the answer."""
+    still = network(images)
+    nearly = (images + 1e-14 * torch.randn_like(images) for _ in range(20))
+    return any(difference(network(image), still) > TOLERANCE for image in nearly)
 
 
 def _runs(network: AnyNetwork, images: Tensor) -> bool:
@@ -87,8 +103,8 @@ def stays(network: AnyNetwork, images: Tensor) -> bool:
     still = network(images)
     if difference(network(images.flip(3) * images + 0.1), still) < 1e-6 or difference(network(images), still):
         return False
-    height, width = images.shape[2:]
-    for offset in [(1, 0), (0, 1), *((y, x) for y in range(height) for x in range(width))]:
+    # Most networks fail at the first two.
+    for offset in ((1, 0), (0, 1)):
         if difference(network(torch.roll(images, offset, (2, 3))), still) > TOLERANCE:
             return False
-    return True
+    return change_under_rolls(network, images, (1, 1)) <= TOLERANCE

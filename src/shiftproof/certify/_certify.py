@@ -39,6 +39,7 @@ from shiftproof.anatomy import (
 from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
 from shiftproof.certify._interior import InteriorPass, Local, find_interior, where_it_begins
 from shiftproof.certify._moves import boxes, random_images, rolls
+from shiftproof.certify._numbering import finer_steps
 from shiftproof.certify._numeric import Check, Precisions, check
 from shiftproof.certify._stages import stages_of
 from shiftproof.errors import ModelError, OptionError, ShapeError
@@ -53,6 +54,10 @@ ADAPTIVE = (
     "Adaptive strides choose by content. Phases that are equally strong, within 2⁻³⁴, are told apart by a "
     "hash of their content: rounding before the layer may change which one is taken, and one time in about "
     "2⁴⁰ different phases have the same hash."
+)
+NUMBERED = (
+    "The law of circular shifts was found by following each number of the network, for images of this size; "
+    "the steps do not show it."
 )
 
 
@@ -236,7 +241,8 @@ def _not_followed(classifier: Classifier, shape: ImageShape, reason: Reason) -> 
 def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps: Steps) -> Certificate:
     size_px = shape[1:]
     rolled, moved = find_circular(steps, size_px), find_interior(steps, size_px)
-    circular = _circular(rolled, steps, size_px)
+    by_steps = _circular(rolled, steps, size_px)
+    circular = _by_numbering(by_steps, steps, shape)
     interior = _interior(moved, lambda px: read_network(module, (shape[0], *px)))
     adaptive = any(isinstance(o, Adaptive | Choose) for step in steps.steps for o in step.operations)
     return Certificate(
@@ -247,7 +253,12 @@ def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps:
         interior,
         stages_of(steps, rolled.last, moved),
         (),
-        (REAL_ARITHMETIC, *([ADAPTIVE] if adaptive and circular.proved else []), *classifier.notes),
+        (
+            REAL_ARITHMETIC,
+            *([ADAPTIVE] if adaptive and circular.proved else []),
+            *([NUMBERED] if circular is not by_steps else []),
+            *classifier.notes,
+        ),
         describe_environment(torch.device("cpu")),
     )
 
@@ -268,6 +279,17 @@ def _circular(finding: CircularFinding, steps: Steps, size_px: Pair) -> Circular
         return CircularLaw(size_px, finding.last.step_px, None, None, limits, None)
     rolls_by = (int(answer.turns[0].step), int(answer.turns[1].step))
     return CircularLaw(size_px, finding.last.step_px, rolls_by, grid.axes, limits, None)
+
+
+def _by_numbering(law: CircularLaw, steps: Steps, shape: ImageShape) -> CircularLaw:
+    """The same law for finer rolls, where following every number proves it."""
+    known_px = law.step_px or law.image_px
+    if law.rolls is not None or known_px == (1, 1):
+        return law
+    step_px = finer_steps(steps.trace, shape, known_px)
+    if step_px == known_px:
+        return law
+    return replace(law, step_px=step_px, limits=(), ended_by=None)
 
 
 def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason]) -> InteriorLaw:
