@@ -26,8 +26,8 @@ def difference(answer: Tensor, other: Tensor) -> float:
 def answers_to_rolls(network: nn.Module, images: Tensor, offsets: Sequence[Pair]) -> list[Tensor]:
     """The answer to the images under each roll.
 
-    All rolls are asked about in one batch, unless some of them are answered otherwise there than by themselves:
-    a network may be made for a number of images, or mix them.
+    All rolls are asked about in one batch, unless some of them are answered otherwise there than by
+    themselves: a network may be made for a number of images, or mix them.
     """
     moved = [torch.roll(images, offset, (2, 3)) for offset in offsets]
     some = {0: network(moved[0]), len(moved) - 1: network(moved[-1])}
@@ -36,7 +36,7 @@ def answers_to_rolls(network: nn.Module, images: Tensor, offsets: Sequence[Pair]
     except (RuntimeError, IndexError, ValueError):
         together = None
     if isinstance(together, Tensor) and len(together) == len(images) * len(moved):
-        each = list(together.split(len(images)))
+        each = list(torch.split(together, len(images)))
         if all(one.shape == each[n].shape and difference(each[n], one) < 1e-10 for n, one in some.items()):
             return each
     return [some[n] if n in some else network(one) for n, one in enumerate(moved)]

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from shiftproof.certify._labels import Array, Labels
+from shiftproof.certify._labels import NOTHING, Array, Labels
 
 # Labels of a tensor, and of its absolute values where these are known to be more often the same. None for
 # what is as good as a constant.
@@ -88,3 +88,11 @@ def fibres(labels: Array, axes: Sequence[int]) -> Array:
     order = [0, *(axis + 1 for axis in kept), *(axis + 1 for axis in axes)]
     turned = labels.transpose(order)
     return turned.reshape(*turned.shape[: 1 + len(kept)], -1)
+
+
+def as_set(rows: Array) -> Array:
+    """Rows in which each label is left once, in order: a maximum does not ask how often it is there."""
+    found = np.sort(rows, -1)
+    again = np.zeros(found.shape, bool)
+    again[..., 1:] = found[..., 1:] == found[..., :-1]
+    return np.sort(np.where(again | (found < 0), NOTHING, found), -1)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from torch import Tensor
 
-from shiftproof.certify._asked import Asked, Found, fibres, spread, whole
+from shiftproof.certify._asked import Asked, Found, as_set, fibres, spread, whole
 from shiftproof.certify._labels import Array, NotFollowedError
 
 # Functions of all numbers of some axes, whatever their order; a second answer says where they were.
@@ -16,6 +16,8 @@ SYMMETRIC = (
     "all", "amax", "amin", "any", "count_nonzero", "linalg_vector_norm", "logsumexp", "max", "mean", "median",
     "min", "nansum", "norm", "prod", "std", "sum", "var", "var_mean",
 )  # fmt: skip
+# Of these it does not matter either how often a number is there.
+IDEMPOTENT = ("all", "amax", "amin", "any", "max", "min")
 ORDERED = ("argmax", "argmin")
 SORTS = ("sort", "topk")
 RUNNING = ("cummax", "cummin", "cumprod", "cumsum", "logcumsumexp")
@@ -29,7 +31,7 @@ def _symmetric(asked: Asked) -> list[Found]:
         return whole(asked)
     source = asked.tensors[0]
     rows = fibres(asked.labels.of(source), asked.dims(source.ndim))
-    alike = asked.labels.fresh(np.sort(rows, -1))
+    alike = asked.labels.fresh(as_set(rows) if asked.name in IDEMPOTENT else np.sort(rows, -1))
     statistics = {"var_mean": 2}.get(asked.name, 1)
     found: list[Found] = []
     for number, output in enumerate(asked.outputs):

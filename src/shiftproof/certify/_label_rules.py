@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from shiftproof.certify._asked import Asked, Found, spread, whole
+from shiftproof.certify._asked import Asked, Found, as_set, spread, whole
 from shiftproof.certify._label_orders import ALONG_AXES
 from shiftproof.certify._label_windows import convolved, pooled
 from shiftproof.certify._labels import MOST, Array, Labels
@@ -149,7 +149,8 @@ def _in_windows(asked: Asked, n: int) -> list[Found]:
     rows = pooled(asked.of("self"), asked.given, n, asked.outputs[0].shape[-n:])
     found: list[Found] = []
     for number, output in enumerate(asked.outputs):
-        labels = asked.labels.fresh(rows if number else np.sort(rows, -1))
+        seen = as_set(rows) if "max" in asked.name else np.sort(rows, -1)
+        labels = asked.labels.fresh(rows if number else seen)
         found.append((labels.reshape(-1, *output.shape), None))
     if len(found) > 1:  # An index counts from the beginning of the maps.
         found[1] = whole(asked)[1]

@@ -20,8 +20,8 @@ Array = NDArray[np.int64]
 
 # Labels that one step may look at, over all worlds.
 MOST = 4_000_000
-# What stands for the zeros around maps, and for what is not even there.
-BORDER, BEYOND = -1, -2
+# What stands for the zeros around maps, for what is not even there, and for what does not matter.
+BORDER, BEYOND, NOTHING = -1, -2, -3
 
 
 class NotFollowedError(Exception):  # never leaves this room

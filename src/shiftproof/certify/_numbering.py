@@ -142,7 +142,7 @@ def _unchanged(traced: Trace, image_shape: ImageShape, rolls: Sequence[Pair]) ->
     return [bool(np.array_equal(found[0], world)) for world in found[1:]]
 
 
-class Numbering(TorchDispatchMode):
+class Numbering(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Watches the operations of a run, and labels what each gives.
 
     Args:
@@ -150,7 +150,7 @@ class Numbering(TorchDispatchMode):
     """
 
     def __init__(self, labels: Labels) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.ended = False
         self._labels = labels
 
