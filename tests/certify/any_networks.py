@@ -57,6 +57,16 @@ class AnyNetwork(nn.Module):
         return "; ".join(f"v{n} = {d.text} of {s}" for n, (d, s) in enumerate(self.steps, start=1))
 
 
+class Held(nn.Module):
+    """Whole numbers of a network's own, such as places."""
+
+    places: Tensor
+
+    def __init__(self, places: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.tensor(places))
+
+
 class Weight(nn.Module):
     """A tensor of a network's own."""
 
@@ -128,7 +138,7 @@ def reorder(rng: random.Random, shape: Shape) -> Drawn:
 
 
 def rearrange(rng: random.Random, shape: Shape) -> Drawn:
-    axis, by, kind = axis_of(rng, shape), rng.randint(-2, 3), rng.randrange(10)
+    axis, by = axis_of(rng, shape), rng.randint(-2, 3)
     calls: list[tuple[str, Call]] = [
         (f"flip({axis})", lambda x: x.flip(axis)),
         (f"roll({by}, {axis})", lambda x: x.roll(by, axis)),
@@ -140,8 +150,14 @@ def rearrange(rng: random.Random, shape: Shape) -> Drawn:
         ("tril", lambda x: x.tril()),
         (f"topk(2, {axis})", lambda x: x.topk(2, axis).values),
         (f"argsort({axis})", lambda x: x.argsort(axis).double()),
+        (f"cumprod({axis})", lambda x: x.cumprod(axis)),
+        (f"logcumsumexp({axis})", lambda x: x.logcumsumexp(axis)),
+        (f"fftshift({axis})", lambda x: torch.fft.fftshift(x, axis)),
+        (f"kthvalue(1, {axis})", lambda x: x.kthvalue(1, axis).values),
+        (f"quantile(0.3, {axis})", lambda x: x.quantile(0.3, axis)),
+        ("triu", lambda x: x.triu(1)),
     ]
-    return Drawn(*calls[kind])
+    return Drawn(*rng.choice(calls))
 
 
 def take(rng: random.Random, shape: Shape) -> Drawn:
@@ -151,6 +167,8 @@ def take(rng: random.Random, shape: Shape) -> Drawn:
     step, at = rng.choice([1, 1, 2, 3]), rng.randint(-size, size - 1)
     before = (slice(None),) * axis
     several = [rng.randrange(size) for _ in range(rng.randint(1, size))]
+    # Seldom a tensor that is no buffer.
+    held = Held(several)
     rows = torch.tensor(several)
     half = max(1, size // 2)
     calls: list[tuple[str, Call]] = [
@@ -160,13 +178,61 @@ def take(rng: random.Random, shape: Shape) -> Drawn:
         (f"[{axis}: {at}]", lambda x: x[(*before, at)]),
         (f"[{axis}: None]", lambda x: x[(*before, None)]),
         (f"[{axis}: {several}]", lambda x: x[(*before, several)]),
-        (f"index_select({axis})", lambda x: torch.index_select(x, axis, rows)),
+        (f"index_select({axis})", lambda x: torch.index_select(x, axis, held.places)),
+        (
+            f"take_along_dim({axis})",
+            lambda x: torch.take_along_dim(x, _along(held.places, axis, len(shape)), axis),
+        ),
+        (f"unfold({axis}, 2, 1)", lambda x: x.unfold(axis, min(2, size), 1)),
+        ("diagonal", lambda x: x.diagonal(dim1=-2, dim2=-1)),
+        (
+            f"index_add({axis})",
+            lambda x: torch.index_add(x, axis, held.places, x.index_select(axis, held.places)),
+        ),
         (f"narrow({axis})", lambda x: x.narrow(axis, start % size, 1)),
         (f"chunk(2, {axis})[0]", lambda x: x.chunk(2, axis)[0]),
         (f"chunk(2, {axis})[::-1]", lambda x: torch.cat(x.chunk(2, axis)[::-1], axis)),
         (f"split({half}, {axis})[-1]", lambda x: x.split(half, axis)[-1]),
         (f"unbind({axis})[0]", lambda x: x.unbind(axis)[0]),
         (f"stack of unbind({axis})", lambda x: torch.stack([x.unbind(axis)[0], x.unbind(axis)[-1]], 1)),
+    ]
+    if rng.random() < 0.02:
+        return Drawn("index_select by a tensor of nobody", lambda x: torch.index_select(x, axis, rows))
+    return Drawn(*rng.choice(calls), [held])
+
+
+def _along(places: Tensor, axis: int, n_axes: int) -> Tensor:
+    return places.reshape([-1 if a == axis else 1 for a in range(n_axes)])
+
+
+def overwrite(rng: random.Random, shape: Shape) -> Drawn:
+    """In place, on a copy: a slice, or all of it."""
+    axis = rng.randrange(1, len(shape))
+    at: Any = rng.choice([0, -1, slice(None, None, 2), slice(1, None)])
+    part = (slice(None),) * axis + (at,)
+
+    def changed(x: Tensor, change: Callable[[Tensor], Any]) -> Tensor:
+        copied = x.clone()
+        change(copied)
+        return copied
+
+    def put(copied: Tensor) -> None:
+        copied[part] = 0.5
+
+    def put_mean(copied: Tensor) -> None:
+        copied[part] = copied.mean()
+
+    calls: list[tuple[str, Call]] = [
+        (f"{part} = 0.5", lambda x: changed(x, put)),
+        (f"{part} = the mean", lambda x: changed(x, put_mean)),
+        (f"{part} *= 2", lambda x: changed(x, lambda copied: copied[part].mul_(2))),
+        ("clamp_", lambda x: changed(x, lambda copied: copied.clamp_(0.1, 0.9))),
+        ("sub_ of the mean", lambda x: changed(x, lambda copied: copied.sub_(x.mean(axis, keepdim=True)))),
+        ("copy_ of the flipped", lambda x: changed(x, lambda copied: copied.copy_(x.flip(axis)))),
+        (
+            "index_fill_",
+            lambda x: changed(x, lambda copied: copied.index_fill_(axis, torch.tensor([0]), 1.0)),
+        ),
     ]
     return Drawn(*rng.choice(calls))
 
@@ -279,7 +345,7 @@ def resize(rng: random.Random, shape: Shape) -> Drawn:
         rng.choice(["constant", "circular", "circular", "reflect", "replicate"]),
         rng.choice([2, 3]),
     )
-    how = rng.choice(["nearest", "nearest", "bilinear", "nearest-exact"])
+    how = rng.choice(["nearest", "nearest", "bilinear", "nearest-exact", "bicubic", "area"])
     size = (rng.randint(2, 12), rng.randint(2, 12))
     calls: list[tuple[str, Call]] = [
         (f"pad {amounts} {mode}", lambda x: F.pad(x, amounts, mode=mode)),
@@ -293,8 +359,17 @@ def resize(rng: random.Random, shape: Shape) -> Drawn:
         ("repeat_interleave", lambda x: x.repeat_interleave(2, -1)),
         ("repeat", lambda x: x.repeat(1, *([1] * (len(shape) - 3)), 2, 1)),
         ("tile", lambda x: torch.tile(x, (2,))),
+        ("unfold and fold", lambda x: F.fold(F.unfold(x, 2), x.shape[-2:], 2)),
+        ("glu", lambda x: F.glu(x, 1)),
+        ("grid_sample", lambda x: F.grid_sample(x, _turned(x), align_corners=False)),
+        (f"adaptive_avg_pool2d {size}", lambda x: F.adaptive_avg_pool2d(x, size)),
     ]
     return Drawn(*rng.choice(calls))
+
+
+def _turned(x: Tensor) -> Tensor:
+    theta = torch.tensor([[[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]], dtype=x.dtype).expand(x.shape[0], 2, 3)
+    return F.affine_grid(theta, list(x.shape), align_corners=False)
 
 
 # --- products, frequencies, attention --------------------------------------------------------------
@@ -318,6 +393,14 @@ def product(rng: random.Random, shape: Shape) -> Drawn:
         ("rows * columns turned", lambda x: x.amax(-1, keepdim=True) * x.mean(-2, keepdim=True).mT, []),
         ("x + x.mT", lambda x: x + x.transpose(-2, -1), []),
         ("cdist", lambda x: torch.cdist(x, x), []),
+        ("einsum of two", lambda x: torch.einsum(f"{letters},{letters}->{lost}", x, x.sin()), []),
+        (
+            "rows of one, columns of another",
+            lambda x: x.amax(-1).unsqueeze(-1) - x.amin(-2).unsqueeze(-2),
+            [],
+        ),
+        ("rows along columns", lambda x: x + x.mean(-1).unsqueeze(-2), []),
+        ("kron", lambda x: torch.kron(x.flatten(2).mean(2), torch.ones(1, 2).to(x)), []),
     ]
     return Drawn(*rng.choice(calls))
 
@@ -333,6 +416,10 @@ def frequencies(rng: random.Random, shape: Shape) -> Drawn:
         ("fft2 real", lambda x: torch.fft.fft2(x).real),
         ("fft2 angle", lambda x: torch.fft.fft2(x).angle()),
         ("ifft2", lambda x: torch.fft.ifft2(torch.fft.fft2(x).abs()).real),
+        ("power", lambda x: (torch.fft.fft2(x) * torch.fft.fft2(x).conj()).real),
+        ("correlated with itself", lambda x: torch.fft.ifft2(torch.fft.fft2(x).abs().square()).real),
+        ("squares of both parts", lambda x: torch.view_as_real(torch.fft.fft2(x)).square().sum(-1)),
+        ("fftn abs", lambda x: torch.fft.fftn(x, dim=tuple(range(1, x.ndim))).abs()),
         ("low-pass", lambda x: torch.fft.irfft2(torch.fft.rfft2(x)[..., :2], s=x.shape[-2:])),
     ]
     return Drawn(*rng.choice(calls))
@@ -342,6 +429,13 @@ def attention(rng: random.Random, shape: Shape) -> Drawn:
     size, causal = shape[-1], rng.random() < 0.2
     heads = rng.choice([n for n in (1, 2) if size % n == 0])
     first = rng.random() < 0.8
+    if rng.random() < 0.15:
+        mask = Weight(shape[-2], shape[-2])
+        return Drawn(
+            "attention with a bias",
+            lambda x: F.scaled_dot_product_attention(x, x, x.cos(), attn_mask=mask.value),
+            [mask],
+        )
     if rng.random() < 0.4 or len(shape) != 3:
         return Drawn(
             f"attention {'causal' if causal else ''}",
@@ -416,7 +510,8 @@ ALONE: tuple[tuple[int, Callable[[random.Random, Shape], Drawn]], ...] = (
     (6, resize),
     (6, product),
     (4, attention),
-    (3, rearrange),
+    (4, rearrange),
+    (2, overwrite),
     (3, frequencies),
 )
 
@@ -465,7 +560,7 @@ def is_usable(value: Any, n: int) -> bool:
 def any_network(seed: int, size: tuple[int, int], n_steps: int = 6) -> AnyNetwork | None:
     """A network in float64 and evaluation mode that takes (2, 2, *size); None where nothing came of it."""
     rng = random.Random(seed)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # `torch.manual_seed` also asks about other devices.
     steps: list[tuple[Drawn, tuple[int, ...]]] = []
     values: list[Tensor] = [torch.rand(2, 2, *size, dtype=torch.float64)]
 

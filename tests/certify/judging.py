@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 import torch
 from tests.certify.any_networks import AnyNetwork, any_network
-from tests.certify.brute_force import broken_circular, broken_interior, change_of_boxes, difference
+from tests.certify.brute_force import (
+    Pair,
+    broken_circular,
+    broken_interior,
+    change_of_boxes,
+    difference,
+)
 from torch import Tensor
 
-from shiftproof.certify import Certificate, certify
+from shiftproof.certify import Certificate, Reason, certify
+from shiftproof.certify._certify import NUMBERED
 
 SIZES = ((4, 4), (6, 6), (8, 8), (5, 7), (6, 4), (4, 8), (9, 6))
 # float64, and networks that may divide by what is nearly nothing.
@@ -23,14 +31,22 @@ class Judgement:
 
     Args:
         verdict: What was proved, or `no network`.
-        false: What of that is false, empty for nothing.
-        missed: Whether it is invariant to all circular shifts, and nothing is proved of them.
-        ended_by: Why nothing is proved of circular shifts.
+        proved: The kind of circular law that was proved: `all shifts`, `one axis`, `multiples` of a step, or
+            `maps` that roll along; empty for none.
+        by_numbers: Whether it was found by following each number.
+        false: What of all that was proved is false, empty for nothing.
+        rounding: Whether the answer changes under shifts for which it was proved to stay, and as much by
+            rounding alone: a tie, such as of the largest of equal numbers.
+        missed: The kind of law that is true, and finer than what was proved; empty for none.
+        ended_by: Why nothing finer was proved.
     """
 
     verdict: str
+    proved: str = ""
+    by_numbers: bool = False
     false: str = ""
-    missed: bool = False
+    rounding: bool = False
+    missed: str = ""
     ended_by: str = ""
 
 
@@ -42,23 +58,54 @@ def judged(seed: int) -> Judgement:
     if network is None:
         return Judgement("no network")
     found = certify(network, (2, *size), numeric=False)
-    torch.manual_seed(seed + 1)
+    torch.default_generator.manual_seed(seed + 1)
     images = torch.rand(1 + seed % 2, 2, *size, dtype=torch.float64)
-    said = f"seed {seed}, {size}: {found}\n{network}"
     runs = _runs(network, images)
-    if found.circular.proved:
-        if not runs:
-            return Judgement(found.verdict, f"does not run, {said}")
-        change = broken_circular(network, images, found.circular)
-        if change > TOLERANCE:
-            return Judgement(found.verdict, f"{change:.1e} under rolls, {said}")
-    if found.interior.answer is not None and not runs:
-        return Judgement(found.verdict, f"does not run, {said}")
-    change = _under_boxes(network, found, (2, *size), rng)
-    if change > TOLERANCE:
-        return Judgement(found.verdict, f"{change:.1e} under boxes, {said}")
-    missed = not found.circular.proved and runs and stays(network, images)
-    return Judgement(found.verdict, missed=missed, ended_by=str(found.circular.ended_by or ""))
+    false = ""
+    if not runs and (found.circular.proved or found.interior.answer is not None):
+        false = "does not run"
+    elif (change := broken_circular(network, images, found.circular)) > TOLERANCE:
+        false = f"{change:.1e} under rolls"
+    elif (change := _under_boxes(network, found, (2, *size), rng)) > TOLERANCE:
+        false = f"{change:.1e} under boxes"
+    if false and runs and is_a_tie(network, images):
+        return Judgement(found.verdict, rounding=True)
+    if false:
+        return Judgement(found.verdict, false=f"{false}, seed {seed}, {size}: {found}\n{network}")
+    law = found.circular
+    proved = "maps" if law.rolls is not None else kind_of(law.step_px or size, size)
+    by_numbers = NUMBERED in found.notes
+    if law.rolls is not None or law.step_px == (1, 1) or not runs:
+        return Judgement(found.verdict, proved, by_numbers)
+    step_px = true_steps(network, images)
+    if all(known <= step for known, step in zip(law.step_px or size, step_px, strict=True)):
+        return Judgement(found.verdict, proved, by_numbers)
+    reason = law.ended_by or next(reversed(law.limits), None)
+    return Judgement(found.verdict, proved, by_numbers, missed=kind_of(step_px, size), ended_by=_text(reason))
+
+
+def _text(reason: Reason | None) -> str:
+    """Without numbers and names, so that equal reasons are counted together."""
+    return re.sub(
+        r"`_tensor_constant\d+`", "T", re.sub(r"\b\d+(st|nd|rd|th)?\b", "n", reason.text if reason else "")
+    )
+
+
+def kind_of(step_px: Pair, size_px: Pair) -> str:
+    """The kind of a law about rolls that leave the answer as it is."""
+    if step_px == (1, 1):
+        return "all shifts"
+    if step_px == size_px:
+        return ""
+    return "one axis" if any(s == whole for s, whole in zip(step_px, size_px, strict=True)) else "multiples"
+
+
+@torch.no_grad()
+def is_a_tie(network: AnyNetwork, images: Tensor) -> bool:
+    """Whether changes that are hardly more than rounding change the answer."""
+    still = network(images)
+    nearly = (images + 1e-14 * torch.randn_like(images) for _ in range(20))
+    return any(difference(network(image), still) > TOLERANCE for image in nearly)
 
 
 def _runs(network: AnyNetwork, images: Tensor) -> bool:
@@ -82,13 +129,36 @@ def _under_boxes(
 
 
 @torch.no_grad()
-def stays(network: AnyNetwork, images: Tensor) -> bool:
-    """Whether no circular shift changes the answer, and the image does."""
+def true_steps(network: AnyNetwork, images: Tensor) -> Pair:
+    """The least steps, down and right, of rolls that do not change the answer; the whole size for none.
+
+    What does not depend on the images is no law about them, and what an answer to several images together is
+    says nothing about one.
+    """
+    size_px: Pair = (images.shape[2], images.shape[3])
     still = network(images)
-    if difference(network(images.flip(3) * images + 0.1), still) < 1e-6 or difference(network(images), still):
-        return False
-    height, width = images.shape[2:]
-    for offset in [(1, 0), (0, 1), *((y, x) for y in range(height) for x in range(width))]:
-        if difference(network(torch.roll(images, offset, (2, 3))), still) > TOLERANCE:
+    steps = _least_step(network, images, still, 0), _least_step(network, images, still, 1)
+    if steps == size_px or difference(network(images.flip(3) * images + 0.1), still) < 1e-6:
+        return size_px
+    return steps if _is_about_one_image(network, images) else size_px
+
+
+def _least_step(network: AnyNetwork, images: Tensor, still: Tensor, axis: int) -> int:
+    size = images.shape[2 + axis]
+    for step in (n for n in range(1, size) if size % n == 0):
+        if difference(network(torch.roll(images, step, 2 + axis)), still) <= TOLERANCE:
+            return step
+    return size
+
+
+def _is_about_one_image(network: AnyNetwork, images: Tensor) -> bool:
+    """Whether an image is answered alone as it is among others, of which there are one or two."""
+    for n_others in (1, 2):
+        others = torch.rand(n_others, *images.shape[1:], dtype=torch.float64)
+        try:
+            together, alone = network(torch.cat([images[:1], others])), network(images[:1])
+        except (RuntimeError, IndexError, ValueError):
+            return False
+        if together[:1].shape != alone.shape or difference(together[:1], alone) > TOLERANCE:
             return False
     return True

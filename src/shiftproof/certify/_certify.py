@@ -39,6 +39,7 @@ from shiftproof.anatomy import (
 from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
 from shiftproof.certify._interior import InteriorPass, Local, find_interior, where_it_begins
 from shiftproof.certify._moves import boxes, random_images, rolls
+from shiftproof.certify._numbering import finer_steps
 from shiftproof.certify._numeric import Check, Precisions, check
 from shiftproof.certify._stages import stages_of
 from shiftproof.errors import ModelError, OptionError, ShapeError
@@ -57,6 +58,10 @@ ADAPTIVE = (
 RECORDED = (
     "torch.fx cannot follow it: its steps were recorded while it ran on images of {} × {} px. "
     "Nothing is said about other sizes."
+)
+NUMBERED = (
+    "The law of circular shifts was found by following each number of the network, for images of this size; "
+    "the steps do not show it."
 )
 
 
@@ -240,7 +245,8 @@ def _not_followed(classifier: Classifier, shape: ImageShape, reason: Reason) -> 
 def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps: Steps) -> Certificate:
     size_px = shape[1:]
     rolled, moved = find_circular(steps, size_px), find_interior(steps, size_px)
-    circular = _circular(rolled, steps, size_px)
+    by_steps = _circular(rolled, steps, size_px)
+    circular = _by_numbering(by_steps, steps, shape)
     recorded = steps.trace.recorded is not None
     interior = _interior(moved, None if recorded else lambda px: read_network(module, (shape[0], *px)))
     adaptive = any(isinstance(o, Adaptive | Choose) for step in steps.steps for o in step.operations)
@@ -256,6 +262,7 @@ def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps:
             REAL_ARITHMETIC,
             *([ADAPTIVE] if adaptive and circular.proved else []),
             *([RECORDED.format(*size_px)] if recorded else []),
+            *([NUMBERED] if circular is not by_steps else []),
             *classifier.notes,
         ),
         describe_environment(torch.device("cpu")),
@@ -278,6 +285,17 @@ def _circular(finding: CircularFinding, steps: Steps, size_px: Pair) -> Circular
         return CircularLaw(size_px, finding.last.step_px, None, None, limits, None)
     rolls_by = (int(answer.turns[0].step), int(answer.turns[1].step))
     return CircularLaw(size_px, finding.last.step_px, rolls_by, grid.axes, limits, None)
+
+
+def _by_numbering(law: CircularLaw, steps: Steps, shape: ImageShape) -> CircularLaw:
+    """The same law for finer rolls, where following every number proves it."""
+    known_px = law.step_px or law.image_px
+    if law.rolls is not None or known_px == (1, 1):
+        return law
+    step_px = finer_steps(steps.trace, shape, known_px)
+    if step_px == known_px:
+        return law
+    return replace(law, step_px=step_px, limits=(), ended_by=None)
 
 
 def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason] | None) -> InteriorLaw:
