@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from shiftproof._charts import Quantity
-from shiftproof.report._audit_record import DifferenceRecord
+from shiftproof.records import DifferenceRecord, FixRecord
 from shiftproof.report._drawn_charts import Dot, dots
-from shiftproof.report._fix import FixRecord, about_fix, changes, columns, notes, proofs, row_cells
+from shiftproof.report._fix import about_fix, changes, columns, notes, proofs, row_cells
 from shiftproof.report._page import Block, Bullets, Charts, Page, Section, Table
 
 
