@@ -14,7 +14,7 @@ from shiftproof.adapters import Classifier
 from shiftproof.certify import certify
 from shiftproof.errors import DataError
 from shiftproof.layers import GlobalMeanPool
-from shiftproof.report._certificate import certificate_markdown, print_certificate, read_certificate
+from shiftproof.report import certificate_markdown, print_certificate, read_certificate
 
 
 def record(kind: str = "stride", name: str = "network") -> dict[str, Any]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shiftproof.records import Offset, PointRecord
 from shiftproof.report._audit_map import SHADES, STEPS, draw_bars, draw_map, levels_for
-from shiftproof.report._audit_record import Offset, PointRecord
 
 
 def points(shares: dict[Offset, float]) -> list[PointRecord[Offset]]:

@@ -14,10 +14,10 @@ from tests.report.test_claims import record as claims_record
 from shiftproof.certify import certify
 from shiftproof.cli import main
 from shiftproof.explain import explain
+from shiftproof.records import EstimateRecord, NotApplicableRecord, StrictRecord
 from shiftproof.report import report_html
 from shiftproof.report._html import page_html
 from shiftproof.report._html_any import record_page
-from shiftproof.report._record import EstimateRecord, NotApplicableRecord, StrictRecord
 
 SHARE = "share of images"
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shiftproof._charts import Quantity, draw_bars, draw_curve, draw_map, draw_phases, head
 from shiftproof._figures import drawing, image_bytes
 from shiftproof._text import counted
-from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord, PointRecord, ViewRecord
-from shiftproof.report._record import EstimateRecord
+from shiftproof.records import AuditRecord, EstimateRecord, MeasuredProtocolRecord, PointRecord, ViewRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

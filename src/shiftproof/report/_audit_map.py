@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shiftproof.report._audit_record import Offset, PointRecord
+from shiftproof.records import Offset, PointRecord
 
 # From the highest level to the lowest. A cell is two characters wide, which makes it about square.
 SHADES = ("·", "░", "▒", "▓", "█")

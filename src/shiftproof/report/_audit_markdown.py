@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
+from shiftproof.records import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
     GATE_COLUMNS,
     about_rows,

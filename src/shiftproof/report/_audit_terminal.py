@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shiftproof.records import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_map import draw_bars, draw_map
-from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
     about_rows,
     by_severity,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from shiftproof._text import counted, percent
-from shiftproof.report._audit_record import (
+from shiftproof.records import (
     AuditRecord,
     Estimated,
+    EstimateRecord,
     GateRecord,
     MeasuredProtocolRecord,
+    NotApplicableRecord,
     WorstRecord,
 )
 from shiftproof.report._numbers import NO_NUMBER, amount, in_full, interval, title
-from shiftproof.report._record import EstimateRecord, NotApplicableRecord
 from shiftproof.report._task_text import BESIDE_AGREEMENT, is_asked, n_answers, task_line, words
 
 Rows = list[list[str]]

@@ -2,148 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.text import Text
 
+from shiftproof.records import CertificateRecord, StageRecord
 from shiftproof.report._audit_markdown import capped
 from shiftproof.report._audit_terminal import new_table, print_heading
 from shiftproof.report._markdown import escaped, table
-from shiftproof.report._record import Line, read_record
 
-_STRICT = ConfigDict(frozen=True, extra="forbid")
 Pair = tuple[int, int]
 COLUMNS = ("layer", "what it does", "size", "stride", "circular shifts", "interior")
 STYLES = {"all-shifts": "bold green", "strided-shifts": "bold green", "interior": "bold green"}
 # Layers that do the same are shown once, the first of them and how many follow.
 MAX_STAGES = 60
-
-
-class ReasonRecord(BaseModel):
-    """Why a law ends."""
-
-    model_config = _STRICT
-
-    layer: Line
-    text: Line
-
-
-class CircularRecord(BaseModel):
-    """What is proved for images that roll."""
-
-    model_config = _STRICT
-
-    image_px: Pair
-    step_px: Pair | None
-    rolls: Pair | None
-    axes: tuple[int | None, int | None] | None
-    limits: tuple[ReasonRecord, ...]
-    ended_by: ReasonRecord | None
-    text: Line
-
-
-class InteriorRecord(BaseModel):
-    """What is proved for content that moves far from every border."""
-
-    model_config = _STRICT
-
-    image_px: Pair
-    answer: Literal["invariant", "equivariant"] | None
-    layer: Line
-    step_px: Pair
-    before_px: Pair
-    after_px: Pair
-    is_empty: bool
-    smallest_px: Pair | None
-    ended_by: ReasonRecord | None
-    text: Line
-
-
-class StageRecord(BaseModel):
-    """A step of the network, as both laws see it."""
-
-    model_config = _STRICT
-
-    layer: Line
-    operation: Line
-    padding: Line
-    size: Pair | None
-    stride_px: Pair | None
-    circular: Line
-    interior: Line
-
-
-class DeviationRecord(BaseModel):
-    """How far answers are from a law in one dtype; None for what is no number."""
-
-    model_config = _STRICT
-
-    dtype: Line
-    change: float | None
-    relative: float | None
-    tolerance: float | None
-    n_flips: int | None
-    within: bool
-
-
-class CheckRecord(BaseModel):
-    """One law, checked; without a law `holds` is None."""
-
-    model_config = _STRICT
-
-    law: Literal["circular", "interior", "none"]
-    n_images: int
-    n_moves: int
-    n_possible: int
-    holds: bool | None
-    float64: DeviationRecord
-    own: DeviationRecord | None
-    text: Line
-
-
-class CertifiedModelRecord(BaseModel):
-    """The model, as in other records."""
-
-    model_config = _STRICT
-
-    name: Line
-    digest: str
-    preprocessing: Line
-    framing: Line
-    notes: tuple[Line, ...]
-
-
-class CertificateRecord(BaseModel):
-    """What is certain of a network; see `shiftproof.certify.Certificate`."""
-
-    model_config = _STRICT
-
-    schema_version: Literal[1]
-    kind: Literal["certificate"]
-    model: CertifiedModelRecord
-    image_shape: tuple[int, int, int]
-    verdict: Literal["all-shifts", "strided-shifts", "interior", "nothing"]
-    headline: Line
-    holds: bool | None
-    circular: CircularRecord
-    interior: InteriorRecord
-    stages: tuple[StageRecord, ...]
-    checks: tuple[CheckRecord, ...]
-    notes: tuple[Line, ...]
-    environment: Mapping[str, Any]
-
-
-def read_certificate(source: Path | Mapping[str, Any]) -> CertificateRecord:
-    """The record of a certificate, from a file or from the same as a mapping.
-
-    Raises:
-        DataError: Not such a record, or of another schema version.
-    """
-    return read_record(source, CertificateRecord, "the record of a certificate")
 
 
 def print_certificate(record: CertificateRecord, console: Console) -> None:

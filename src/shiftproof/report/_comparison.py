@@ -9,17 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 from shiftproof._text import counted
-from shiftproof.report._audit_markdown import capped
-from shiftproof.report._audit_record import (
+from shiftproof.records import (
     ComparedMetricRecord,
     ComparedProtocolRecord,
     ComparisonRecord,
     Estimated,
+    NotApplicableRecord,
 )
+from shiftproof.report._audit_markdown import capped
 from shiftproof.report._audit_terminal import LONGEST_METRIC, WIDTH, new_table, print_heading
 from shiftproof.report._markdown import escaped, table
 from shiftproof.report._numbers import NO_NUMBER, amount, change, title, unit_of_change
-from shiftproof.report._record import NotApplicableRecord
 
 NOT_SHOWN = "no difference shown"
 SMALLEST_P = 0.001

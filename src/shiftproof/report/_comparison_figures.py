@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from shiftproof._charts import Quantity, draw_curve, draw_difference, head
 from shiftproof._figures import drawing, image_bytes
 from shiftproof._text import counted
-from shiftproof.report._audit_figures import Panel, points, quantities, row_of, slugs
-from shiftproof.report._audit_record import (
+from shiftproof.records import (
     AuditRecord,
     ComparedProtocolRecord,
     ComparisonRecord,
@@ -18,6 +17,7 @@ from shiftproof.report._audit_record import (
     MeasuredProtocolRecord,
     PointRecord,
 )
+from shiftproof.report._audit_figures import Panel, points, quantities, row_of, slugs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

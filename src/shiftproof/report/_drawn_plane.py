@@ -10,10 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from shiftproof._charts import Quantity
-from shiftproof.report._audit_record import Offset, PointRecord
+from shiftproof.records import EstimateRecord, Offset, PointRecord
 from shiftproof.report._drawing import BRIGHT, SCALE, colour, drawing, number, tag, words
 from shiftproof.report._numbers import amount, in_full, narrow
-from shiftproof.report._record import EstimateRecord
 
 CELL = 30.0
 MARGIN_LEFT, MARGIN_TOP, MARGIN_BOTTOM = 52.0, 20.0, 74.0

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from shiftproof._text import counted, percent
+from shiftproof.records import (
+    EstimateRecord,
+    ExplanationRecord,
+    LayerRowRecord,
+    LieRecord,
+    NotApplicableRecord,
+    SensitivityRecord,
+)
 from shiftproof.report._audit_markdown import capped
-from shiftproof.report._audit_record import Estimated, ModelRecord
 from shiftproof.report._audit_terminal import new_table, print_heading
 from shiftproof.report._audit_text import converted
 from shiftproof.report._markdown import escaped, table
 from shiftproof.report._numbers import NO_NUMBER
-from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, StrictRecord, read_record
 
 MOST_SENTENCES = 10
 MOST_TIED = 4
@@ -26,99 +30,6 @@ MOST_ROWS = 20
 # In the order of the table; a file has sorted keys.
 SHORT = {"downsampling": "down", "border": "border", "head": "head", "non-linearity": "non-lin"}
 BETWEEN = "non-linearity"
-
-
-class LayerRowRecord(StrictRecord):
-    """One layer or block; see `shiftproof.explain.LayerRow`."""
-
-    layer: Line
-    kind: Line
-    n_steps: int
-    stride_px: tuple[float, float] | None
-    size: tuple[int, int] | None
-    loss: Mapping[Line, EstimateRecord]
-    split: Mapping[Line, EstimateRecord]
-    share: float
-    share_between: float
-    agreement: float
-    sentence: Line
-    remedy: Line | None
-    remedy_cause: Line | None
-    remedy_removes: float | None
-    closed: Line | None
-
-
-class StairRecord(StrictRecord):
-    """What is left after a cut; see `shiftproof.explain.Stair`."""
-
-    after: Line
-    change: Mapping[Line, Mapping[Line, float] | None]
-
-
-class ImageSetRecord(StrictRecord):
-    """The images that were shown."""
-
-    name: Line
-    n_images: int
-    image_shape: tuple[int, int, int]
-    digest: Line
-    conversions: Mapping[Line, int] = {}
-
-
-class LieRecord(StrictRecord):
-    """The derivative of the answer to the position of the image; see `shiftproof.explain.LieDerivative`."""
-
-    how: Mapping[Line, Any]
-    norm: Mapping[Line, Estimated]
-    mean_abs: Mapping[Line, Estimated]
-    px_per_grid_unit: Mapping[Line, float]
-
-
-class SensitivityRecord(StrictRecord):
-    """What a layer makes of every shift of a square; see `shiftproof.explain.SensitivityMap`."""
-
-    layer: Line | None
-    n_images: int
-    scale: float
-    scale_is: Line
-    max_shift_px: int
-    map: tuple[tuple[float, ...], ...]
-    cosine_map: tuple[tuple[float, ...], ...]
-    radial: Mapping[Line, Estimated]
-    radial_cosine: Mapping[Line, Estimated]
-
-
-class ExplanationRecord(StrictRecord):
-    """A whole network; see `shiftproof.explain.Explanation`."""
-
-    schema_version: Literal[2]
-    kind: Literal["explanation"]
-    model: ModelRecord
-    data: ImageSetRecord
-    frame: Literal["circle", "border"]
-    border: Line
-    offsets_px: Mapping[Line, tuple[tuple[tuple[float, float], ...], ...] | None]
-    reach_px: int
-    stride_px: tuple[int, int]
-    n_images: int
-    n_shifts: int
-    n_runs: int
-    change: Mapping[Line, Mapping[Line, EstimateRecord] | NotApplicableRecord]
-    stairs: tuple[StairRecord, ...]
-    rows: tuple[LayerRowRecord, ...]
-    tied: tuple[Line, ...]
-    notes: tuple[Line, ...]
-    lie_derivative: LieRecord | None = None
-    sensitivity: tuple[SensitivityRecord, ...] = ()
-
-
-def read_explanation(source: Path | Mapping[str, Any]) -> ExplanationRecord:
-    """An explanation's record from its JSON file or from the same as a mapping.
-
-    Raises:
-        DataError: Not such a file, or of another schema version.
-    """
-    return read_record(source, ExplanationRecord, "the record of an explanation")
 
 
 def print_explanation(record: ExplanationRecord, console: Console) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from shiftproof._text import counted, percent
+from shiftproof.records import EstimateRecord, FixRecord, FixRowRecord, NotApplicableRecord
 from shiftproof.report._audit_markdown import capped
-from shiftproof.report._audit_record import Compared, Estimated
 from shiftproof.report._audit_terminal import new_table, print_heading
 from shiftproof.report._markdown import escaped, table
 from shiftproof.report._numbers import NO_NUMBER, change, thousands
-from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, StrictRecord, read_record
 
 SHOWN = {
     "clean-accuracy": "clean",
@@ -30,111 +27,6 @@ LOST = (
     "images, whole pixels, real border."
 )
 LITTLE = "Little: not among those that lose most."
-
-
-class StepRecord(StrictRecord):
-    """One edit."""
-
-    edit: Line
-    layers: tuple[Line, ...] | None
-    options: Mapping[Line, Any]
-
-
-class ChangeRecord(StrictRecord):
-    """What is different in a layer."""
-
-    layer: Line
-    before: Line
-    after: Line
-
-
-class LeftAloneRecord(StrictRecord):
-    """What should have been different."""
-
-    layer: Line
-    reason: Line
-
-
-class FixRowRecord(StrictRecord):
-    """One candidate; see `shiftproof.fix.FixedRow`."""
-
-    name: Line
-    steps: tuple[StepRecord, ...]
-    estimates: Mapping[Line, Estimated]
-    differences: Mapping[Line, Compared]
-    ms_per_image: float
-    cost: float
-    n_parameters: int | None
-    on_front: bool
-    verdict: Literal["helps", "harms", "undecided", ""]
-    certificate: Line
-    changes: tuple[ChangeRecord, ...]
-    left_alone: tuple[LeftAloneRecord, ...]
-
-
-class FixedModelRecord(StrictRecord):
-    """What was fixed."""
-
-    name: Line
-    digest: Line
-
-
-class NotPossibleRecord(StrictRecord):
-    """An edit that cannot be made."""
-
-    name: Line
-    reason: Line
-
-
-class LayerLossRecord(StrictRecord):
-    """What a layer loses."""
-
-    layer: Line
-    loss: EstimateRecord
-
-
-class LossesRecord(StrictRecord):
-    """What all layers lose; see `shiftproof.fix.Losses`."""
-
-    change: EstimateRecord
-    layers: tuple[LayerLossRecord, ...]
-
-
-class FixAboutRecord(StrictRecord):
-    """Images, shifts and settings."""
-
-    data: Mapping[Line, Line]
-    n_choosing: int
-    n_reporting: int
-    truth: Line
-    protocol: Mapping[str, Line]
-    budget: float | None
-    training: Mapping[str, Any] | None
-    seed: int
-    confidence: float
-
-
-class FixRecord(StrictRecord):
-    """A fix; see `shiftproof.fix.Fixed`."""
-
-    schema_version: Literal[1]
-    kind: Literal["fix"]
-    model: FixedModelRecord
-    about: FixAboutRecord
-    chosen: Line
-    summary: Line
-    rows: tuple[FixRowRecord, ...]
-    losses: tuple[LossesRecord | None, LossesRecord | None] = (None, None)
-    not_possible: tuple[NotPossibleRecord, ...]
-
-
-def read_fix(source: Path | Mapping[str, Any]) -> FixRecord:
-    """The record of a fix from its JSON file or from the same as a mapping.
-
-    Raises:
-        DataError: Not such a file, or of another schema version.
-    """
-    return read_record(source, FixRecord, "the record of a fix")
 
 
 def print_fix(record: FixRecord, console: Console) -> None:

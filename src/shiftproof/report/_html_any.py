@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted
+from shiftproof.records import EstimateRecord, NotApplicableRecord
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._numbers import amount, in_full, interval
 from shiftproof.report._page import Block, Bullets, Charts, Facts, Lines, Page, Section, Table
-from shiftproof.report._record import EstimateRecord, NotApplicableRecord
 
 # What every kind has, in words of its own.
 LEFT_OUT = ("kind", "schema_version")

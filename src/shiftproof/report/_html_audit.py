@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted, percent
+from shiftproof.records import AuditRecord, MeasuredProtocolRecord, NotApplicableRecord
 from shiftproof.report._audit_figures import points, quantities
-from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_text import (
     GATE_COLUMNS,
     about_rows,
@@ -48,7 +48,6 @@ from shiftproof.report._page import (
     Table,
     facts,
 )
-from shiftproof.report._record import NotApplicableRecord
 
 RADIUS = "max(|dy|, |dx|) (px)"
 # Of many classes as many are drawn; all of them are in the table.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from shiftproof.records import CertificateRecord, CheckRecord, DeviationRecord
 from shiftproof.report._certificate import (
     COLUMNS,
     DISAGREES,
-    CertificateRecord,
-    CheckRecord,
-    DeviationRecord,
     certificate_about,
     certificate_laws,
     certificate_rows,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shiftproof._charts import Quantity
-from shiftproof.report._audit_record import ComparedProtocolRecord, ComparisonRecord, DifferenceRecord
+from shiftproof.records import ComparedProtocolRecord, ComparisonRecord, DifferenceRecord
 from shiftproof.report._comparison import COMPARED_COLUMNS, compared_about, compared_notes, compared_rows
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._page import Block, Bullets, Charts, Facts, Page, Section, Table, joined

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted
-from shiftproof.report._audit_record import DifferenceRecord
+from shiftproof.records import DifferenceRecord, FixRecord
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._fix import (
     LITTLE,
     LOST,
-    FixRecord,
     about_fix,
     before_and_after,
     changes,

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from shiftproof._text import counted
+from shiftproof.records import AuditRecord, EstimateRecord, MeasuredProtocolRecord
 from shiftproof.report._audit_figures import points, quantities
-from shiftproof.report._audit_record import AuditRecord, MeasuredProtocolRecord
 from shiftproof.report._drawn_plane import Plane, island, offset_rows, plane_data, plane_svg
 from shiftproof.report._page import Block, Interactive, Table
-from shiftproof.report._record import EstimateRecord
 
 View = TypeVar("View")
 # In this order where the record has them; the first one is shown first.

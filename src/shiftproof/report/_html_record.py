@@ -10,11 +10,18 @@ from shiftproof._documents import read_json, unreadable
 from shiftproof._files import write_atomically
 from shiftproof._text import said
 from shiftproof.errors import DataError
-from shiftproof.report._audit_record import read_audit, read_comparison
-from shiftproof.report._certificate import read_certificate
-from shiftproof.report._claims import read_claims
-from shiftproof.report._explanation import ExplanationRecord, explanation_headline, read_explanation
-from shiftproof.report._fix import read_fix
+from shiftproof.records import (
+    ExplanationRecord,
+    read_audit,
+    read_certificate,
+    read_claims,
+    read_comparison,
+    read_explanation,
+    read_fix,
+    read_reproduction,
+    read_study,
+)
+from shiftproof.report._explanation import explanation_headline
 from shiftproof.report._html import page_html
 from shiftproof.report._html_any import record_page
 from shiftproof.report._html_audit import audit_page
@@ -23,8 +30,6 @@ from shiftproof.report._html_comparison import comparison_page
 from shiftproof.report._html_fix import fix_page
 from shiftproof.report._html_study import claims_page, reproduction_page, study_page
 from shiftproof.report._page import Block, Facts, Page, Section, Table
-from shiftproof.report._record import read_study
-from shiftproof.report._reproduction import read_reproduction
 
 Source = Path | Mapping[str, Any]
 REPORT = "report.html"

@@ -7,7 +7,8 @@ from typing import Any
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted, percent
-from shiftproof.report._claims import COLOURS, MARKS, ClaimRecord, ClaimsRecord, claims_headline, claims_notes
+from shiftproof.records import ClaimRecord, ClaimsRecord, EstimateRecord, ReproductionRecord, StudyRecord
+from shiftproof.report._claims import COLOURS, MARKS, claims_headline, claims_notes
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._page import (
     Block,
@@ -22,8 +23,7 @@ from shiftproof.report._page import (
     facts,
     joined,
 )
-from shiftproof.report._record import EstimateRecord, StudyRecord
-from shiftproof.report._reproduction import ReproductionRecord, follows, reproduction_tables
+from shiftproof.report._reproduction import follows, reproduction_tables
 from shiftproof.report._study_table import columns, footnotes, headline, row_cells
 
 INCOMPLETE = "This run is incomplete: some parts failed, or it was stopped before they were done."

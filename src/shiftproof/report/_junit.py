@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from shiftproof.report._audit_record import AuditRecord, Estimated, GateRecord, Measured
+from shiftproof.records import AuditRecord, Estimated, GateRecord, Measured, NotApplicableRecord
 from shiftproof.report._numbers import in_full
-from shiftproof.report._record import NotApplicableRecord
 
 
 def audit_junit(record: AuditRecord) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from shiftproof._text import counted, is_share, percent
-from shiftproof.report._audit_record import DifferenceRecord
-from shiftproof.report._record import EstimateRecord, NotApplicableRecord
+from shiftproof.records import DifferenceRecord, EstimateRecord, NotApplicableRecord
 
 NO_NUMBER = "n/a"
 # Short enough to stand behind each number; longer ones are named once.

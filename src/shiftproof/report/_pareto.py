@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from shiftproof._figures import COLOURS, MARKERS, drawing, image_bytes
 from shiftproof._optional import require
 from shiftproof.errors import DataError
-from shiftproof.report._record import ColumnRecord, RowRecord, StudyRecord
+from shiftproof.records import ColumnRecord, RowRecord, StudyRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from shiftproof.records import ColumnRecord, EstimateRecord, StudyRecord
 from shiftproof.report._numbers import change, unit_of_change
-from shiftproof.report._record import ColumnRecord, EstimateRecord, StudyRecord
 
 Verdict = Literal["better", "not shown to be", "worse"]
 LEADS: dict[Verdict, str] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shiftproof.errors import ComparisonError
+from shiftproof.records import StudyRecord
 from shiftproof.report._markdown import escaped, line
-from shiftproof.report._record import StudyRecord
 from shiftproof.report._study_table import columns, row_cells
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from shiftproof._text import counted
+from shiftproof.records import CellRecord, ColumnRecord, CostsRecord, RowRecord, StudyRecord
 from shiftproof.report._markdown import escaped, line
 from shiftproof.report._numbers import NO_NUMBER, narrow, thousands
-from shiftproof.report._record import CellRecord, ColumnRecord, CostsRecord, RowRecord, StudyRecord
 from shiftproof.report._remedies import remedies_in_brief, remedies_in_full
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shiftproof._tasks import WORDS, Words
-from shiftproof.report._audit_record import AuditRecord
+from shiftproof.records import AuditRecord
 
 # What stands beside the agreement in the table against the radius.
 BESIDE_AGREEMENT = ("accuracy", "average-precision", "cosine")

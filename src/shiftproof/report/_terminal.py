@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shiftproof.report._record import StudyRecord
+from shiftproof.records import StudyRecord
 from shiftproof.report._study_table import columns, footnotes, headline, row_cells
 
 Cells = list[list[str]]

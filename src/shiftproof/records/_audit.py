@@ -9,43 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from shiftproof._tasks import Outputs, TaskName
-from shiftproof.report._record import EstimateRecord, Line, NotApplicableRecord, StrictRecord, read_record
+from shiftproof.records._base import Line, StrictRecord, read_record
+from shiftproof.records._numbers import Estimated, Measured, NotApplicableRecord
 
 At = TypeVar("At")
-
-
-class DifferenceRecord(StrictRecord):
-    """A number of one model minus that of another; see `shiftproof.metrics.Difference`."""
-
-    value: float
-    low: float
-    high: float
-    n_images: int
-    p_value: float
-    unit: Line
-    confidence: float
-    method: Line
-
-
-def _kind_of_number(value: Any) -> str:
-    """Which of the records it is; so that an error is about that one alone."""
-    has = value.__contains__ if isinstance(value, Mapping) else lambda name: hasattr(value, name)
-    if has("not_applicable"):
-        return "not applicable"
-    return "difference" if has("p_value") else "estimate"
-
-
-_Estimate = Annotated[EstimateRecord, Tag("estimate")]
-_Difference = Annotated[DifferenceRecord, Tag("difference")]
-_NotApplicable = Annotated[NotApplicableRecord, Tag("not applicable")]
-_Kind = Discriminator(_kind_of_number)
-
-Estimated = Annotated[_Estimate | _NotApplicable, _Kind]
-Compared = Annotated[_Difference | _NotApplicable, _Kind]
-Measured = Annotated[_Estimate | _Difference | _NotApplicable, _Kind]
 
 
 class PointRecord(StrictRecord, Generic[At]):
@@ -254,41 +224,6 @@ class AuditRecord(StrictRecord):
         return self
 
 
-class ComparedModelRecord(StrictRecord):
-    """One of two models."""
-
-    name: Line
-    digest: Line
-
-
-class ComparedMetricRecord(StrictRecord):
-    """One metric of both models, and the second minus the first."""
-
-    metric: Line
-    higher_is_better: bool
-    first: Estimated
-    second: Estimated
-    difference: Compared
-
-
-class ComparedProtocolRecord(StrictRecord):
-    """Both models under one protocol."""
-
-    name: Line
-    rows: tuple[ComparedMetricRecord, ...]
-
-
-class ComparisonRecord(StrictRecord):
-    """Two models on the same images under the same shifts."""
-
-    schema_version: Literal[1]
-    kind: Literal["comparison"]
-    models: tuple[ComparedModelRecord, ComparedModelRecord]
-    data: DataRecord
-    confidence: float
-    protocols: tuple[ComparedProtocolRecord, ...]
-
-
 def read_audit(source: Path | Mapping[str, Any]) -> AuditRecord:
     """An audit's record from `report.json` or from the same as a mapping.
 
@@ -296,12 +231,3 @@ def read_audit(source: Path | Mapping[str, Any]) -> AuditRecord:
         DataError: Not such a file, or of another schema version.
     """
     return read_record(source, AuditRecord, "the record of an audit")
-
-
-def read_comparison(source: Path | Mapping[str, Any]) -> ComparisonRecord:
-    """A comparison's record from its JSON file or from the same as a mapping.
-
-    Raises:
-        DataError: Not such a file, or of another schema version.
-    """
-    return read_record(source, ComparisonRecord, "the record of a comparison")

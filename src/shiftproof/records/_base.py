@@ -1,0 +1,49 @@
+"""What every record is: checked against its schema when it is made and when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+)
+
+from shiftproof._documents import misfit, read_json, unreadable
+from shiftproof._text import said
+from shiftproof.errors import DataError
+
+Record = TypeVar("Record", bound=BaseModel)
+# Half a character, as in a name that is no UTF-8, is no string to pydantic: made harmless before it looks.
+Line = Annotated[str, BeforeValidator(lambda text: said(text) if isinstance(text, str) else text)]
+
+
+class StrictRecord(BaseModel):
+    """What every record is: as it was read, and nothing that the schema does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str) -> Record:
+    """A record of a kind, or an error that says what it is not."""
+    name = source.name if isinstance(source, Path) else "the record"
+    try:
+        value = read_json(source) if isinstance(source, Path) else source
+        return kind.model_validate(value)
+    except ValidationError as error:
+        found = misfit(error)
+        n_others = error.error_count() - 1
+        more = f" (and {n_others} more)" if n_others else ""
+        other_version = found.startswith("schema_version: ")
+        raise DataError(
+            f"{name} to be {what}",
+            f"{found}{more}",
+            cause="It was written by another version of shiftproof." if other_version else "",
+            fix="Make it again with this one." if other_version else "",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name} to be {what}", unreadable(error)) from error
