@@ -140,7 +140,7 @@ def fix(
         run.write_report(found.to_dict())
     if figure is not None:
         _draw(found, figure)
-    _show(found, run.folder, shown.as_json)
+    _show(found, run, shown.as_json)
 
 
 def _factor(text: str | None) -> float | None:
@@ -187,11 +187,12 @@ def _train(name: str, progress: LessonProgress) -> None:
     )
 
 
-def _show(found: Fixed, folder: Path, as_json: bool) -> None:
+def _show(found: Fixed, run: Run, as_json: bool) -> None:
     from shiftproof.report import print_fix, read_fix
 
     if as_json:
         print_json(found.to_json())
         return
     print_fix(read_fix(found.to_dict()), results)
-    results.print(f"Model: fixed:{folder}", soft_wrap=True, markup=False)
+    where = f"fixed:{run.where()}" if run.address is None else run.where()
+    results.print(f"Model: {where}", soft_wrap=True, markup=False)

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shiftproof._documents import read_json, unreadable
+from shiftproof._address import Address
+from shiftproof._documents import parse_json, read_json, unreadable
 from shiftproof._files import write_atomically
+from shiftproof._inputs import Most
+from shiftproof._store import read
 from shiftproof._text import said
 from shiftproof.errors import DataError
 from shiftproof.report._audit_record import read_audit, read_comparison
@@ -26,7 +29,7 @@ from shiftproof.report._page import Block, Facts, Page, Section, Table
 from shiftproof.report._record import read_study
 from shiftproof.report._reproduction import read_reproduction
 
-Source = Path | Mapping[str, Any]
+Source = Path | Address | Mapping[str, Any]
 REPORT = "report.html"
 
 
@@ -34,7 +37,7 @@ def report_html(source: Source, *more: Source) -> str:
     """Any record as one HTML file that needs no network, no scripts and nothing beside it.
 
     Args:
-        source: A run directory, a file with a record, or the record itself: of an audit, a comparison, an
+        source: A run directory, a file with a record, each a path or an address, or the record itself: of an audit, a comparison, an
             explanation, a fix, a certificate, a study, the claims or a reproduction.
         more: Further records, which become sections of the same page.
 
@@ -64,15 +67,20 @@ def write_html(folder: Path, record: Mapping[str, Any]) -> Path:
     return path
 
 
-def record_file(source: Path) -> Path:
+def record_file(source: Path | Address) -> Path | Address:
     """The file with the record: `report.json` of a run directory, or the file itself."""
+    if isinstance(source, Address):
+        return source if source.suffix == ".json" else source / "report.json"
     return source / "report.json" if source.is_dir() else source
 
 
 def _page(source: Source) -> Page:
-    if isinstance(source, Path):
-        source = record_file(source)
-    record, name = (_read(source), source.name) if isinstance(source, Path) else (source, "the record")
+    record: Any = source
+    name = "the record"
+    if isinstance(source, Path | Address):
+        file = record_file(source)
+        record, name = _read(file), file.name
+        source = file if isinstance(file, Path) else record
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if not isinstance(kind, str) or kind not in PAGES:
         raise DataError(
@@ -83,12 +91,12 @@ def _page(source: Source) -> Page:
     return PAGES[kind](source)
 
 
-def _read(path: Path) -> Any:
+def _read(file: Path | Address) -> Any:
     try:
-        return read_json(path)
+        return read_json(file) if isinstance(file, Path) else parse_json(read(file, Most.RECORD).decode())
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{str(path)!r} to be the record of a run",
+            f"{str(file)!r} to be the record of a run",
             unreadable(error),
             fix="Give the directory of a finished run, or the file with its record.",
         ) from error
