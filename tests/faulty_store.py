@@ -11,7 +11,7 @@ import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
 
 
-class Faulty(MemoryFileSystem):
+class Faulty(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
     """`faulty://…`; what is done wrong next is in `plan`: for each operation, one fault for each call."""
 
     protocol = "faulty"

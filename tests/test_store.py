@@ -125,8 +125,8 @@ def test_what_is_absent_or_too_large_is_said() -> None:
 def test_an_unknown_protocol_and_an_absent_package_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match=r"no address of a store that is known .*nonsense"):
         _store.write(Address("nonsense://a/b"), b"")
+    monkeypatch.setattr("fsspec.core.url_to_fs", _raise(ImportError("Install webhdfs2")))
     with pytest.raises(MissingDependencyError, match="a package for addresses that begin with webhdfs2"):
-        monkeypatch.setattr("fsspec.core.url_to_fs", _raise(ImportError("Install webhdfs2")))
         _store.write(Address("webhdfs2://a/b"), b"")
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     monkeypatch.setitem(sys.modules, "fsspec", None)

@@ -1,4 +1,4 @@
-"""Files on a store, by address: whole or absent, tried again a few times, and never waited for without an end.
+"""Files on a store, by address: whole or absent, tried a few times, never waited for without an end.
 
 Stores answer late, twice, or with errors. Nothing here minds being done twice: a name always gets the same
 content. What is read is compared with the length that the store says it has, and so is what was written.

@@ -1,4 +1,4 @@
-"""`--out` with an address, and `report`, `compare` and `--baseline` of what is there, as a user meets them."""
+"""`--out` with an address, and what `report`, `compare` and `--baseline` make of it, as a user meets them."""
 
 from __future__ import annotations
 

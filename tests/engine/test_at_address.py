@@ -230,7 +230,9 @@ def test_faults_on_the_way_change_no_byte(store: type[Faulty]) -> None:
 def test_a_store_that_is_gone_is_one_sentence(store: type[Faulty]) -> None:
     store.plan["list"] = [ConnectionError("refused")] * 9
     with (
-        pytest.raises(OutputError, match=r"a folder for the run at 'faulty://bucket/run', got refused, 4 times"),
+        pytest.raises(
+            OutputError, match=r"a folder for the run at 'faulty://bucket/run', got refused, 4 times"
+        ),
         open_run("s", CONFIG, out=HERE),
     ):
         pass

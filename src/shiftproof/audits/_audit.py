@@ -305,9 +305,7 @@ def _load(where: str, file: Callable[[str], Path]) -> Audit:
     try:
         saved = _SavedAudit.model_validate(record)
     except ValidationError as error:
-        raise DataError(
-            f"the record of an audit in {where!r}", f"another one ({misfit(error)})"
-        ) from error
+        raise DataError(f"the record of an audit in {where!r}", f"another one ({misfit(error)})") from error
     return Audit(record, {part.name: _response(file, part) for part in saved.protocols})
 
 

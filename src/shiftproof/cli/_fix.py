@@ -14,6 +14,7 @@ from shiftproof.cli._output import messages, print_json, results, run_directory,
 from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
+    from shiftproof.engine import Run
     from shiftproof.fix import Fixed, LessonProgress
 
 HELP = (

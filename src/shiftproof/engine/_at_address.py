@@ -1,8 +1,8 @@
 """A run directory on a store by address: worked on in a folder of this machine, kept at the address.
 
-Units go there as soon as they are finished, everything else when the run closes, `report.json` last. There is no
-lock: whatever has the same name has the same content, so that two who work on the same run do no harm to each
-other, and one that dies leaves nothing behind that another would have to wait for.
+Units go there as soon as they are finished, everything else when the run closes, `report.json` last. There is
+no lock: whatever has the same name has the same content, so that two who work on the same run do no harm to
+each other, and one that dies leaves nothing behind that another would have to wait for.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ def open_run(
     Args:
         slug: What is run, for the name of the folder: letters, digits, dots and dashes.
         config: All settings that the result depends on; the run is known by their digest.
-        out: The run directory itself, a folder or an address such as `s3://bucket/run`; by default a folder in
-            `root`, named by time, slug and digest.
+        out: The run directory itself, a folder or an address such as `s3://bucket/run`; by default a folder
+            in `root`, named by time, slug and digest.
         root: Where run directories are by default.
         fresh: Throw away what an earlier run of the same configuration has finished.
         about: More to write into `run.json`: command, versions, machine.

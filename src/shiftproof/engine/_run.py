@@ -23,8 +23,8 @@ class Run:
 
     Args:
         folder: Holds `run.json`, `events.jsonl`, `units/` and, at the end, `report.json`.
-        address: Where all of that is kept, if it is on a store; then the folder is only there while the run is
-            open, and what is written into it is brought to the address at the latest when it closes.
+        address: Where all of that is kept, if it is on a store; then the folder is only there while the run
+            is open, and what is written into it is brought to the address at the latest when it closes.
     """
 
     folder: Path

@@ -1,7 +1,7 @@
 """Units of work named by what they are computed from, and where their results are kept.
 
-On a store by address, several machines may work on the same units at the same time and none waits for another:
-a unit has one name and one content, so that whoever is second writes the same again.
+On a store by address, several machines may work on the same units at the same time and none waits for
+another: a unit has one name and one content, so that whoever is second writes the same again.
 """
 
 from __future__ import annotations

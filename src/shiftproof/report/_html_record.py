@@ -29,7 +29,8 @@ from shiftproof.report._page import Block, Facts, Page, Section, Table
 from shiftproof.report._record import read_study
 from shiftproof.report._reproduction import read_reproduction
 
-Source = Path | Address | Mapping[str, Any]
+Readable = Path | Mapping[str, Any]
+Source = Readable | Address
 REPORT = "report.html"
 
 
@@ -37,8 +38,8 @@ def report_html(source: Source, *more: Source) -> str:
     """Any record as one HTML file that needs no network, no scripts and nothing beside it.
 
     Args:
-        source: A run directory, a file with a record, each a path or an address, or the record itself: of an audit, a comparison, an
-            explanation, a fix, a certificate, a study, the claims or a reproduction.
+        source: A run directory, a file with a record, each a path or an address, or the record itself: of an
+            audit, a comparison, an explanation, a fix, a certificate, a study, the claims or a reproduction.
         more: Further records, which become sections of the same page.
 
     Returns:
@@ -75,12 +76,13 @@ def record_file(source: Path | Address) -> Path | Address:
 
 
 def _page(source: Source) -> Page:
-    record: Any = source
-    name = "the record"
+    record: Any
     if isinstance(source, Path | Address):
         file = record_file(source)
         record, name = _read(file), file.name
-        source = file if isinstance(file, Path) else record
+        readable: Readable = file if isinstance(file, Path) else record
+    else:
+        record, name, readable = source, "the record", source
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if not isinstance(kind, str) or kind not in PAGES:
         raise DataError(
@@ -88,7 +90,7 @@ def _page(source: Source) -> Page:
             f"one of the kind {said(kind)!r}" if isinstance(kind, str) else "something else",
             cause=f"Known are {', '.join(sorted(PAGES))}.",
         )
-    return PAGES[kind](source)
+    return PAGES[kind](readable)
 
 
 def _read(file: Path | Address) -> Any:
@@ -102,12 +104,12 @@ def _read(file: Path | Address) -> Any:
         ) from error
 
 
-def _explanation_page(record: Source) -> Page:
+def _explanation_page(record: Readable) -> Page:
     found: ExplanationRecord = read_explanation(record)
     return record_page(found, kind="explanation", headline=explanation_headline(found))
 
 
-PAGES: Mapping[str, Callable[[Source], Page]] = {
+PAGES: Mapping[str, Callable[[Readable], Page]] = {
     "audit": lambda record: audit_page(read_audit(record)),
     "comparison": lambda record: comparison_page(read_comparison(record)),
     "explanation": _explanation_page,
