@@ -1,4 +1,4 @@
-"""Run directories on a server that speaks S3: whole units, other machines, rights, and a driver that is killed."""
+"""Run directories on a server that speaks S3: whole units, rights, and a driver that is killed."""
 
 from __future__ import annotations
 
@@ -105,9 +105,11 @@ def test_two_runs_and_fresh(bucket: str) -> None:
 
 
 def test_a_bucket_that_is_not_there_is_one_sentence(bucket: str) -> None:
-    with pytest.raises(OutputError, match=r"able to write 's3://no-such-bucket/r/run\.json', got .*bucket"):
-        with open_run("s", {"a": 1}, out="s3://no-such-bucket/r"):
-            pass
+    with (
+        pytest.raises(OutputError, match=r"able to write 's3://no-such-bucket/r/run\.json', got .*bucket"),
+        open_run("s", {"a": 1}, out="s3://no-such-bucket/r"),
+    ):
+        pass
 
 
 def test_no_credentials_are_one_sentence(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +119,11 @@ def test_no_credentials_are_one_sentence(bucket: str, monkeypatch: pytest.Monkey
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(OutputError, match=r"no right to do that \(Unable to locate credentials\)"):
-        with open_run("s", {"a": 1}, out=f"{bucket}/r"):
-            pass
+    with (
+        pytest.raises(OutputError, match=r"no right to do that \(Unable to locate credentials\)"),
+        open_run("s", {"a": 1}, out=f"{bucket}/r"),
+    ):
+        pass
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -129,7 +133,9 @@ def test_a_server_that_is_away_is_one_sentence(bucket: str, monkeypatch: pytest.
     s3fs.S3FileSystem.clear_instance_cache()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(OutputError, match=r"a folder for the run at 's3://bucket/r', got .*127\.0\.0\.1:9"):
-        with open_run("s", {"a": 1}, out=f"{bucket}/r"):
-            pass
+    with (
+        pytest.raises(OutputError, match=r"a folder for the run at 's3://bucket/r', got .*127\.0\.0\.1:9"),
+        open_run("s", {"a": 1}, out=f"{bucket}/r"),
+    ):
+        pass
     s3fs.S3FileSystem.clear_instance_cache()
