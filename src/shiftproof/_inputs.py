@@ -163,12 +163,21 @@ def check_unpacked(n_bytes: int, n_packed: int, most: Most) -> None:
         )
 
 
+def check_size(n_bytes: int, most: Most) -> None:
+    """Nothing where a file may have so many bytes.
+
+    Raises:
+        UnfitFile: It may not.
+    """
+    limit = _limit(most)
+    if n_bytes > limit:
+        raise UnfitFile(_too_large(f"{n_bytes:,} bytes", limit))
+
+
 def _check(found: os.stat_result, most: Most) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise UnfitFile(_KINDS.get(stat.S_IFMT(found.st_mode), "a device") + ", not an ordinary file")
-    limit = _limit(most)
-    if found.st_size > limit:
-        raise UnfitFile(_too_large(f"{found.st_size:,} bytes", limit))
+    check_size(found.st_size, most)
 
 
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}

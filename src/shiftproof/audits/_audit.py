@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shiftproof._address import Address
 from shiftproof._documents import misfit, read_json, unreadable
 from shiftproof._files import write_atomically
 from shiftproof._text import counted, record_text
@@ -29,7 +30,7 @@ from shiftproof.audits._question import DEFAULT_PROTOCOL, AuditOptions, AuditQue
 from shiftproof.audits._record import audit_record
 from shiftproof.audits._verdict import verdict
 from shiftproof.data import ImagesLike
-from shiftproof.engine import Run, check_unit_file, open_run
+from shiftproof.engine import Run, check_unit_file, files_of_run, open_run
 from shiftproof.errors import DataError, GateError
 from shiftproof.metrics import Estimate, Gate, NotApplicable, metrics, parse_gate
 from shiftproof.probe import Response
@@ -168,9 +169,10 @@ def audit(
             normalised: that belongs to the model.
         protocols: Which shifts; the first one is that of the headline.
         gates: Demands such as `agreement@4>=0.98`, judged on the interval.
-        baseline: Run directory that this one must not be worse than.
+        baseline: Run directory that this one must not be worse than, a folder or an address.
         margin: By how much it may be worse.
-        out: Run directory, so that an interrupted audit goes on; by default nothing is written.
+        out: Run directory, so that an interrupted audit goes on: a folder, or an address such as
+            `s3://bucket/run`; by default nothing is written.
         options: The fields of `AuditOptions`: seed, precision, stop_when_decided, limit, device, reading, …
 
     Returns:
@@ -186,12 +188,12 @@ def audit(
         (9, True)
     """
     parsed = [parse_gate(gate) if isinstance(gate, str) else gate for gate in gates]
-    earlier = load_audit(Path(baseline)) if baseline is not None else None
+    earlier = load_audit(baseline) if baseline is not None else None
     question = ask(model, images, AuditOptions(protocols=tuple(protocols), **options))
     demands: dict[str, Any] = {"gates": parsed, "baseline": earlier, "margin": margin}
     if out is None:
         return run_audit(question, **demands)
-    with open_run("audit", question.config(), out=Path(out)) as run:
+    with open_run("audit", question.config(), out=out) as run:
         return run_audit(question, run=run, **demands)
 
 
@@ -279,42 +281,55 @@ class _SavedAudit(BaseModel):
     config: _SavedConfig
 
 
-def load_audit(folder: Path) -> Audit:
+def load_audit(where: Path | str | Address) -> Audit:
     """The audit in a run directory.
+
+    Args:
+        where: The directory, a folder or an address.
 
     Raises:
         DataError: Not the directory of a finished audit, or one with a shard that is not what was measured.
     """
-    path = folder / "report.json"
+    with files_of_run(where) as file:
+        return _load(str(where), file)
+
+
+def _load(where: str, file: Callable[[str], Path]) -> Audit:
     try:
-        record = read_json(path)
+        record = read_json(file("report.json"))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"the directory of a finished audit, with report.json, in {str(folder)!r}",
+            f"the directory of a finished audit, with report.json, in {where!r}",
             unreadable(error),
         ) from error
     try:
         saved = _SavedAudit.model_validate(record)
     except ValidationError as error:
-        raise DataError(
-            f"the record of an audit in {str(path)!r}", f"another one ({misfit(error)})"
-        ) from error
-    return Audit(record, {part.name: _response(folder, part) for part in saved.protocols})
+        raise DataError(f"the record of an audit in {where!r}", f"another one ({misfit(error)})") from error
+    return Audit(record, {part.name: _response(file, part) for part in saved.protocols})
 
 
-def _response(folder: Path, part: _SavedPart) -> Response:
+def _response(file: Callable[[str], Path], part: _SavedPart) -> Response:
     """The shards of a protocol, each as it was measured, in the order of the images."""
     # Only the last part of a name is used: a record from elsewhere must not point anywhere else.
-    files = [folder / "units" / Path(name).name for name in part.files]
-    end = 0
-    for file in files:
-        rows = check_unit_file(file).get("rows")
+    files, end = [], 0
+    for name in part.files:
+        shard = _shard_file(file, f"units/{Path(name).name}")
+        rows = check_unit_file(shard).get("rows")
         last = rows[-1] if isinstance(rows, list) else None
         if not isinstance(last, int) or rows != [end, last]:
             raise DataError(
-                f"images from number {end} in {file.name!r}",
+                f"images from number {end} in {shard.name!r}",
                 rows,
                 cause="The record names its shards in another order.",
             )
+        files.append(shard)
         end = last
     return Response.concatenate(files)
+
+
+def _shard_file(file: Callable[[str], Path], name: str) -> Path:
+    try:
+        return file(name)
+    except OSError as error:
+        raise DataError(f"the shard {name!r} of a run", unreadable(error)) from error

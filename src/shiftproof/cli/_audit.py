@@ -93,10 +93,8 @@ def audit(
     if dry_run:
         _show_plan(question, shown.as_json)
         return
-    done, folder = _run(question, gates, earlier, margin, out, fresh, shown.quiet)
-    if figures:
-        _write_figures(done, folder / "figures")
-    _show(done, folder, shown.as_json)
+    done, run = _run(question, gates, earlier, margin, out, fresh, figures, shown.quiet)
+    _show(done, run, shown.as_json)
     raise typer.Exit(exits[done.outcome])
 
 
@@ -105,10 +103,11 @@ def _run(
     gates: list[Gate],
     baseline: Audit | None,
     margin: float,
-    out: Path | None,
+    out: str | None,
     fresh: bool,
+    figures: bool,
     quiet: bool,
-) -> tuple[Audit, Path]:
+) -> tuple[Audit, Run]:
     from shiftproof.audits import run_audit
     from shiftproof.cli._progress import auditing
     from shiftproof.engine import Channel
@@ -125,7 +124,9 @@ def _run(
                 check_stop=Channel(show, stop.is_set).check_stop,
             )
         _write_renderings(done, run)
-    return done, run.folder
+        if figures:
+            _write_figures(done, run.folder / "figures")
+    return done, run
 
 
 def _write_renderings(done: Audit, run: Run) -> None:
@@ -151,15 +152,15 @@ def _write_figures(done: Audit, folder: Path) -> None:
     write_figures(audit_figures(read_audit(done.record)), folder)
 
 
-def _show(done: Audit, folder: Path, as_json: bool) -> None:
+def _show(done: Audit, run: Run, as_json: bool) -> None:
     from shiftproof.report import print_audit, read_audit
 
     if as_json:
         print_json(done.to_json())
         return
     print_audit(read_audit(done.record), results)
-    results.print(f"Record: {folder / 'report.json'}", soft_wrap=True, markup=False)
-    results.print(f"To show: {folder / 'report.html'}", soft_wrap=True, markup=False)
+    results.print(f"Record: {run.where('report.json')}", soft_wrap=True, markup=False)
+    results.print(f"To show: {run.where('report.html')}", soft_wrap=True, markup=False)
 
 
 def _show_plan(question: AuditQuestion, as_json: bool) -> None:

@@ -62,8 +62,8 @@ def claims(
         print_json(record_text(found.record))
     else:
         print_claims(checked, results)
-        results.print(f"Every statement: {run.folder / 'report.md'}", soft_wrap=True)
-        results.print(f"To show: {run.folder / 'report.html'}", soft_wrap=True)
+        results.print(f"Every statement: {run.where('report.md')}", soft_wrap=True)
+        results.print(f"To show: {run.where('report.html')}", soft_wrap=True)
     if checked.status == "incomplete":
         raise typer.Exit(Exit.INCOMPLETE)
 

@@ -17,9 +17,11 @@ from shiftproof.cli._report import write_page
 
 @grouped
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Run directory of an audit.")],
+    first: Annotated[
+        str, typer.Argument(metavar="RUN_A", help="Run directory of an audit, a folder or an address.")
+    ],
     second: Annotated[
-        Path, typer.Argument(metavar="RUN_B", help="Another one with the same data and shifts.")
+        str, typer.Argument(metavar="RUN_B", help="Another one with the same data and shifts.")
     ],
     *,
     confidence: o.Confidence = 0.95,

@@ -14,6 +14,7 @@ from shiftproof.cli._output import messages, print_json, results, run_directory,
 from shiftproof.cli._request import model_request, reading_request
 
 if TYPE_CHECKING:
+    from shiftproof.engine import Run
     from shiftproof.fix import Fixed, LessonProgress
 
 HELP = (
@@ -140,7 +141,7 @@ def fix(
         run.write_report(found.to_dict())
     if figure is not None:
         _draw(found, figure)
-    _show(found, run.folder, shown.as_json)
+    _show(found, run, shown.as_json)
 
 
 def _factor(text: str | None) -> float | None:
@@ -191,11 +192,12 @@ def _time_left(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _show(found: Fixed, folder: Path, as_json: bool) -> None:
+def _show(found: Fixed, run: Run, as_json: bool) -> None:
     from shiftproof.report import print_fix, read_fix
 
     if as_json:
         print_json(found.to_json())
         return
     print_fix(read_fix(found.to_dict()), results)
-    results.print(f"Model: fixed:{folder}", soft_wrap=True, markup=False)
+    where = f"fixed:{run.where()}" if run.address is None else run.where()
+    results.print(f"Model: {where}", soft_wrap=True, markup=False)

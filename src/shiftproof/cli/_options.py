@@ -73,7 +73,7 @@ StopWhenDecided = Annotated[
         "--stop-when-decided"),
 ]  # fmt: skip
 Baseline = Annotated[
-    Path | None, option(GATES, "Run directory that this run must not be worse than.", metavar="RUN")
+    str | None, option(GATES, "Run directory that this run must not be worse than.", metavar="RUN")
 ]
 Margin = Annotated[float, option(GATES, "By how much it may be worse.")]
 Inconclusive = Annotated[
@@ -83,7 +83,14 @@ Inconclusive = Annotated[
     ),
 ]
 
-Out = Annotated[Path | None, option(RUN, "Run directory; by default a new one in runs/.", metavar="DIR")]
+Out = Annotated[
+    str | None,
+    option(
+        RUN,
+        "Run directory, a folder or an address such as s3://bucket/run; by default a new one in runs/.",
+        metavar="DIR",
+    ),
+]
 Figures = Annotated[
     bool,
     option(

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import typer
@@ -160,13 +159,13 @@ def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def run_directory(slug: str, config: Mapping[str, Any], *, out: Path | None, fresh: bool) -> Iterator[Run]:
+def run_directory(slug: str, config: Mapping[str, Any], *, out: str | None, fresh: bool) -> Iterator[Run]:
     """The run of this command, started or continued as in `shiftproof.engine.open_run`; says where it is."""
     from shiftproof.engine import open_run
 
     about: dict[str, Any] = {"command": shlex.join(_command())}
     with open_run(slug, config, out=out, fresh=fresh, about=about) as run:
-        messages.print(f"Run directory: {run.folder}", soft_wrap=True)
+        messages.print(f"Run directory: {run.where()}", soft_wrap=True)
         yield run
 
 

@@ -9,21 +9,26 @@ from typing import Annotated, Any
 
 import typer
 
+from shiftproof._address import Address, place
 from shiftproof.cli import _options as o
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results
 
 Run = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Run directory, or a file with a record, as --json prints it.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Run directory, a folder or an address, or a file with a record, as --json prints it.",
+    ),
 ]
 More = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Argument(
         metavar="[MORE]…", help="Further runs or records, which become sections of the same page."
     ),
 ]
 Out = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         help="The file to write; by default report.html in RUN, or the record's name with .html.",
         metavar="FILE",
@@ -38,11 +43,12 @@ def report(run: Run, more: More = None, *, out: Out = None, open_it: Open = Fals
 
     Audits, comparisons, explanations, certificates, studies, claims and reproductions.
     """
-    from shiftproof._files import write_atomically
+    from shiftproof._store import save
     from shiftproof.report import record_file, report_html
 
-    path = out or record_file(run).with_suffix(".html")
-    write_atomically(path, report_html(run, *(more or ())))
+    record, *others = map(place, (run, *(more or ())))
+    path = place(out) if out else record_file(record).with_suffix(".html")
+    save(path, report_html(record, *others))
     if shown.as_json:
         print_json(json.dumps({"report": str(path)}))
     else:
@@ -60,8 +66,10 @@ def write_page(record: Mapping[str, Any], path: Path) -> None:
     messages.print(f"Report: {path}", soft_wrap=True, markup=False)
 
 
-def _show(path: Path) -> None:
+def _show(path: Path | Address) -> None:
     import webbrowser
 
-    if not webbrowser.open(path.resolve().as_uri()):
+    if isinstance(path, Address):
+        messages.print("A page at an address is not opened; bring it to this machine.")
+    elif not webbrowser.open(path.resolve().as_uri()):
         messages.print("There is no browser here; open the file yourself.")

@@ -60,5 +60,5 @@ def reproduce(
         print_json(record_text(record))
     else:
         print_reproduction(checked, results)
-        results.print(f"Record: {run.folder / 'report.json'}", soft_wrap=True)
-        results.print(f"To show: {run.folder / 'report.html'}", soft_wrap=True)
+        results.print(f"Record: {run.where('report.json')}", soft_wrap=True)
+        results.print(f"To show: {run.where('report.html')}", soft_wrap=True)

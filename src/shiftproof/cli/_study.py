@@ -119,9 +119,9 @@ def study(
         print_json(record_text(record))
     else:
         print_study(checked, results)
-        results.print(f"Record: {run.folder / 'report.json'}", soft_wrap=True)
-        results.print(f"To show: {run.folder / 'report.html'}", soft_wrap=True)
-        results.print(f"Trained networks, for `shiftproof audit`: {run.folder / 'networks'}", soft_wrap=True)
+        results.print(f"Record: {run.where('report.json')}", soft_wrap=True)
+        results.print(f"To show: {run.where('report.html')}", soft_wrap=True)
+        results.print(f"Trained networks, for `shiftproof audit`: {run.where('networks')}", soft_wrap=True)
     if checked.status == "incomplete":
         raise typer.Exit(Exit.INCOMPLETE)
 

@@ -3,8 +3,9 @@
 from shiftproof.engine._execute import Channel as Channel
 from shiftproof.engine._execute import StopSignal as StopSignal
 from shiftproof.engine._execute import execute as execute
+from shiftproof.engine._open import open_run as open_run
+from shiftproof.engine._read import files_of_run as files_of_run
 from shiftproof.engine._run import Run as Run
-from shiftproof.engine._run import open_run as open_run
 from shiftproof.engine._units import Unit as Unit
 from shiftproof.engine._units import UnitStore as UnitStore
 from shiftproof.engine._units import check_unit_file as check_unit_file

@@ -1,4 +1,8 @@
-"""Units of work named by what they are computed from, and the folder that keeps their results."""
+"""Units of work named by what they are computed from, and where their results are kept.
+
+On a store by address, several machines may work on the same units at the same time and none waits for
+another: a unit has one name and one content, so that whoever is second writes the same again.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from shiftproof import _store
+from shiftproof._address import Address
 from shiftproof._digest import Json, digest_of
-from shiftproof._files import write_atomically
+from shiftproof._files import make_folder, write_atomically
 from shiftproof._inputs import Most, read_file
 from shiftproof._seal import check_seal, sealed
 from shiftproof._text import said
-from shiftproof.errors import CheckpointError, DataError, OutputError
+from shiftproof.errors import CheckpointError, DataError, OutputError, ShiftproofError
 
 T = TypeVar("T")
 # Part of every key: raise it when the same unit would now give another result.
@@ -61,10 +67,13 @@ class UnitStore:
     """The folder with finished units, each under a seal: a file that is there and fits is whole.
 
     Args:
-        folder: Where the files are.
+        folder: Where the files are on this machine.
+        address: Where they are kept, if that is elsewhere; then the folder holds copies of those that were
+            asked for or made here.
     """
 
     folder: Path
+    address: Address | None = None
 
     def path(self, unit: Unit) -> Path:
         """Where the finished result is or will be."""
@@ -75,9 +84,15 @@ class UnitStore:
         return self.path(unit).with_suffix(".partial.safetensors")
 
     def has(self, unit: Unit) -> bool:
-        """Whether it is finished. What lies in its place and does not fit is set aside, with a warning."""
+        """Whether it is finished, and then in the folder.
+
+        What lies in its place and does not fit is set aside, with a warning.
+
+        Raises:
+            OutputError: The store that it may be on does not answer.
+        """
         path = self.path(unit)
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) and not self._fetch(path):
             return False
         try:
             found = check_seal(path)
@@ -92,8 +107,11 @@ class UnitStore:
 
     def keep(self, unit: Unit, content: bytes) -> Path:
         """Write the finished result, a safetensors file, under its seal."""
-        path = self.path(unit)
-        write_atomically(path, sealed(content, unit.about()))
+        path, whole = self.path(unit), sealed(content, unit.about())
+        if self.address is not None:
+            make_folder(self.folder)  # of a worker on another machine
+            _store.write(self.address / path.name, whole)
+        write_atomically(path, whole)
         return path
 
     def finish(self, unit: Unit, work: Callable[[Path], T]) -> T:
@@ -105,6 +123,8 @@ class UnitStore:
                 that file does not fit, it is set aside, and the work begins anew.
         """
         partial = self.partial_path(unit)
+        if not os.path.lexists(partial):
+            self._fetch(partial)
         try:
             result = work(partial)
         except CheckpointError as error:
@@ -114,7 +134,27 @@ class UnitStore:
             result = work(partial)
         self.keep(unit, read_file(partial, Most.WEIGHTS))
         partial.unlink()
+        if self.address is not None:
+            _store.delete(self.address / partial.name)
         return result
+
+    def _fetch(self, path: Path) -> bool:
+        """Bring a file of this name from where units are kept; whether there is one."""
+        if self.address is None:
+            return False
+        try:
+            _store.download(self.address / path.name, make_folder(self.folder) / path.name, Most.WEIGHTS)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if isinstance(error, ShiftproofError):
+                raise
+            raise OutputError(
+                f"to be able to read {str(self.address / path.name)!r}",
+                _store.reason_of(error),
+                fix="Run the same command again: finished work is kept.",
+            ) from error
+        return True
 
     def set_aside(self, path: Path, reason: str) -> None:
         """Give a file that does not fit another name, and say so."""
@@ -150,6 +190,11 @@ def check_unit_file(path: Path) -> dict[str, Json]:
     if path.name != _name(str(about.get("kind")), str(about.get("key"))):
         raise DataError(expected, "the result of something else under its name", fix=fix)
     return about
+
+
+def is_finished(name: str) -> bool:
+    """Whether a file of this name is a finished unit, and neither a part of one nor set aside."""
+    return OUR_NAMES.fullmatch(name) is not None and name.count(".") == 1
 
 
 def _name(kind: str, key: str) -> str:

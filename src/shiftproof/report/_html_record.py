@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shiftproof._documents import read_json, unreadable
+from shiftproof._address import Address
+from shiftproof._documents import parse_json, read_json, unreadable
 from shiftproof._files import write_atomically
+from shiftproof._inputs import Most
+from shiftproof._store import read
 from shiftproof._text import said
 from shiftproof.errors import DataError
 from shiftproof.records import (
@@ -31,7 +34,8 @@ from shiftproof.report._html_fix import fix_page
 from shiftproof.report._html_study import claims_page, reproduction_page, study_page
 from shiftproof.report._page import Block, Facts, Page, Section, Table
 
-Source = Path | Mapping[str, Any]
+Readable = Path | Mapping[str, Any]
+Source = Readable | Address
 REPORT = "report.html"
 
 
@@ -39,8 +43,8 @@ def report_html(source: Source, *more: Source) -> str:
     """Any record as one HTML file that needs no network, no scripts and nothing beside it.
 
     Args:
-        source: A run directory, a file with a record, or the record itself: of an audit, a comparison, an
-            explanation, a fix, a certificate, a study, the claims or a reproduction.
+        source: A run directory, a file with a record, each a path or an address, or the record itself: of an
+            audit, a comparison, an explanation, a fix, a certificate, a study, the claims or a reproduction.
         more: Further records, which become sections of the same page.
 
     Returns:
@@ -69,15 +73,21 @@ def write_html(folder: Path, record: Mapping[str, Any]) -> Path:
     return path
 
 
-def record_file(source: Path) -> Path:
+def record_file(source: Path | Address) -> Path | Address:
     """The file with the record: `report.json` of a run directory, or the file itself."""
+    if isinstance(source, Address):
+        return source if source.suffix == ".json" else source / "report.json"
     return source / "report.json" if source.is_dir() else source
 
 
 def _page(source: Source) -> Page:
-    if isinstance(source, Path):
-        source = record_file(source)
-    record, name = (_read(source), source.name) if isinstance(source, Path) else (source, "the record")
+    record: Any
+    if isinstance(source, Path | Address):
+        file = record_file(source)
+        record, name = _read(file), file.name
+        readable: Readable = file if isinstance(file, Path) else record
+    else:
+        record, name, readable = source, "the record", source
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if not isinstance(kind, str) or kind not in PAGES:
         raise DataError(
@@ -85,26 +95,26 @@ def _page(source: Source) -> Page:
             f"one of the kind {said(kind)!r}" if isinstance(kind, str) else "something else",
             cause=f"Known are {', '.join(sorted(PAGES))}.",
         )
-    return PAGES[kind](source)
+    return PAGES[kind](readable)
 
 
-def _read(path: Path) -> Any:
+def _read(file: Path | Address) -> Any:
     try:
-        return read_json(path)
+        return read_json(file) if isinstance(file, Path) else parse_json(read(file, Most.RECORD).decode())
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{str(path)!r} to be the record of a run",
+            f"{str(file)!r} to be the record of a run",
             unreadable(error),
             fix="Give the directory of a finished run, or the file with its record.",
         ) from error
 
 
-def _explanation_page(record: Source) -> Page:
+def _explanation_page(record: Readable) -> Page:
     found: ExplanationRecord = read_explanation(record)
     return record_page(found, kind="explanation", headline=explanation_headline(found))
 
 
-PAGES: Mapping[str, Callable[[Source], Page]] = {
+PAGES: Mapping[str, Callable[[Readable], Page]] = {
     "audit": lambda record: audit_page(read_audit(record)),
     "comparison": lambda record: comparison_page(read_comparison(record)),
     "explanation": _explanation_page,
