@@ -200,6 +200,51 @@ def test_labels_as_an_array(shape: tuple[int, ...], kind: type) -> None:
 
 
 ONE_HOT = np.eye(3)[LABELS]
+# Of each image 0 to 3 labels.
+SEVERAL = np.array([[0, 1, 1], [0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0]] * 2)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32, bool])
+def test_several_labels_by_every_way(kind: type, tmp_path: Path) -> None:
+    """Vectors of 0 and 1 of any type, as losses want them: in arrays, lists, datasets and loaders."""
+    labels = torch.from_numpy(SEVERAL.astype(kind))
+    pixels_and_labels = TensorDataset(torch.tensor(BYTES), labels)
+    rows = Answers(10, lambda row: {"image": BYTES[row], "labels": SEVERAL[row].astype(kind).tolist()})
+    for name in (f"{row}.png" for row in range(10)):
+        Image.new("RGB", (5, 6)).save(tmp_path / name)
+    files = [(str(tmp_path / f"{row}.png"), SEVERAL[row].astype(kind)) for row in range(10)]
+    sources: list[Any] = [
+        (BYTES, labels), (BYTES, SEVERAL.astype(kind)), (list(BYTES), SEVERAL.astype(kind).tolist()), files,
+        pixels_and_labels, DataLoader(pixels_and_labels, 3), rows, Subset(rows, range(10)),
+        DataLoader(rows, 4), DataLoader(rows, None),
+    ]  # fmt: skip
+    for source in sources:
+        images = load(source, None)
+        assert images.labels.tolist() == SEVERAL.tolist(), type(source)
+        assert images.labels.dtype == torch.int64
+        assert images.class_names == NUMBERS
+    drawn = load(DataLoader(pixels_and_labels, 3), None, limit=4)
+    again = load(pixels_and_labels, None, limit=4)
+    assert drawn.labels.tolist() == again.labels.tolist()
+
+
+def test_names_of_several_labels() -> None:
+    rows = Answers(10, lambda row: (BYTES[row], SEVERAL[row]))
+    rows.classes = ["ant", "bee", "cat"]  # type: ignore[attr-defined]
+    assert load(DataLoader(rows, 4), None).class_names == ("ant", "bee", "cat")
+    rows.classes = ["ant", "bee"]  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"as many names as labels .*'Answers' \(3\), got 2 names"):
+        load(rows, None)
+
+
+def test_a_batch_whose_labels_can_be_rows_or_columns() -> None:
+    """Torch's loaders make of lists of numbers one tensor for each label, and not for each image."""
+    rows = Answers(9, lambda row: (BYTES[row], SEVERAL[row].tolist()))
+    assert load(DataLoader(rows, 4), None).labels.tolist() == SEVERAL[:9].tolist()
+    with pytest.raises(
+        DataError, match=r"a row for each image .* at DataLoader of Answers\[0\].*as a tensor"
+    ):
+        load(DataLoader(rows, 3), None)
 
 
 @pytest.mark.parametrize(
@@ -208,8 +253,11 @@ ONE_HOT = np.eye(3)[LABELS]
         (LABELS[:9], r"one label for each of the 10 images of images, got 9 labels"),
         (torch.tensor([*LABELS, 1]), "got 11 labels"),
         (np.array(LABELS) + 0.5, r"an integer or a name as the label of images\[0\], got float64 1\.5"),
-        (ONE_HOT, r"got float64 of shape \(3,\)\. Several numbers .* one-hot.*labels\.argmax\(1\)"),
+        (ONE_HOT, r"got 3 numbers of 0 and 1 .* exactly one .* one-hot.*labels\.argmax\(1\)"),
         (torch.tensor(ONE_HOT), "one-hot"),
+        (ONE_HOT * 0.5, r"as the label of images\[0\], got float64 of shape \(3,\)\. Several numbers"),
+        ([*SEVERAL[:9].tolist(), 1], "3 numbers of 0 and 1 as the labels .*'images', got 1 at place 9"),
+        ([*SEVERAL[:9].tolist(), [0, 1]], "3 numbers of 0 and 1 as the labels .* got 2 at place 9"),
         (["a", "b"] * 4 + ["a", 3], "either numbers or names as the labels of 'images', got 3 and 'a'"),
         ([object()] * 10, r"the label of images\[0\], got object"),
         (7, "a sequence of labels of images, got int 7"),
@@ -267,6 +315,7 @@ def test_a_dataset_without_a_length_and_one_with_labels_of_its_own() -> None:
     [
         (lambda row: (BYTES[row], 0.5), r"the label of Answers\[0\], got float 0\.5"),
         (lambda row: (BYTES[row], ONE_HOT[row]), "one-hot"),
+        (lambda row: (BYTES[row], SEVERAL[row][: 3 - row // 9]), "3 numbers .* got 2 at place 9"),
         (lambda row: (BYTES[row], row - 5), "or −1 for unknown, got -5"),
         (lambda row: (1 / 0, 0), r"got none \('Answers\[0\]': its collection raised ZeroDivisionError"),
     ],
@@ -494,6 +543,7 @@ def each_pass(answer: Callable[[int], Any]) -> Stream:
         (Stream(lambda: iter([])), "at least one image, got none in Stream"),
         (Stream(lambda: iter([(BYTES, LABELS[:3])])), r"each of the 10 images of Stream\[0\], got 3 labels"),
         (Stream(lambda: iter([(BYTES, ONE_HOT)])), "one-hot"),
+        (Stream(lambda: iter([(BYTES[0], SEVERAL[0])])), "one image with several labels, or several grey"),
         (Stream(lambda: iter([(BYTES / 100, LABELS)])), "finite values from 0 to 1.*Normalisation"),
         (DataLoader(tensors(), collate_fn=lambda batch: batch), "an array as .*, got one of type tuple"),
     ],
@@ -539,6 +589,13 @@ def test_a_dataset_of_hugging_face(huggingface: Any, photographs: Images) -> Non
     assert np.array_equal(pixels(images), pixels(photographs))
     assert images.conversions == photographs.conversions
     assert (images.labels.tolist(), images.class_names) == ([0, 1] * 3, ("ant", "cat"))
+    several = huggingface.Sequence(huggingface.ClassLabel(names=["eye", "fur", "leg"]))
+    lists = faces(huggingface, animals=(several, [[0, 1], [], [2], [2, 0], [0, 1, 2], [1]]))
+    images = load(lists, reading=Reading(label_column="animals"))
+    assert images.class_names == ("eye", "fur", "leg")
+    table = [[1, 1, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 0]]
+    assert images.labels.tolist() == table
+    assert load(lists.remove_columns("label")).labels.tolist() == table
     part = faces(huggingface).select([3, 1])
     assert load(part).labels.tolist() == [1, 1]
 

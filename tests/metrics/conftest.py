@@ -137,7 +137,7 @@ def simulate_labels(
     unshifted, outputs, offsets = simulate_outputs(seed, 2.0 * labels - 1, s, skill, tremor, per_image)
     return Response(
         predicted=((outputs > 0) * 2 ** np.arange(k)).sum(-1),
-        label_prob=(1 / (1 + np.exp(-outputs))).astype(np.float32),
+        label_output=outputs.astype(np.float32),
         true_prob=np.empty((n, 0), np.float32),
         drift=drift_of(unshifted, outputs),
         offsets_px=offsets,

@@ -212,7 +212,7 @@ def test_bounds_and_order(
 def permuted(response: Response, images: np.ndarray, shifts: np.ndarray) -> Response:
     shared = response.offsets_px.ndim == 2
     changed: dict[str, Any] = {}
-    for name in ("predicted", "true_prob", "drift", "label_prob", "cosine", "neighbours"):
+    for name in ("predicted", "true_prob", "drift", "label_output", "cosine", "neighbours"):
         if (array := getattr(response, name)) is not None:
             changed[name] = array[images][:, shifts] if array.shape[1] else array[images]
     for name in ("labels", "unshifted_output", "unshifted_neighbours"):
@@ -230,7 +230,7 @@ def test_zero_shift_adds_nothing_to_agreement(metric: MetricSpec, simulate: Make
         "predicted": response.unshifted_predicted,
         "true_prob": response.unshifted_true_prob,
         "drift": np.zeros(60, np.float32),
-        "label_prob": response.unshifted_label_prob,
+        "label_output": response.unshifted_output,
         "cosine": np.ones(60, np.float32),
         "neighbours": response.unshifted_neighbours,
     }

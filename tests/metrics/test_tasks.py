@@ -84,7 +84,7 @@ def three_labels() -> Response:
     unshifted = [[0.9, 0.6, 0.2], [0.3, 0.3, 0.7]]
     return Response(
         predicted=np.array([[1, 3, 2], [4, 4, 4]]),
-        label_prob=np.array(seen, np.float32),
+        label_output=np.array(seen, np.float32),
         true_prob=np.empty((2, 0), np.float32),
         drift=np.zeros((2, 3), np.float32),
         offsets_px=np.array([(0.0, 1), (0, 0), (2, 0)]),
@@ -124,9 +124,8 @@ def test_flip_rate_of_each_label(three_labels: Response) -> None:
 def test_oracle_sets_and_flips(simulate: Make) -> None:
     """Subset accuracy and the Hamming loss of each shift, of scikit-learn."""
     response = simulate(3, 80, 6, 5, task="multi-label", tremor=2)
-    assert response.label_prob is not None
-    assert response.unshifted_label_prob is not None
-    there, before = response.label_prob > 0.5, response.unshifted_label_prob > 0.5
+    assert response.label_output is not None
+    there, before = response.label_output > 0, response.unshifted_output > 0
     subset = [accuracy_score(response.labels, there[:, s]) for s in range(6)]
     assert value("accuracy", response) == pytest.approx(np.mean(subset))
     assert value("clean-accuracy", response) == pytest.approx(accuracy_score(response.labels, before))
@@ -158,10 +157,10 @@ def test_oracle_average_precision(n: int, levels: int, seed: int) -> None:
 
 def test_oracle_mean_average_precision(simulate: Make) -> None:
     response = simulate(4, 90, 5, 4, task="multi-label", tremor=2)
-    assert response.label_prob is not None
-    of_shifts = [average_precision_score(response.labels, response.label_prob[:, s]) for s in range(5)]
+    assert response.label_output is not None
+    of_shifts = [average_precision_score(response.labels, response.label_output[:, s]) for s in range(5)]
     assert value("average-precision", response) == pytest.approx(np.mean(of_shifts))
-    clean = average_precision_score(response.labels, response.unshifted_label_prob)
+    clean = average_precision_score(response.labels, response.unshifted_output)
     assert value("clean-average-precision", response) == pytest.approx(clean)
     curve = by_radius(metrics.get("average-precision"), response)
     radius = np.abs(response.offsets_px).max(-1)
@@ -197,7 +196,7 @@ def test_intervals_of_average_precision_cover() -> None:
         outputs = (unshifted[:, None] + 0.8 * generator.normal(size=(n, 4, 3))).astype("f")
         return Response(
             predicted=np.zeros((n, 4), np.int64),
-            label_prob=1 / (1 + np.exp(-outputs)),
+            label_output=outputs,
             true_prob=np.empty((n, 0), np.float32),
             drift=np.zeros((n, 4), np.float32),
             offsets_px=np.array([(0.0, 1), (0, -1), (1, 0), (-1, 0)]),

@@ -82,11 +82,11 @@ def test_several_labels(n_labels: int) -> None:
     response = measure_response(model, data, SHIFTS)
     unshifted, shifted = outputs_of(model, data)
     assert response.task.name == "multi-label"
-    assert response.label_prob is not None
-    np.testing.assert_allclose(response.label_prob, shifted.sigmoid(), atol=1e-5)
-    assert np.array_equal(response.predicted, number_of_set(torch.from_numpy(response.label_prob) > 0.5))
+    assert response.label_output is not None
+    np.testing.assert_allclose(response.label_output, shifted, atol=1e-5)
+    assert np.array_equal(response.predicted, number_of_set(torch.from_numpy(response.label_output) > 0))
     assert np.array_equal(response.labels, labels)
-    same = (response.label_prob > 0.5) == (unshifted.sigmoid() > 0.5).numpy()[:, None]
+    same = (response.label_output > 0) == (unshifted.sigmoid() > 0.5).numpy()[:, None]
     agrees = response.predicted == response.unshifted_predicted[:, None]
     assert agrees.tolist() == same.all(-1).tolist()
     assert agrees.any()
@@ -190,9 +190,9 @@ def test_no_noise_in_a_steady_model(task: str) -> None:
 def test_a_file_with_numbers_that_cannot_be(tmp_path: Path) -> None:
     path = tmp_path / "r.safetensors"
     labels = measure_response(MODELS["multi-label"], images(), SHIFTS)
-    assert labels.label_prob is not None
-    dataclasses.replace(labels, label_prob=labels.label_prob + 1).save(path)
-    with pytest.raises(DataError, match=r"`label_prob` in r\.safetensors"):
+    assert labels.label_output is not None
+    dataclasses.replace(labels, label_output=labels.label_output * np.float32("nan")).save(path)
+    with pytest.raises(DataError, match=r"`label_output` in r\.safetensors"):
         Response.load(path)
     vectors = measure_response(MODELS["embedding"], images(), SHIFTS)
     assert vectors.cosine is not None

@@ -35,4 +35,5 @@ from shiftproof.adapters._tell import N_ASKED as N_ASKED
 from shiftproof.adapters._tell import known_task as known_task
 from shiftproof.adapters._tell import tell_task as tell_task
 from shiftproof.adapters._tell import with_task as with_task
+from shiftproof.adapters._thresholds import Threshold as Threshold
 from shiftproof.adapters._wrappers import inside as inside

@@ -19,6 +19,7 @@ from shiftproof.adapters._ending import Ending
 from shiftproof.adapters._failures import explained, is_out_of_memory
 from shiftproof.adapters._pipeline import Pipeline
 from shiftproof.adapters._preprocess import Framing, Preprocess
+from shiftproof.adapters._thresholds import Threshold
 from shiftproof.adapters._wrappers import copy_beside_weights, inside
 from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import Network
@@ -44,7 +45,8 @@ class Classifier:
         thread_safe: Whether several threads may call a model that is no module.
         task: What an answer is, where that is known; see `Task`. `tell_task` finds out the rest.
         outputs: Whether the numbers are logits, probabilities or a vector, where that is known.
-        threshold: Of the probability, for `binary` and `multi-label`; None for 0.5.
+        threshold: Of the probability, for `binary` and `multi-label`: one number, one for each label in the
+            order of the logits, or by name; None for 0.5.
         ends_in: The last operation of a model that is no module, where its source knows it.
 
     Raises:
@@ -67,7 +69,7 @@ class Classifier:
     thread_safe: bool = False
     task: TaskName | None = None
     outputs: Outputs | None = None
-    threshold: float | None = None
+    threshold: Threshold | None = None
     ends_in: Ending | None = None
 
     def __post_init__(self) -> None:

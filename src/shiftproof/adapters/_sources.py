@@ -11,6 +11,7 @@ from shiftproof._registry import Registry
 from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters._classifier import Classifier
 from shiftproof.adapters._task import check_task
+from shiftproof.adapters._thresholds import Threshold
 from shiftproof.data import FitWay
 from shiftproof.errors import OptionError
 
@@ -41,7 +42,8 @@ class ModelRequest:
         class_names: One name per logit; for one number that tells two classes apart, two.
         task: What an answer is: `single-label`, `binary`, `multi-label` or `embedding`.
         outputs: What its numbers are: `logits`, `probabilities` or, for an embedding, `vector`.
-        threshold: Above which probability an answer is positive, or a label there.
+        threshold: Above which probability an answer is positive, or a label there; one number, or one for
+            each label, in the order of the logits or by name.
     """
 
     trust: bool = False
@@ -62,7 +64,7 @@ class ModelRequest:
     class_names: tuple[str, ...] | None = None
     task: TaskName | None = None
     outputs: Outputs | None = None
-    threshold: float | None = None
+    threshold: Threshold | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, tuple[int | None, int]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import torch
@@ -11,9 +11,15 @@ from torch import Tensor
 from shiftproof._digest import Json
 from shiftproof._registry import unknown_name
 from shiftproof._tasks import Outputs, TaskName
+from shiftproof.adapters._thresholds import (
+    Threshold,
+    check_threshold,
+    in_outputs,
+    shown_threshold,
+    thresholds_of_labels,
+)
 from shiftproof.errors import ModelError, OptionError
 
-THRESHOLD = 0.5
 # Probabilities that were computed in half precision.
 SLACK = 2e-3
 # A set of so many labels has a number of its own; larger ones are hashed.
@@ -30,7 +36,8 @@ class Task:
             above the threshold. `multi-label`: each of K numbers is a label, there above the threshold.
             `embedding`: a vector, of which the direction counts.
         outputs: `logits`; `probabilities`, where a softmax or sigmoid is part of the model; or `vector`.
-        threshold: Of the probability, in [0, 1], for `binary` and `multi-label`; None for the others.
+        threshold: Of the probability, in [0, 1], for `binary` and `multi-label`; one for all labels, or one
+            for each. None for the others.
         why: How this is known, for a report.
 
     Example:
@@ -42,7 +49,7 @@ class Task:
 
     name: TaskName = "single-label"
     outputs: Outputs = "logits"
-    threshold: float | None = None
+    threshold: float | tuple[float, ...] | None = None
     why: str = field(default="", compare=False)
 
     def n_classes(self, n_outputs: int) -> int:
@@ -51,7 +58,9 @@ class Task:
 
     def identity(self) -> dict[str, Json]:
         """What an answer depends on, as JSON."""
-        return {"name": self.name, "outputs": self.outputs, "threshold": self.threshold}
+        several = isinstance(self.threshold, tuple)
+        threshold: Json = list(self.threshold) if several else self.threshold  # type: ignore[arg-type]
+        return {"name": self.name, "outputs": self.outputs, "threshold": threshold}
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Of each class or label: (…, K); for `binary` of the positive class, (…, 1).
@@ -91,14 +100,31 @@ class Task:
         """
         if self.name == "single-label":
             return outputs.argmax(-1).int()
-        there = self.probabilities(outputs) > self.cut
+        there = self.there(outputs)
         return there[..., 0].int() if self.name == "binary" else number_of_set(there)
 
-    @property
-    def cut(self) -> float:
-        """The threshold of a task that has one."""
+    def there(self, outputs: Tensor) -> Tensor:
+        """Which labels are there, or whether the answer is positive: bool (…, K) of outputs (…, K).
+
+        Logits are compared with the logit of the threshold, so that no rounding of a probability decides.
+
+        Example:
+            >>> Task("multi-label", "logits", (0.5, 0.9)).there(torch.tensor([1.0, 1.0]))
+            tensor([ True, False])
+        """
         assert self.threshold is not None, f"{self.name} has no threshold"
-        return self.threshold
+        if isinstance(self.threshold, float | int):
+            return outputs > self._cut(self.threshold)
+        cuts = torch.tensor([self._cut(each) for each in self.threshold], dtype=torch.float64)
+        return outputs > cuts.to(outputs)
+
+    def of_label(self, label: int) -> Task:
+        """The task of one of several labels alone."""
+        several = isinstance(self.threshold, tuple)
+        return replace(self, threshold=self.threshold[label]) if several else self  # type: ignore[index]
+
+    def _cut(self, threshold: float) -> float:
+        return in_outputs(threshold) if self.outputs == "logits" else threshold
 
 
 def number_of_set(there: Tensor) -> Tensor:
@@ -124,7 +150,7 @@ def _mixed(number: Tensor) -> Tensor:
     return spread ^ (spread >> 31)
 
 
-def check_task(task: str | None, outputs: str | None, threshold: float | None) -> None:
+def check_task(task: str | None, outputs: str | None, threshold: Threshold | None) -> None:
     """Nothing where what was said of a task can be.
 
     Raises:
@@ -142,16 +168,12 @@ def check_task(task: str | None, outputs: str | None, threshold: float | None) -
         )
     if threshold is None:
         return
-    if not 0 <= threshold <= 1:
-        raise OptionError(
-            "a threshold from 0 to 1",
-            threshold,
-            cause="It is compared with the probability, also where the model answers with logits.",
-            fix="For a logit z, give 1 / (1 + exp(-z)).",
-        )
+    check_threshold(threshold)
     if task in ("single-label", "embedding"):
         raise OptionError(
-            f"no threshold for {task}", threshold, cause="Only binary and multi-label answers have one."
+            f"no threshold for {task}",
+            shown_threshold(threshold),
+            cause="Only binary and multi-label answers have one.",
         )
 
 
@@ -160,7 +182,10 @@ def check_outputs(task: Task, outputs: Tensor, name: str) -> None:
 
     Raises:
         ModelError: Probabilities outside [0, 1], or an embedding without a direction.
+        OptionError: Not as many thresholds as there are labels.
     """
+    if isinstance(task.threshold, tuple):
+        thresholds_of_labels(task.threshold, outputs.shape[-1])
     if task.outputs == "probabilities":
         low, high = outputs.aminmax()
         if not (low >= -SLACK and high <= 1 + SLACK):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,11 +14,17 @@ from shiftproof.adapters._ending import Ending, ending_of
 from shiftproof.adapters._failures import is_out_of_memory, of_others, too_little_memory
 from shiftproof.adapters._task import (
     SLACK,
-    THRESHOLD,
     Task,
     check_outputs,
     check_task,
     other_outputs,
+)
+from shiftproof.adapters._thresholds import (
+    THRESHOLD,
+    Threshold,
+    numbers_of,
+    shown_threshold,
+    thresholds_of_labels,
 )
 from shiftproof.adapters._wrappers import inside
 from shiftproof.errors import ModelError, OptionError
@@ -31,7 +38,7 @@ def with_task(
     *,
     task: TaskName | None = None,
     outputs: Outputs | None = None,
-    threshold: float | None = None,
+    threshold: Threshold | None = None,
 ) -> Classifier:
     """The same classifier, of which more is said; None leaves what its source says.
 
@@ -62,10 +69,17 @@ def known_task(classifier: Classifier) -> Task | None:
     """
     if classifier.task is None or (classifier.outputs is None and classifier.task != "embedding"):
         return None
-    return _task(classifier, classifier.task, classifier.outputs or "vector", "as declared")
+    threshold = classifier.threshold
+    if isinstance(threshold, Mapping):  # the order of the labels is not known yet
+        return None
+    if threshold is not None and not isinstance(threshold, float | int):
+        threshold = numbers_of(threshold)
+    return _task(classifier, classifier.task, classifier.outputs or "vector", "as declared", threshold)
 
 
-def tell_task(classifier: Classifier, images: Tensor, labels: Tensor) -> tuple[Task, int]:
+def tell_task(
+    classifier: Classifier, images: Tensor, labels: Tensor, label_names: Sequence[str] = ()
+) -> tuple[Task, int]:
     """The task of a classifier, by what is said of it and by its answers to a few images.
 
     Args:
@@ -73,12 +87,14 @@ def tell_task(classifier: Classifier, images: Tensor, labels: Tensor) -> tuple[T
         images: (n, C, H, W) in [0, 1]; a few that differ.
         labels: Of the whole set: int64 (N,), −1 where unknown; or (N, K) of 0 and 1, where an image may
             have several.
+        label_names: Of the data, for thresholds by name where the model has no names of its own.
 
     Returns:
         The task, with the reason, and how many numbers an answer has.
 
     Raises:
         ModelError: It cannot be told, or what was said contradicts the answers.
+        OptionError: Thresholds for other labels, or for other numbers of them.
         ShapeError: The answer is not (n, K).
     """
     answers = _one_by_one(classifier, images)
@@ -97,12 +113,21 @@ def tell_task(classifier: Classifier, images: Tensor, labels: Tensor) -> tuple[T
             cause="It tells two classes apart by its sign or size, which is binary.",
             fix="Use --task binary.",
         )
-    if known is None and name != "embedding":
+    if known is None:
         outputs, because = _outputs(classifier, name, answers, images)
-        known = _task(classifier, name, outputs, f"{why}; {because}")
-    task = known or _task(classifier, name, "vector", why)
-    check_outputs(task, answers, classifier.name)
-    return task, answers.shape[1]
+        threshold = classifier.threshold
+        if name in ("binary", "multi-label"):
+            names = _names(classifier, label_names) if name == "multi-label" else ()
+            threshold = thresholds_of_labels(threshold, answers.shape[1], names)
+        known = _task(classifier, name, outputs, f"{why}{because and '; '}{because}", threshold)
+    check_outputs(known, answers, classifier.name)
+    return known, answers.shape[1]
+
+
+def _names(classifier: Classifier, label_names: Sequence[str]) -> Sequence[str]:
+    """In the order of the outputs; none where labels are numbers, of which the last may not occur."""
+    numbered = tuple(label_names) == tuple(map(str, range(len(label_names))))
+    return classifier.class_names or (() if numbered else label_names)
 
 
 @torch.inference_mode()
@@ -119,18 +144,21 @@ def _one_by_one(classifier: Classifier, images: Tensor) -> Tensor:
     return torch.cat(rows)
 
 
-def _task(classifier: Classifier, name: TaskName, outputs: Outputs, why: str) -> Task:
-    threshold = classifier.threshold
+def _task(
+    classifier: Classifier, name: TaskName, outputs: Outputs, why: str, threshold: Threshold | None
+) -> Task:
     if name in ("single-label", "embedding"):
         if threshold is not None:
             raise OptionError(
                 f"no threshold for {classifier.name}",
-                threshold,
+                shown_threshold(threshold),
                 cause=f"Its task is {name} ({why}).",
                 fix="Leave out --threshold, or say --task binary or multi-label.",
             )
         return Task(name, outputs, None, why)
-    return Task(name, outputs, THRESHOLD if threshold is None else threshold, why)
+    if threshold is None or isinstance(threshold, float | int):
+        return Task(name, outputs, THRESHOLD if threshold is None else threshold, why)
+    return Task(name, outputs, numbers_of(threshold), why)
 
 
 def _name(classifier: Classifier, answers: Tensor, images: Tensor, labels: Tensor) -> tuple[TaskName, str]:
@@ -162,6 +190,8 @@ def _name(classifier: Classifier, answers: Tensor, images: Tensor, labels: Tenso
 
 
 def _outputs(classifier: Classifier, name: TaskName, answers: Tensor, images: Tensor) -> tuple[Outputs, str]:
+    if name == "embedding":
+        return "vector", ""
     if classifier.outputs is not None:
         return classifier.outputs, f"{classifier.outputs} as declared"
     if not _within(answers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from shiftproof.data import Images
 from shiftproof.probe import Response
@@ -20,10 +21,9 @@ def label_of(response: Response, images: Images, index: int) -> Answer:
 
 def answer_of(response: Response, images: Images, index: int, shift: int | None) -> Answer:
     """The number of a class; in words a set of labels, or which image is nearest. No shift: unshifted."""
-    if response.label_prob is not None and response.unshifted_label_prob is not None:
-        of_image = response.unshifted_label_prob[index]
-        there = (of_image if shift is None else response.label_prob[index, shift]) > response.task.cut
-        return _named(there, images)
+    if response.label_output is not None:
+        of_labels = response.unshifted_output[index] if shift is None else response.label_output[index, shift]
+        return _named(np.asarray(response.task.there(torch.from_numpy(of_labels))), images)
     predicted = response.unshifted_predicted[index] if shift is None else response.predicted[index, shift]
     return images.name_of(int(predicted)) if response.task.name == "embedding" else int(predicted)
 

@@ -18,6 +18,7 @@ from shiftproof.adapters import (
     Model,
     ModelRequest,
     Task,
+    Threshold,
     as_classifier,
     check_task,
     describe,
@@ -61,7 +62,8 @@ class AuditOptions:
         task: What an answer is: `single-label`, `binary`, `multi-label` or `embedding`; by default as the
             answers say.
         outputs: What its numbers are: `logits`, `probabilities`, or `vector` for an embedding.
-        threshold: Above which probability an answer is positive, or a label there; 0.5 by default.
+        threshold: Above which probability an answer is positive, or a label there; 0.5 by default. One
+            number, or one for each label, in the order of the model's answers or by name.
         reading: What a source of images cannot say of itself: a root, columns, a window.
         pictures: Whether the record has the worst images themselves, small, before and after the shift.
 
@@ -85,7 +87,7 @@ class AuditOptions:
     allow_noise: bool = False
     task: TaskName | None = None
     outputs: Outputs | None = None
-    threshold: float | None = None
+    threshold: Threshold | None = None
     reading: Reading = AS_USUAL
     pictures: bool = True
 
@@ -247,5 +249,5 @@ def _told(
     if takes is not None and tuple(few.shape[1:]) != takes:
         raise ShapeError(f"images of shape {takes} for {classifier.name}", tuple(few.shape[1:]))
     with evaluating(classifier.model):
-        task, n_outputs = tell_task(classifier, few, images.labels)
+        task, n_outputs = tell_task(classifier, few, images.labels, images.class_names)
     return task, task.n_classes(n_outputs)

@@ -198,8 +198,13 @@ class ModelOptions:
         option(MODEL, "What its numbers are: logits or probabilities; inferred by default.", metavar="NAME"),
     ] = None
     threshold: Annotated[
-        float | None,
-        option(MODEL, "Probability above which an answer is positive, or a label is there; 0.5 by default."),
+        str | None,
+        option(
+            MODEL,
+            "Probability above which an answer is positive, or a label is there; 0.5 by default. One for "
+            "all, one for each label (0.5,0.3,…), or a CSV file with the columns label,threshold.",
+            metavar="P|P,P,…|FILE",
+        ),
     ] = None
     class_names: Annotated[
         Path | None, option(MODEL, "Text file with one class name per line, in the order of the logits.")

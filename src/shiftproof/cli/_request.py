@@ -12,6 +12,7 @@ import typer
 from shiftproof._text import said
 from shiftproof.cli._key_value import key_and_value
 from shiftproof.cli._options import ModelOptions, ReadingOptions
+from shiftproof.cli._thresholds import read_thresholds
 
 if TYPE_CHECKING:
     from shiftproof.adapters import ModelRequest
@@ -46,7 +47,7 @@ def model_request(given: ModelOptions) -> ModelRequest:
         class_names=_lines(given.class_names),
         task=given.task,  # type: ignore[arg-type]  # as above
         outputs=given.outputs,  # type: ignore[arg-type]  # as above
-        threshold=given.threshold,
+        threshold=None if given.threshold is None else read_thresholds(given.threshold),
         untrained=given.untrained,
     )
 

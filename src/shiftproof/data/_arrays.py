@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from shiftproof.data._images import UNKNOWN, LabelledImages
-from shiftproof.data._label_sets import label_sets_of
 from shiftproof.data._labels import labels_of, numbered
 from shiftproof.data._samples import Bytes, Samples, UnusableImage, Window, eight_bits
 from shiftproof.errors import DataError
@@ -46,10 +45,7 @@ def from_arrays(images: Any, labels: Any, *, name: str, what: str, window: Windo
         )
     pixels, changes = bytes_of(samples, what, window)
     numbers, class_names = torch.full((len(pixels),), UNKNOWN), tuple[str, ...]()
-    sets = label_sets_of(labels, len(pixels))
-    if sets is not None:
-        numbers, class_names = sets, tuple(map(str, range(sets.shape[1])))
-    elif labels is not None:
+    if labels is not None:
         numbers, class_names = numbered(labels_of(labels, len(pixels), what), (), name)
     conversions = dict.fromkeys(changes, len(pixels))
     return LabelledImages(name, as_tensor(pixels), numbers, class_names, conversions=conversions)

@@ -20,6 +20,7 @@ from PIL import Image
 from shiftproof.data._decode import MAX_PIXELS, decode
 from shiftproof.data._frame import Frame
 from shiftproof.data._images import Skipped
+from shiftproof.data._labels import Label
 from shiftproof.data._samples import UnusableImage, Window, window_change
 from shiftproof.data._side_by_side import side_by_side
 from shiftproof.errors import DataError
@@ -113,7 +114,7 @@ class Checked(NamedTuple):
     """
 
     original: Original
-    label: int | str
+    label: Label
     size_px: tuple[int, int]
     n_channels: int
     as_it_is: bool = False

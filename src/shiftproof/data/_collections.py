@@ -17,6 +17,7 @@ from shiftproof.data._check import Entry
 from shiftproof.data._elements import kind_of
 from shiftproof.data._images import UNKNOWN, Images
 from shiftproof.data._items import Items
+from shiftproof.data._label_sets import distinct
 from shiftproof.data._labels import labels_of, numbered
 from shiftproof.data._listing import Listing, as_text
 from shiftproof.data._reading import Reading
@@ -118,9 +119,12 @@ def _files(images: list[Any], labels: Any, reading: Reading) -> Listing:
         labels = [label for _, label in pairs]
     numbers: Sequence[int] = [UNKNOWN] * len(pairs)
     class_names: tuple[str, ...] = ()
+    sets: tuple[tuple[int, ...], ...] = ()
     if labels is not None:
         found, class_names = numbered(labels_of(labels, len(pairs), "images"), (), "images")
         numbers = found.tolist()
+        if found.ndim > 1:
+            numbers, sets, _ = distinct(list(map(tuple, numbers)), class_names)
     base = (reading.folder or Path.cwd()).absolute()
     places = [Path(os.path.normpath(base / path)) for path, _ in pairs]
     above = Path(os.path.commonpath([place.parent for place in places]))
@@ -131,7 +135,7 @@ def _files(images: list[Any], labels: Any, reading: Reading) -> Listing:
         Entry(as_text(place.relative_to(above).as_posix()), path, label)
         for place, path, label in zip(places, real, numbers, strict=True)
     )
-    return Listing("images", (root,), tuple(entries), class_names)
+    return Listing("images", (root,), tuple(entries), class_names, label_sets=sets)
 
 
 def _behind_links(path: Path) -> Path:

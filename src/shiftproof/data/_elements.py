@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shiftproof.data._arrays import PASS_BEFORE, as_numpy, bytes_of, channels_first
 from shiftproof.data._decode import from_pillow
+from shiftproof.data._label_sets import listed_labels
 from shiftproof.data._reading import AS_USUAL, Reading
 from shiftproof.data._samples import Bytes
 from shiftproof.errors import DataError
@@ -43,6 +44,7 @@ class Kind:
         class_names: One per class; empty where it has none.
         image_key: Where images are in elements that are mappings; None: under a usual key.
         label_key: The same of the labels.
+        lists_labels: Whether a label is a list of the numbers of those that the image has.
         normalised: The remedy where its images were normalised.
     """
 
@@ -50,6 +52,7 @@ class Kind:
     class_names: tuple[str, ...] = ()
     image_key: str | None = None
     label_key: str | None = None
+    lists_labels: bool = False
     normalised: str = PASS_BEFORE
 
 
@@ -65,11 +68,15 @@ def kind_of(collection: Any, reading: Reading = AS_USUAL) -> Kind:
     features = getattr(inner, "features", None)
     image_key, label_key = reading.path_column, reading.label_column
     classes = _names(getattr(inner, "classes", None))
+    lists = False
     if isinstance(features, Mapping):
         image_key = image_key or _only(name, features, "Image", "path_column")
-        label_key = label_key or _only(name, features, "ClassLabel", "label_column")
-        classes = _names(getattr(features.get(label_key), "names", None))
-    return Kind(name, classes, image_key, label_key, _remedy(collection))
+        inner_features = {column: _of_list(feature) for column, feature in features.items()}
+        label_key = label_key or _only(name, inner_features, "ClassLabel", "label_column")
+        feature = features.get(label_key)
+        classes = _names(getattr(_of_list(feature), "names", None))
+        lists = _of_list(feature) is not feature and bool(classes)
+    return Kind(name, classes, image_key, label_key, lists, _remedy(collection))
 
 
 def split_element(element: Any, kind: Kind, where: str) -> Element:
@@ -93,7 +100,10 @@ def split_element(element: Any, kind: Kind, where: str) -> Element:
                 ", ".join(map(repr, element)) or "an empty mapping",
                 fix='Name the keys: `Reading(path_column="…", label_column="…")`.',
             )
-        return Element(element[image_key], None if label_key is None else element[label_key])
+        label = None if label_key is None else element[label_key]
+        if kind.lists_labels:
+            label = listed_labels(label, len(kind.class_names), where)
+        return Element(element[image_key], label)
     if isinstance(element, tuple | list):
         if not element:
             raise DataError(
@@ -151,6 +161,11 @@ def _names(names: Any) -> tuple[str, ...]:
         return ()
     first = tuple(name[0] if isinstance(name, list | tuple) and name else name for name in names)
     return first if all(isinstance(name, str) for name in first) else ()
+
+
+def _of_list(feature: Any) -> Any:
+    """What a list of Hugging Face is of; any other feature as it is."""
+    return getattr(feature, "feature", feature)
 
 
 def _only(name: str, features: Mapping[str, Any], kind: str, option: str) -> str | None:

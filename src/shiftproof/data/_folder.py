@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from shiftproof.data._check import Entry
 from shiftproof.data._images import UNKNOWN
 from shiftproof.data._listing import Listing, as_text, claims_to_be_image
+from shiftproof.data._manifest import list_manifest
 from shiftproof.data._reading import AS_USUAL, Reading
 from shiftproof.errors import DataError
 
@@ -41,19 +43,19 @@ class _Found(NamedTuple):
 def list_folder(folder: Path, reading: Reading = AS_USUAL) -> Listing:
     """List a folder, sorted by name.
 
-    Each sub-folder is a class, with the images in it at any depth; where no sub-folder holds an image,
-    those in the folder itself are listed, without labels. What is hidden, or a folder of the system, is not
-    considered.
+    Each sub-folder is a class, with the images in it at any depth. Where no sub-folder holds an image, those
+    in the folder itself are listed: as the one table beside them says, if it names each of them, else without
+    labels. What is hidden, or a folder of the system, is not considered.
 
     Args:
         folder: The folder. It may be a link itself, and links in it are followed to where they stay in it.
-        reading: Its root is where links may lead as well.
+        reading: Its root is where links may lead as well; its columns are those of the table.
 
     Raises:
         DataError: It holds no images, or images beside class folders, or a class folder that is a link to
-            elsewhere, or its folders are named like the parts of a set that was split.
+            elsewhere, or its folders are named like the parts of a set that was split; or columns were named,
+            and there is no table that has them.
     """
-    reading.refuse("path_column", "label_column", source="a folder of images")
     roots = _roots(folder, reading)
     try:
         children = sorted(folder.iterdir(), key=lambda path: path.name)
@@ -70,7 +72,8 @@ def list_folder(folder: Path, reading: Reading = AS_USUAL) -> Listing:
         )
     if images:
         beside = [child for child in children if child not in images]
-        return _listing(folder, roots, [(path, UNKNOWN) for path in images], (), beside)
+        return _with_table(_listing(folder, roots, [(path, UNKNOWN) for path in images], (), beside), folder, reading)
+    reading.refuse("path_column", "label_column", source="a folder of images")
     _refuse_links([one for one in classes if not _stays_in(one, roots)], folder)
     _refuse_splits(classes, found, folder)
     labelled = [(path, label) for label, each in enumerate(found) for path in each.candidates]
@@ -83,6 +86,38 @@ def list_folder(folder: Path, reading: Reading = AS_USUAL) -> Listing:
     beside = [child for child in children if child not in classes]
     beside += [path for each in found for path in each.others]
     return _listing(folder, roots, labelled, tuple(as_text(one.name) for one in classes), beside)
+
+
+def _with_table(flat: Listing, folder: Path, reading: Reading) -> Listing:
+    """The labels of the one table in a folder of images, where it names each of them; else a word on it."""
+    names = [name for name in flat.not_considered if name.lower().endswith(".csv")]
+    if len(names) != 1:
+        reading.refuse("path_column", "label_column", source="a folder of images without a table")
+        return replace(flat, note=f"labels: none, as {' and '.join(names)} may all have them" if names else "")
+    try:
+        table = list_manifest(folder / names[0], replace(reading, root=None))
+        if not table.class_names:
+            raise DataError("a column with labels", "none")
+        _check_same_images(table, flat)
+    except DataError as error:
+        if reading.path_column or reading.label_column:
+            raise
+        why = str(error)
+        return replace(flat, note=f"labels: none; {names[0]} does not fit: {why}")
+    beside = tuple(name for name in flat.not_considered if name not in names)
+    roots = flat.roots
+    return replace(table, name=flat.name, roots=roots, not_considered=beside, note=f"labels: from {names[0]}")
+
+
+def _check_same_images(table: Listing, flat: Listing) -> None:
+    there = {entry.name for entry in flat.entries}
+    listed = {entry.name for entry in table.entries}
+    for missing, expected, got in (
+        (listed - there, "the images of the folder in its rows", "which is not there"),
+        (there - listed, "a row for each image of the folder", "which has none"),
+    ):
+        if missing:
+            raise DataError(expected, f"{min(missing)!r}, {got}")
 
 
 def _roots(folder: Path, reading: Reading) -> tuple[Path, ...]:

@@ -19,7 +19,7 @@ from shiftproof.data._check import Checked, Original
 from shiftproof.data._elements import Kind, Pixels, pixels_of, split_element
 from shiftproof.data._frame import Frame
 from shiftproof.data._images import Skipped
-from shiftproof.data._labels import label_of
+from shiftproof.data._labels import Label, label_of
 from shiftproof.data._reading import Reading
 from shiftproof.data._samples import Bytes, UnusableImage
 from shiftproof.errors import DataError, ShiftproofError
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     """An element as it is needed."""
 
     pixels: Pixels
-    label: int | str
+    label: Label
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Items:
     collection: Any
     kind: Kind
     reading: Reading
-    labels: list[int | str] | None = None
+    labels: list[Label] | None = None
     # Nobody promised that a collection may be asked by several threads.
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

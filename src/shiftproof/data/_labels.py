@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from shiftproof.data._images import UNKNOWN
+from shiftproof.data._label_sets import several_labels, table_of
 from shiftproof.errors import DataError
 
 # Names are made for all classes up to the largest number; a typing error must not make billions.
@@ -17,15 +18,21 @@ MAX_CLASSES = 1_000_000
 MAX_DIGITS = 18
 
 
-def label_of(value: Any, where: str) -> int | str:
-    """The label of one image as an integer or a name; None is unknown.
+# Of one image: the number of a class, its name, or 0 and 1 for each of several labels.
+Label = int | str | tuple[int, ...]
+
+
+def label_of(value: Any, where: str) -> Label:
+    """The label of one image: an integer or a name, or a vector of 0 and 1; None is unknown.
 
     Raises:
-        DataError: A fraction, several numbers, or an object of another kind.
+        DataError: A fraction, several numbers that are not all 0 or 1, or an object of another kind.
 
     Example:
         >>> label_of(torch.tensor(3), "x[0]"), label_of("cat", "x[1]"), label_of(None, "x[2]")
         (3, 'cat', -1)
+        >>> label_of(torch.tensor([0.0, 1.0, 1.0]), "x[3]")
+        (0, 1, 1)
     """
     if value is None:
         return UNKNOWN
@@ -37,18 +44,20 @@ def label_of(value: Any, where: str) -> int | str:
         number = np.asarray(value)
         if number.size == 1 and number.dtype.kind in "bui":
             return int(number.item())
+    several = _is_vector(value)
+    if several and (found := several_labels(value)) is not None:
+        return found
     raise DataError(
         f"an integer or a name as the label of {where}",
         _shown(value),
-        cause="Several numbers for one image would be one-hot or several labels."
-        if _is_vector(value)
+        cause="Several numbers for one image are 0 and 1, for each label that it may have."
+        if several
         else "",
-        fix="Pass the number of the class, for example `labels.argmax(1)`." if _is_vector(value) else "",
     )
 
 
-def labels_of(labels: Any, n_images: int, what: str) -> list[int | str]:
-    """One label for each image from an array (N,) or (N, 1), or any sequence.
+def labels_of(labels: Any, n_images: int, what: str) -> list[Label]:
+    """One label for each image from an array (N,), (N, 1) or (N, K), or any sequence.
 
     Raises:
         DataError: Not so many, or a label that is none.
@@ -65,12 +74,12 @@ def labels_of(labels: Any, n_images: int, what: str) -> list[int | str]:
 
 
 def numbered(
-    labels: Sequence[int | str], class_names: tuple[str, ...], source: str
+    labels: Sequence[Label], class_names: tuple[str, ...], source: str
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """int64 (N,) of labels, and the names of the classes.
+    """int64 (N,) of labels, or (N, K) where an image may have several; and the names of the classes.
 
     Args:
-        labels: Numbers, or names.
+        labels: Numbers, names, or vectors of 0 and 1.
         class_names: By number; empty where they are not known.
         source: Of the labels, for messages.
 
@@ -81,8 +90,10 @@ def numbered(
         >>> numbered(["b", "a", -1], (), "x")
         (tensor([ 1,  0, -1]), ('a', 'b'))
     """
+    if any(isinstance(label, tuple) for label in labels):
+        return table_of(labels, class_names, source)
     named = [label for label in labels if isinstance(label, str)]
-    whole = [label for label in labels if not isinstance(label, str)]
+    whole = [label for label in labels if isinstance(label, int)]
     if not named:
         names = class_names or names_up_to(min(whole), max(whole), source)
         if min(whole) < UNKNOWN or max(whole) >= max(len(names), 1):
@@ -95,7 +106,7 @@ def numbered(
         raise DataError(
             f"either numbers or names as the labels of {source!r}", f"{whole[0]} and {named[0]!r}"
         )
-    texts = ["" if isinstance(label, int) else label for label in labels]
+    texts = [label if isinstance(label, str) else "" for label in labels]
     if not class_names:
         numbers, class_names = number_labels(texts, source)
         return torch.tensor(numbers), class_names

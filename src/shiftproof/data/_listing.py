@@ -24,6 +24,7 @@ class Listing:
         not_considered: The other files.
         label_sets: Where an image may have several labels: the sets that occur, of 0 and 1 for each class;
             the label of an entry is the number of its set.
+        note: What a reader has to know of its labels; empty: nothing.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Listing:
     class_names: tuple[str, ...] = ()
     not_considered: tuple[str, ...] = ()
     label_sets: tuple[tuple[int, ...], ...] = ()
+    note: str = ""
 
 
 def claims_to_be_image(path: Path) -> bool:

@@ -16,15 +16,17 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from shiftproof._digest import derive_seed
-from shiftproof.data._arrays import as_numpy
+from shiftproof.data._arrays import CHANNELS, as_numpy
 from shiftproof.data._check import Original
 from shiftproof.data._elements import Element, Kind, is_array, pixels_of, split_element
 from shiftproof.data._frame import Frame
 from shiftproof.data._framed import FramedImages
 from shiftproof.data._items import digest_of_pixels
-from shiftproof.data._labels import label_of, labels_of, numbered
+from shiftproof.data._label_sets import several_labels
+from shiftproof.data._labels import Label, label_of, labels_of, numbered
 from shiftproof.data._reading import Reading
 from shiftproof.data._samples import Bytes, UnusableImage
 from shiftproof.errors import DataError, ShiftproofError
@@ -60,7 +62,7 @@ class _Seen(NamedTuple):
 
     pixels: Bytes
     changes: tuple[str, ...]
-    label: int | str
+    label: Label
     sha256: str
 
 
@@ -88,7 +90,7 @@ class Passes:
                 that differ.
         """
         digests: list[str] = []
-        labels: list[int | str] = []
+        labels: list[Label] = []
         shape: tuple[int, int, int] | None = None
         for seen in self._pass():
             shape = _same_shape(shape, seen, self._where(len(digests)))
@@ -126,9 +128,20 @@ class Passes:
         n_seen = 0
         for element in self._elements():
             where = self._where(n_seen)
-            for image, label in _images_of(split_element(element, self.kind, where), where):
+            found = split_element(element, self.kind, where)
+            if self._goes_one_by_one:
+                pairs = iter([(found.image, label_of(found.label, where))])
+            else:
+                pairs = _images_of(found, where, surely_batch=isinstance(self.collection, DataLoader))
+            for image, label in pairs:
                 yield self._seen(image, label, self._where(n_seen))
                 n_seen += 1
+
+    @property
+    def _goes_one_by_one(self) -> bool:
+        """Whether it is a loader that puts no batches together; what else there is shows in its elements."""
+        loader = self.collection
+        return isinstance(loader, DataLoader) and loader.batch_size is None and loader.batch_sampler is None
 
     def _where(self, row: int) -> str:
         return f"{self.kind.name}[{row}]"
@@ -145,7 +158,7 @@ class Passes:
                 said = said.rstrip().rpartition("\n")[2]
             raise DataError(f"to be able to go through {self.kind.name}", said) from error
 
-    def _seen(self, image: Any, label: int | str, where: str) -> _Seen:
+    def _seen(self, image: Any, label: Label, where: str) -> _Seen:
         try:
             pixels, changes = pixels_of(image, self.kind, self.reading, where)
         except UnusableImage as error:
@@ -192,7 +205,7 @@ class Passes:
         )
 
 
-def _images_of(element: Element, where: str) -> Iterator[tuple[Any, int | str]]:
+def _images_of(element: Element, where: str, *, surely_batch: bool) -> Iterator[tuple[Any, Label]]:
     """Each image of a batch with its label, or the one of an element."""
     image, label = element
     if not is_array(image):
@@ -201,11 +214,36 @@ def _images_of(element: Element, where: str) -> Iterator[tuple[Any, int | str]]:
     array = as_numpy(image, where)
     labels = label.detach().cpu().numpy() if isinstance(label, Tensor) else label
     grey = array.ndim == BATCH_AXES - 1 and np.ndim(labels) == 1 and len(labels) == len(array)
+    may_be_one = grey and not surely_batch and len(array) in CHANNELS and len(array) > 1
+    if may_be_one and several_labels(labels) is not None:
+        raise DataError(
+            f"an image or a batch at {where}",
+            f"an array of shape {array.shape} with {len(array)} numbers of 0 and 1",
+            cause="It could be one image with several labels, or several grey ones.",
+            fix="Let images have an axis for their channels, (N, 1, H, W).",
+        )
     if array.ndim != BATCH_AXES and not grey:
         yield array, label_of(label, where)
         return
-    several = [label_of(None, where)] * len(array) if label is None else labels_of(label, len(array), where)
+    labels = _by_image(labels, len(array), where)
+    several = [label_of(None, where)] * len(array) if labels is None else labels_of(labels, len(array), where)
     yield from zip(array, several, strict=True)
+
+
+def _by_image(labels: Any, n_images: int, where: str) -> Any:
+    """Labels of a batch with a row for each image, where torch has put lists together by their places."""
+    if not isinstance(labels, list | tuple) or not labels or not all(isinstance(x, Tensor) for x in labels):
+        return labels
+    if not all(len(x.shape) == 1 and len(x) == n_images for x in labels):
+        return labels
+    if len(labels) == n_images:
+        raise DataError(
+            f"labels with a row for each image of a batch at {where}",
+            f"a list of {n_images} tensors with {n_images} numbers each",
+            cause="They can be rows, or columns as torch puts lists of numbers together.",
+            fix="Let the dataset give its labels as a tensor, not as a list.",
+        )
+    return torch.stack(list(labels), 1).numpy()
 
 
 def _same_shape(shape: tuple[int, int, int] | None, seen: _Seen, where: str) -> tuple[int, int, int]:

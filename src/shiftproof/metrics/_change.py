@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from shiftproof._digest import derive_seed
 from shiftproof.metrics._applicable import NotApplicable
@@ -23,7 +24,8 @@ def _wobble(answers: Selection) -> Scores:
 
 def _mean_abs_change(answers: Selection) -> Scores:
     if answers.task.name == "multi-label":
-        seen, unshifted = needed(answers.label_prob), needed(answers.unshifted_label_prob)
+        outputs = (needed(answers.label_output), answers.unshifted_output)
+        seen, unshifted = (np.asarray(answers.task.probabilities(torch.from_numpy(x))) for x in outputs)
         return mean_over_shifts(np.abs(seen - unshifted[:, None]).mean(-1), answers.moved)
     seen, unshifted = needed(answers.true_prob), needed(answers.unshifted_true_prob)
     return mean_over_shifts(np.abs(seen - unshifted[:, None]), answers.moved)

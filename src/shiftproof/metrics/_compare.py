@@ -214,7 +214,7 @@ def _equal(a: Response, b: Response) -> bool:
         for name in (
             "predicted",
             "true_prob",
-            "label_prob",
+            "label_output",
             "cosine",
             "neighbours",
             "drift",

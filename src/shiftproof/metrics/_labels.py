@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from shiftproof.metrics._scores import Scores, mean_over_shifts
-from shiftproof.metrics._selection import Selection, needed
+from shiftproof.metrics._selection import Selection, needed, there
 from shiftproof.metrics._spec import MetricSpec, metrics
 
 
 def _label_flip_rate(answers: Selection) -> Scores:
-    cut = answers.task.cut
-    before = needed(answers.unshifted_label_prob) > cut
-    flips = (needed(answers.label_prob) > cut) != before[:, None]
+    before = there(answers.task, answers.unshifted_output)
+    flips = there(answers.task, needed(answers.label_output)) != before[:, None]
     return mean_over_shifts(flips.mean(-1), answers.moved)
 
 

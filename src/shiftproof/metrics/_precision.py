@@ -10,7 +10,7 @@ from shiftproof.metrics._scores import Scores
 from shiftproof.metrics._selection import Bools, Floats, Selection, needed
 from shiftproof.metrics._spec import MetricSpec, metrics
 
-Probabilities = npt.NDArray[np.floating]
+Outputs = npt.NDArray[np.floating]
 
 
 def average_precision(scores: Floats, right: Bools) -> tuple[float, Floats]:
@@ -63,24 +63,24 @@ def _from(first: npt.NDArray[np.integer], parts: Floats) -> Floats:
 
 
 def _average_precision(answers: Selection) -> Scores | NotApplicable:
-    seen = needed(answers.label_prob)
+    seen = needed(answers.label_output)
     shifts = [(seen[:, shift], answers.counts[:, shift]) for shift in range(seen.shape[1])]
     return _mean(answers, shifts)
 
 
 def _clean_average_precision(answers: Selection) -> Scores | NotApplicable:
     everyone = np.ones(answers.n_images, dtype=np.bool_)
-    return _mean(answers, [(needed(answers.unshifted_label_prob), everyone)])
+    return _mean(answers, [(answers.unshifted_output, everyone)])
 
 
-def _mean(answers: Selection, parts: list[tuple[Probabilities, Bools]]) -> Scores | NotApplicable:
+def _mean(answers: Selection, parts: list[tuple[Outputs, Bools]]) -> Scores | NotApplicable:
     """Over labels and shifts; a label that no image has says nothing."""
     right = needed(answers.label_sets).astype(np.bool_)
     values: list[float] = []
     influence = np.zeros(answers.n_images)
-    for probabilities, counts in parts:
+    for outputs, counts in parts:
         for label in np.flatnonzero(right[counts].any(0)):
-            value, added = average_precision(probabilities[counts, label], right[counts, label])
+            value, added = average_precision(outputs[counts, label], right[counts, label])
             values.append(value)
             # Images without this shift add nothing; the others are as many times fewer.
             influence[counts] += added * (answers.n_images / counts.sum())
@@ -97,7 +97,7 @@ for _spec in (
         "mean average precision (mAP) of the labels over the shifted images",
         True,
         "Everingham et al. 2010 (VOC), without interpolation, as scikit-learn's; the mean over the labels "
-        "that some image has and over shifts, the zero shift included",
+        "that some image has and over shifts, the zero shift included; ranked by logits where there are any",
         unit="mAP",
         needs_labels=True,
         needs_moves=False,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from shiftproof.adapters import Task
 from shiftproof.probe import Response
@@ -20,10 +21,10 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 # Fields with a cell for each image and shift, and with a row for each image.
-OF_CELLS = ("predicted", "true_prob", "drift", "label_prob", "cosine", "neighbours", "counts")
+OF_CELLS = ("predicted", "true_prob", "drift", "label_output", "cosine", "neighbours", "counts")
 OF_IMAGES = (
-    "labels", "label_sets", "unshifted_predicted", "unshifted_true_prob", "unshifted_label_prob",
-    "unshifted_neighbours", "unshifted_output",
+    "labels", "label_sets", "unshifted_predicted", "unshifted_true_prob", "unshifted_neighbours",
+    "unshifted_output",
 )  # fmt: skip
 
 
@@ -42,8 +43,7 @@ class Selection:
         counts: bool (N, S); which answers are looked at.
         true_prob: float32 (N, S).
         unshifted_true_prob: float32 (N,).
-        label_prob: float32 (N, S, K).
-        unshifted_label_prob: float32 (N, K).
+        label_output: float32 (N, S, K).
         label_sets: int (N, K) of 0 and 1; which labels are right.
         cosine: float32 (N, S).
         neighbours: int (N, S, k).
@@ -61,8 +61,7 @@ class Selection:
     counts: Bools
     true_prob: npt.NDArray[np.floating[Any]] | None = None
     unshifted_true_prob: npt.NDArray[np.floating[Any]] | None = None
-    label_prob: npt.NDArray[np.floating[Any]] | None = None
-    unshifted_label_prob: npt.NDArray[np.floating[Any]] | None = None
+    label_output: npt.NDArray[np.floating[Any]] | None = None
     label_sets: npt.NDArray[np.integer[Any]] | None = None
     cosine: npt.NDArray[np.floating[Any]] | None = None
     neighbours: npt.NDArray[np.integer[Any]] | None = None
@@ -121,23 +120,29 @@ class Selection:
 
     def with_label(self, label: int) -> Selection:
         """Only one of several labels: its answers are 1 where it is there, and 0."""
-        seen, unshifted = needed(self.label_prob)[..., label], needed(self.unshifted_label_prob)[:, label]
+        seen, unshifted = needed(self.label_output)[..., [label]], self.unshifted_output[:, [label]]
+        task = self.task.of_label(label)
         sets = None if self.label_sets is None else self.label_sets[:, [label]]
         return replace(
             self,
-            predicted=(seen > self.task.cut).astype(np.int64),
-            unshifted_predicted=(unshifted > self.task.cut).astype(np.int64),
+            task=task,
+            predicted=there(task, seen)[..., 0].astype(np.int64),
+            unshifted_predicted=there(task, unshifted)[:, 0].astype(np.int64),
             labels=self.labels if sets is None else sets[:, 0],
-            label_prob=seen[..., None],
-            unshifted_label_prob=unshifted[:, None],
+            label_output=seen,
             label_sets=sets,
-            unshifted_output=self.unshifted_output[:, [label]],
+            unshifted_output=unshifted,
             of_images={},
         )
 
     def _cut(self, names: Sequence[str], index: tuple[Any, ...]) -> dict[str, Any]:
         arrays = {name: getattr(self, name) for name in names}
         return {name: array[index] for name, array in arrays.items() if array is not None}
+
+
+def there(task: Task, outputs: npt.NDArray[np.floating[Any]]) -> Bools:
+    """Which labels are there: bool (…, K) of outputs (…, K)."""
+    return np.asarray(task.there(torch.from_numpy(outputs)))
 
 
 def needed(array: npt.NDArray[Number] | None) -> npt.NDArray[Number]:
@@ -163,8 +168,7 @@ def select(answers: Response | Selection) -> Selection:
         counts=np.broadcast_to(np.True_, answers.predicted.shape),
         true_prob=answers.true_prob if has_class else None,
         unshifted_true_prob=answers.unshifted_true_prob if has_class else None,
-        label_prob=answers.label_prob,
-        unshifted_label_prob=answers.unshifted_label_prob,
+        label_output=answers.label_output,
         label_sets=answers.labels if answers.labels.ndim == 2 else None,
         cosine=answers.cosine,
         neighbours=answers.neighbours,

@@ -99,7 +99,7 @@ def by_class(
     Where an answer has several labels, the metric of each label by itself, over all images.
     """
     selections = one_question(answers)
-    if selections[0].label_prob is not None:
+    if selections[0].label_output is not None:
         return _by_label(metric, selections, confidence)
     classes = np.unique(selections[0].labels[selections[0].labelled]).tolist()
     if not classes:

@@ -91,7 +91,7 @@ class Reader:
             return kept | {"predicted": neighbours[..., 0], "neighbours": neighbours, "cosine": cosine}
         kept["predicted"] = self.task.decided(outputs)
         if self.task.name == "multi-label":
-            return kept | {"label_prob": self.task.probabilities(outputs)}
+            return kept | {"label_output": outputs}
         shown = still.shown[:, None].expand(outputs.shape[:-1])
         return kept | {"true_prob": self.task.probability_of(outputs, shown)}
 

@@ -23,13 +23,18 @@ from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters import Task, number_of_set
 from shiftproof.errors import ComparisonError, DataError, ShapeError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+# Of several labels, older files have probabilities in place of what the model answered.
+READABLE = (3, SCHEMA_VERSION)
 # Rounding, also of probabilities that were computed in half precision.
 SLACK = 2e-3
 SINGLE_LABEL = Task()
 CLASSES: tuple[TaskName, ...] = ("single-label", "binary")
 Ints = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float32]
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class _SavedTask(BaseModel):
@@ -39,7 +44,7 @@ class _SavedTask(BaseModel):
 
     name: TaskName
     outputs: Outputs
-    threshold: Annotated[float, Field(ge=0, le=1)] | None
+    threshold: Probability | tuple[Probability, ...] | None
 
     @model_validator(mode="after")
     def _has_a_threshold(self) -> _SavedTask:
@@ -78,7 +83,9 @@ class Response:
             probabilities or a vector, as the task says.
         provenance: Model, data, protocol, versions, device and seed, as JSON.
         task: What an answer is.
-        label_prob: float32 (N, S, K); for `multi-label` the probability of each label.
+        label_output: float32 (N, S, K); for `multi-label` what the model answers for each label, a logit or
+            a probability as in `unshifted_output`. Probabilities alone could not be ranked: in float32 those
+            of all logits above 17 are 1.
         cosine: float32 (N, S); for `embedding` the cosine to the vector of the unshifted image.
         neighbours: int32 (N, S, k); for `embedding` the nearest images of a fixed sample of the set, as they
             are and without the image itself, the nearest first.
@@ -96,7 +103,7 @@ class Response:
     unshifted_output: Floats
     provenance: Mapping[str, Json]
     task: Task = SINGLE_LABEL
-    label_prob: Floats | None = None
+    label_output: Floats | None = None
     cosine: Floats | None = None
     neighbours: Ints | None = None
     unshifted_neighbours: Ints | None = None
@@ -112,7 +119,7 @@ class Response:
             "offsets_px": [(s, 2), (n, s, 2)],
             "labels": [(n,), (n, k)] if several else [(n,)],
             "unshifted_output": [(n, k)],
-            "label_prob": [(n, s, k)],
+            "label_output": [(n, s, k)],
             "cosine": [(n, s)],
             "neighbours": [(n, s, nearest)],
             "unshifted_neighbours": [(n, nearest)],
@@ -154,13 +161,6 @@ class Response:
         shown = np.where(self.labels >= 0, self.labels, self.unshifted_predicted)
         outputs = torch.from_numpy(self.unshifted_output)
         return np.asarray(self.task.probability_of(outputs, torch.from_numpy(shown)))
-
-    @cached_property
-    def unshifted_label_prob(self) -> Floats | None:
-        """float32 (N, K); the same probabilities as in `label_prob`, of the image as it is."""
-        if self.label_prob is None:
-            return None
-        return np.asarray(self.task.probabilities(torch.from_numpy(self.unshifted_output)))
 
     @cached_property
     def true_answers(self) -> Ints:
@@ -206,7 +206,7 @@ class Response:
             check_file(path, Most.WEIGHTS)
             with safe_open(path, framework="np") as file:
                 header = _Header.model_validate(parse_json((file.metadata() or {}).get("response", "{}")))
-                if header.schema_version != SCHEMA_VERSION or header.task is None:
+                if header.task is None or header.schema_version not in _readable(header.task.name):
                     raise DataError(
                         f"a response of schema version {SCHEMA_VERSION} in {path.name}", header.schema_version
                     )
@@ -232,13 +232,13 @@ class Response:
         """`DataError` where a file holds numbers that no model can have answered."""
         k = self.n_classes
         one_class = self.task.name in CLASSES
-        label_prob = np.empty(0) if self.label_prob is None else self.label_prob
+        of_labels = np.empty(0) if self.label_output is None else self.label_output
         neighbours = [each for each in (self.neighbours, self.unshifted_neighbours) if each is not None]
         possible: dict[str, Any] = {
             "predicted": (self.predicted >= 0) & ((self.predicted < k) | (not one_class)),
             "labels": (self.labels >= -1) & ((self.labels < k) | (self.task.name == "embedding")),
             "true_prob": (self.true_prob >= -SLACK) & (self.true_prob <= 1 + SLACK),
-            "label_prob": (label_prob >= -SLACK) & (label_prob <= 1 + SLACK),
+            "label_output": np.isfinite(of_labels),
             "neighbours": np.all([(each >= 0).all() and each.shape[-1] > 0 for each in neighbours]),
             "drift": self.drift >= 0,
             "unshifted_output": np.isfinite(self.unshifted_output),
@@ -246,6 +246,8 @@ class Response:
         }
         if self.cosine is not None:
             possible["cosine"] = np.abs(self.cosine) <= 1
+        if self.task.outputs == "probabilities":
+            possible["label_output"] = (of_labels >= -SLACK) & (of_labels <= 1 + SLACK)
         if self.labels.ndim == 2:
             possible["labels"] = (self.labels == 0) | (self.labels == 1)
         for array, fine in possible.items():
@@ -288,6 +290,10 @@ class Response:
         return cls(**arrays, provenance=first.provenance, task=first.task)
 
 
+def _readable(task: TaskName) -> tuple[int, ...]:
+    return (SCHEMA_VERSION,) if task == "multi-label" else READABLE
+
+
 def _opened(part: Response | Path) -> Response:
     return Response.load(part) if isinstance(part, Path) else part
 
@@ -320,7 +326,7 @@ _ARRAYS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "labels": (np.int64, (1, 2)),
     "unshifted_output": (np.float32, (2,)),
     "true_prob": (np.float32, (2,)),
-    "label_prob": (np.float32, (3,)),
+    "label_output": (np.float32, (3,)),
     "cosine": (np.float32, (2,)),
     "neighbours": (np.int32, (3,)),
     "unshifted_neighbours": (np.int32, (2,)),
@@ -329,7 +335,7 @@ _ALWAYS = ("predicted", "true_prob", "drift", "offsets_px", "labels", "unshifted
 _OF_TASK: dict[TaskName, tuple[str, ...]] = {
     "single-label": (),
     "binary": (),
-    "multi-label": ("label_prob",),
+    "multi-label": ("label_output",),
     "embedding": ("cosine", "neighbours", "unshifted_neighbours"),
 }
 

@@ -13,4 +13,5 @@ def told_task(classifier: Classifier, views: Views, data: Images, device: torch.
     """What a model answers with, by its answers to a few images from all over the set, as they are."""
     rows = torch.linspace(0, len(data) - 1, min(N_ASKED, len(data))).long()
     pixels = data.take(rows).pixels(slice(0, len(rows)))
-    return tell_task(classifier, views.unshifted(pixels.to(device).float().div_(255)), data.labels)[0]
+    shown = views.unshifted(pixels.to(device).float().div_(255))
+    return tell_task(classifier, shown, data.labels, data.class_names)[0]

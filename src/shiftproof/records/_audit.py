@@ -145,7 +145,7 @@ class TaskRecord(StrictRecord):
 
     name: TaskName
     outputs: Outputs
-    threshold: float | None
+    threshold: float | tuple[float, ...] | None
     why: Line
 
 

@@ -6,6 +6,7 @@ from shiftproof._tasks import WORDS, Words
 from shiftproof.records import AuditRecord
 
 # What stands beside the agreement in the table against the radius.
+N_SHOWN = 8
 BESIDE_AGREEMENT = ("accuracy", "average-precision", "cosine")
 
 
@@ -23,7 +24,7 @@ def task_line(record: AuditRecord) -> str:
     """What the answers of the model were read as, and why."""
     task = record.task
     above = (
-        "" if task.threshold is None else f"above a probability of {task.threshold:g}, from {task.outputs}"
+        "" if task.threshold is None else f"above a probability of {_threshold(record)}, from {task.outputs}"
     )
     said = {
         "single-label": f"the class with the largest of the {task.outputs}",
@@ -32,6 +33,16 @@ def task_line(record: AuditRecord) -> str:
         "embedding": "vectors, compared by cosine",
     }
     return f"{task.name}: {said[task.name]} ({task.why})"
+
+
+def _threshold(record: AuditRecord) -> str:
+    threshold = record.task.threshold
+    if not isinstance(threshold, tuple):
+        return f"{threshold:g}"
+    each = [f"{number:g} for {record.data.class_name(k)!r}" for k, number in enumerate(threshold[:N_SHOWN])]
+    rest = threshold[N_SHOWN:]
+    more = [f"{min(rest):g} to {max(rest):g} for {len(rest):,} more labels"] if rest else []
+    return ", ".join([*each, *more])
 
 
 def _positive(record: AuditRecord) -> str:
