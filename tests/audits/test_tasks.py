@@ -14,12 +14,13 @@ from PIL import Image
 from rich.console import Console
 from skimage import data as photographs
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from shiftproof.adapters import Classifier
 from shiftproof.audits import Audit, audit, compare_audits, load_audit
 from shiftproof.data import load_images
 from shiftproof.errors import ConfigError, DataError, GateError, ModelError, OptionError, OutputError
-from shiftproof.metrics import Estimate
+from shiftproof.metrics import Estimate, NotApplicable, by_class, metrics
 from shiftproof.report import audit_figures, audit_junit, audit_markdown, print_comparison, read_audit
 from shiftproof.report import read_comparison as read
 from shiftproof.testing import check_shift_invariant
@@ -253,3 +254,63 @@ def test_the_projection_of_a_normalised_tower_is_told() -> None:
     assert done.record["task"] == {
         "name": "embedding", "outputs": "vector", "threshold": None, "why": "vectors of length 1",
     }  # fmt: skip
+
+
+def test_a_loader_with_vectors_of_0_and_1() -> None:
+    """As losses of several labels want them, in float; the same numbers as from arrays."""
+    loader = DataLoader(TensorDataset(images(), SETS.float()), 16)
+    done = audit(network(4), loader, **PLAIN)
+    plain = audit(network(4), (images(), SETS), **PLAIN)
+    assert done.record["task"]["name"] == "multi-label"
+    assert done.record["protocols"][0]["estimates"] == plain.record["protocols"][0]["estimates"]
+
+
+def test_oracle_a_threshold_for_each_label() -> None:
+    """Each label is there above its own probability, by every metric; they rank as before."""
+    each = (0.3, 0.5, 0.7, 0.9)
+    one, many = audited("multi-label"), audited("multi-label", threshold=list(each))
+    response = many.responses["grid:2"]
+    assert response.task.threshold == each
+    assert response.label_output is not None
+    seen, still = (
+        1 / (1 + np.exp(-x.astype(float))) for x in (response.label_output, response.unshifted_output)
+    )
+    there, before = seen > each, still > each
+    moved = np.abs(response.offsets_px).max(-1) > 0
+    flips = there[:, moved] != before[:, None]
+    found = {name: e["value"] for name, e in many.record["protocols"][0]["estimates"].items() if "value" in e}
+    assert found["label-flip-rate"] == pytest.approx(flips.mean())
+    assert found["agreement"] == pytest.approx((~flips).all(-1).mean())
+    assert found["clean-accuracy"] == pytest.approx((before == SETS.numpy()).all(1).mean())
+    rates = by_class(metrics.get("label-flip-rate"), response)
+    assert not isinstance(rates, NotApplicable)
+    of_labels = [each.value for each in rates.values() if isinstance(each, Estimate)]
+    assert of_labels == pytest.approx(flips.mean((0, 1)))
+    plain = one.record["protocols"][0]["estimates"]
+    assert plain["average-precision"]["value"] == pytest.approx(found["average-precision"])
+    assert plain["label-flip-rate"]["value"] != pytest.approx(found["label-flip-rate"])
+    assert "0.3 for '0', 0.5 for '1', 0.7 for '2', 0.9 for '3'" in audit_markdown(read_audit(many.record))
+
+
+def test_thresholds_by_name_and_those_that_do_not_fit(tmp_path: Path) -> None:
+    model = Classifier("m", network(4), class_names=("owl", "ant", "dog", "cat"))
+    named = {"cat": 0.2, "dog": 0.4, "ant": 0.6, "owl": 0.8}
+    done = audit(model, images(), task="multi-label", threshold=named, out=tmp_path / "r", **PLAIN)
+    assert done.record["task"]["threshold"] == [0.8, 0.6, 0.4, 0.2]
+    assert load_audit(tmp_path / "r").responses["grid:2"].task.threshold == (0.8, 0.6, 0.4, 0.2)
+    for threshold, message in (
+        ([0.5, 0.5], "one threshold, or one for each of the 4 numbers that the model answers with, got 2"),
+        ({"cat": 0.2}, "a threshold for each of the 4 labels .* got none for 'owl', 'ant', 'dog'"),
+        ({**named, "bee": 0.1}, "one for 'bee', which is none of them. They are 'owl', 'ant'"),
+        ([0.5, 0.5, 0.5, 1.5], "a threshold from 0 to 1, got 1.5"),
+        ([], "a threshold, or one for each label, got none"),
+        ("high", "numbers as thresholds, got 'high'"),
+        ([None] * 4, "numbers as thresholds"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            audit(model, images(), task="multi-label", threshold=threshold, **PLAIN)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="one threshold, as the model answers with one number, got 2"):
+        audit(network(1), images(), threshold=(0.5, 0.4), **PLAIN)
+    declared = Classifier("m", network(4), task="multi-label", outputs="logits", threshold=(0.5, 0.4))
+    with pytest.raises(OptionError, match=r"one for each of the 4 numbers .* got 2"):
+        audit(declared, images(), **PLAIN)

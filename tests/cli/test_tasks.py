@@ -146,3 +146,37 @@ def test_explain_takes_every_task(rows: Path, tmp_path: Path, capsys: pytest.Cap
     )  # fmt: skip
     assert code == 0, err
     assert json.loads(out)["rows"]
+
+
+def test_thresholds_of_labels(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One for each label, in the model's order or by name; and what is none."""
+    (tmp_path / "model.py").write_text(
+        "from torch import nn\n\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 2))\n"
+    )
+    model = ["model.py:build", "--trust", "--size", "32", "--channels", "3", "--task", "multi-label"]
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    (tmp_path / "list.csv").write_text(
+        "path,labels\ntop/a.png,cat|dog\ntop/b.png,dog\nbelow/a.png,\nbelow/b.png,cat\n"
+    )
+    (tmp_path / "t.csv").write_text("\ufefflabel, threshold\ndog, 0.25\ncat,0.75\n")
+    asked = [*model, "list.csv", "--root", rows, "--class-names", "names.txt"]
+    for given, expected in (
+        ("0.75,0.25", [0.75, 0.25]), ("t.csv", [0.75, 0.25]), ("0.4", 0.4), ("1e-1, .2", [0.1, 0.2]),
+    ):  # fmt: skip
+        assert record_of(capsys, *asked, "--threshold", given)["task"]["threshold"] == expected
+    (tmp_path / "twice.csv").write_text("cat,0.5\ncat,0.4\n")
+    (tmp_path / "word.csv").write_text("cat,0.5\ndog,high\n")
+    (tmp_path / "empty.csv").write_text("label,threshold\n")
+    for given, message in (
+        ("0.5,0.4,0.3", "one for each of the 2 numbers that the model answers with, got 3"),
+        ("0.5,high", "for --threshold, got '0.5,high'. It is no number, and cannot be read as a file"),
+        ("nan", "a threshold from 0 to 1, got nan"),
+        ("0.5,", "It is no number"),
+        ("", "It is no number"),
+        (".", "It is no number, and cannot be read as a file"),
+        ("twice.csv", "a label of its own and a number in line 2 of 'twice.csv', got 'cat,0.4'"),
+        ("word.csv", "a number in line 2 of 'word.csv'"),
+        ("empty.csv", "lines such as cat,0.3 in 'empty.csv', got none"),
+    ):
+        code, _, err = run(capsys, "audit", *asked, "--threshold", given, *QUIET)
+        assert (code, message in " ".join(err.split())) == (2, True), err

@@ -255,7 +255,7 @@ def test_a_batch_whose_labels_can_be_rows_or_columns() -> None:
         (np.array(LABELS) + 0.5, r"an integer or a name as the label of images\[0\], got float64 1\.5"),
         (ONE_HOT, r"got 3 numbers of 0 and 1 .* exactly one .* one-hot.*labels\.argmax\(1\)"),
         (torch.tensor(ONE_HOT), "one-hot"),
-        (ONE_HOT * 0.5, r"as the label of images\[0\], got float64 of shape \(3,\)\. Several numbers"),
+        (ONE_HOT * 0.5, r"as the label of images\[0\], got float64 of shape \(3,\)\. It has several numbers"),
         ([*SEVERAL[:9].tolist(), 1], "3 numbers of 0 and 1 as the labels .*'images', got 1 at place 9"),
         ([*SEVERAL[:9].tolist(), [0, 1]], "3 numbers of 0 and 1 as the labels .* got 2 at place 9"),
         (["a", "b"] * 4 + ["a", 3], "either numbers or names as the labels of 'images', got 3 and 'a'"),

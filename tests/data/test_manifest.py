@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from shiftproof.data import Images, Reading, load_images
-from shiftproof.errors import DataError
+from shiftproof.errors import DataError, OptionError
 
 
 @pytest.fixture
@@ -157,3 +159,73 @@ def test_absolute_paths_through_a_link(folder: Path) -> None:
 
 def test_a_path_that_stays_inside_is_fine(folder: Path) -> None:
     assert len(load(folder, "path\nsub/../a.png\n./b.png\n")) == 2
+
+
+def flat_folder(folder: Path, table: str | None, name: str = "list.csv") -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in range(3):
+        Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    if table is not None:
+        (folder / name).write_text(table)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("table", "labels", "names"),
+    [
+        ("path,label\n1.png,cat\n0.png,ant\n2.png,\n", [1, 0, -1], ("ant", "cat")),
+        ("filename;class\n0.png;7\n1.png;0\n2.png;7\n", [7, 0, 7], tuple(map(str, range(8)))),
+        ("path,labels\n0.png,a|b\n1.png,\n2.png,b\n", [[1, 1], [0, 0], [0, 1]], ("a", "b")),
+    ],
+)
+def test_the_table_in_a_folder_of_images(
+    tmp_path: Path, table: str, labels: list[Any], names: tuple[str, ...]
+) -> None:
+    folder = flat_folder(tmp_path / "photos", table)
+    images = load_images(str(folder), image_shape=None)
+    assert (images.name, images.labels.tolist(), images.class_names) == ("photos", labels, names)
+    assert images.note == "labels from list.csv beside the images"
+    assert images.not_considered == ()
+    given = load_images(str(folder / "list.csv"), image_shape=None)
+    assert given.digest == images.digest
+
+
+@pytest.mark.parametrize(
+    ("table", "note"),
+    [
+        (
+            "path,label\n0.png,a\n1.png,b\n",
+            r"list\.csv .* does not fit \(expected a row for each .* '2\.png'",
+        ),
+        ("path,label\n0.png,a\n1.png,b\n2.png,a\n3.png,b\n", r"got '3\.png', which is not there"),
+        ("id,kind\n0,a\n", r"does not fit \(expected the column `path`"),
+        ("path\n0.png\n1.png\n2.png\n", "expected a column with labels, got none"),
+        ("path,label\n../x.png,a\n", "a path inside the folder"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_said(tmp_path: Path, table: str, note: str) -> None:
+    images = load_images(str(flat_folder(tmp_path, table)), image_shape=None)
+    assert images.labels.tolist() == [-1, -1, -1]
+    assert images.not_considered == ("list.csv",)
+    assert images.note.startswith("no labels: ")
+    assert re.search(note, images.note)
+    assert "\n" not in images.note
+    with pytest.raises(DataError, match=r"(?i)expected"):
+        load_images(str(tmp_path), image_shape=None, reading=Reading(label_column="nowhere"))
+
+
+def test_which_of_several_tables_is_not_guessed(tmp_path: Path) -> None:
+    folder = flat_folder(tmp_path, "path,label\n0.png,a\n1.png,b\n2.png,a\n")
+    (folder / "other.csv").write_text("a,b\n1,2\n")
+    images = load_images(str(folder), image_shape=None)
+    assert images.note == "no labels: 2 tables beside the images"
+    assert images.labels.tolist() == [-1, -1, -1]
+
+
+def test_columns_of_the_table_in_a_folder(tmp_path: Path) -> None:
+    folder = flat_folder(tmp_path, "path,label,kind\n0.png,a,x\n1.png,b,y\n2.png,a,y\n")
+    images = load_images(str(folder), image_shape=None, reading=Reading(label_column="kind"))
+    assert (images.labels.tolist(), images.class_names) == ([0, 1, 1], ("x", "y"))
+    (folder / "list.csv").unlink()
+    with pytest.raises(OptionError, match="no --label-column for a folder of images without a table"):
+        load_images(str(folder), image_shape=None, reading=Reading(label_column="kind"))

@@ -80,7 +80,9 @@ def thresholds_of_labels(
         return numbers[0]
     if len(numbers) != n_outputs:
         raise OptionError(
-            f"one threshold, or one for each of the {n_outputs} numbers that the model answers with",
+            "one threshold, as the model answers with one number"
+            if n_outputs == 1
+            else f"one threshold, or one for each of the {n_outputs} numbers that the model answers with",
             f"{len(numbers)}",
         )
     return numbers

@@ -83,6 +83,7 @@ def _data(images: Images) -> dict[str, Json]:
         "digest": images.digest,
         "skipped": [{"name": skipped.name, "reason": skipped.reason} for skipped in images.skipped],
         "conversions": dict(images.conversions),
+        "note": images.note,
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from shiftproof._text import said
 from shiftproof.data._check import Entry
 from shiftproof.data._images import UNKNOWN
 from shiftproof.data._listing import Listing, as_text, claims_to_be_image
@@ -16,6 +17,7 @@ from shiftproof.data._reading import AS_USUAL, Reading
 from shiftproof.errors import DataError
 
 N_SHOWN = 5
+MOST_SAID = 300
 # What systems leave in folders, with copies of the images in some of them: no class, and no part of one.
 SYSTEM_FOLDERS = frozenset(
     {
@@ -72,7 +74,8 @@ def list_folder(folder: Path, reading: Reading = AS_USUAL) -> Listing:
         )
     if images:
         beside = [child for child in children if child not in images]
-        return _with_table(_listing(folder, roots, [(path, UNKNOWN) for path in images], (), beside), folder, reading)
+        flat = _listing(folder, roots, [(path, UNKNOWN) for path in images], (), beside)
+        return _with_table(flat, folder, reading)
     reading.refuse("path_column", "label_column", source="a folder of images")
     _refuse_links([one for one in classes if not _stays_in(one, roots)], folder)
     _refuse_splits(classes, found, folder)
@@ -93,7 +96,7 @@ def _with_table(flat: Listing, folder: Path, reading: Reading) -> Listing:
     names = [name for name in flat.not_considered if name.lower().endswith(".csv")]
     if len(names) != 1:
         reading.refuse("path_column", "label_column", source="a folder of images without a table")
-        return replace(flat, note=f"labels: none, as {' and '.join(names)} may all have them" if names else "")
+        return replace(flat, note=f"no labels: {len(names)} tables beside the images" if names else "")
     try:
         table = list_manifest(folder / names[0], replace(reading, root=None))
         if not table.class_names:
@@ -102,11 +105,17 @@ def _with_table(flat: Listing, folder: Path, reading: Reading) -> Listing:
     except DataError as error:
         if reading.path_column or reading.label_column:
             raise
-        why = str(error)
-        return replace(flat, note=f"labels: none; {names[0]} does not fit: {why}")
+        why = said(f"expected {error.expected}, got {error.got}", MOST_SAID)
+        return replace(flat, note=f"no labels: {names[0]} beside the images does not fit ({why})")
     beside = tuple(name for name in flat.not_considered if name not in names)
     roots = flat.roots
-    return replace(table, name=flat.name, roots=roots, not_considered=beside, note=f"labels: from {names[0]}")
+    return replace(
+        table,
+        name=flat.name,
+        roots=roots,
+        not_considered=beside,
+        note=f"labels from {names[0]} beside the images",
+    )
 
 
 def _check_same_images(table: Listing, flat: Listing) -> None:

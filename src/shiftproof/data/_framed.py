@@ -36,6 +36,7 @@ class FramedImages:
         frame: The shape, and the way to it.
         skipped: Files that were left out.
         not_considered: Files that do not claim to be images.
+        note: What a reader has to know of where labels come from.
     """
 
     name: str
@@ -45,6 +46,7 @@ class FramedImages:
     frame: Frame
     skipped: tuple[Skipped, ...] = ()
     not_considered: tuple[str, ...] = ()
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.originals)

@@ -36,6 +36,7 @@ class Images(Protocol):
         digest: SHA-256 over contents, labels, class names and what was done to bring them to one shape.
         skipped: Files that were left out.
         not_considered: Files beside the images that do not claim to be any: hidden, or with another suffix.
+        note: What a reader has to know of where labels come from; empty: nothing.
         conversions: How many images were changed in which way, for example {"transparency on black": 3}.
     """
 
@@ -53,6 +54,8 @@ class Images(Protocol):
     def skipped(self) -> tuple[Skipped, ...]: ...
     @property
     def not_considered(self) -> tuple[str, ...]: ...
+    @property
+    def note(self) -> str: ...
     @property
     def conversions(self) -> Mapping[str, int]: ...
 
@@ -144,6 +147,11 @@ class LabelledImages:
     def not_considered(self) -> tuple[str, ...]:
         """Nothing: an array is used as a whole."""
         return ()
+
+    @property
+    def note(self) -> str:
+        """Nothing: labels come with an array, or there are none."""
+        return ""
 
     @cached_property
     def digest(self) -> str:

@@ -47,12 +47,11 @@ def label_of(value: Any, where: str) -> Label:
     several = _is_vector(value)
     if several and (found := several_labels(value)) is not None:
         return found
+    wanted = "labels of 0 and 1, where an image has several," if several else "an integer or a name"
     raise DataError(
-        f"an integer or a name as the label of {where}",
+        f"{wanted} as the label of {where}",
         _shown(value),
-        cause="Several numbers for one image are 0 and 1, for each label that it may have."
-        if several
-        else "",
+        cause="It has several numbers, but not 0 or 1 for each label." if several else "",
     )
 
 

@@ -196,16 +196,16 @@ def _checked(
         check_one = partial(check_item, items=opened, frame=frame)
         good, bad = check_all(rows, check_one, n_wanted=n_wanted, max_bad=max_bad)
         labels, class_names = numbered([one.label for one in good], opened.kind.class_names, opened.kind.name)
-        name, beside = opened.kind.name, tuple[str, ...]()
+        name, beside, note = opened.kind.name, tuple[str, ...](), ""
     else:
         check_entry = partial(check_file, roots=opened.roots, frame=frame, window=reading.window)
         entries = [opened.entries[row] for row in rows]
         good, bad = check_all(entries, check_entry, n_wanted=n_wanted, max_bad=max_bad)
         labels = _labels(opened, good)
-        name, class_names, beside = opened.name, opened.class_names, opened.not_considered
+        name, class_names, beside, note = opened.name, opened.class_names, opened.not_considered, opened.note
     frame = _frame_of(good, wanted)
     originals = tuple(_with_changes(one, frame) for one in good)
-    return FramedImages(name, originals, labels, class_names, frame, tuple(sorted(bad)), beside)
+    return FramedImages(name, originals, labels, class_names, frame, tuple(sorted(bad)), beside, note)
 
 
 def _frame_of(checked: Sequence[Checked], wanted: _Wanted) -> Frame:

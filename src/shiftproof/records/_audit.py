@@ -167,6 +167,7 @@ class DataRecord(StrictRecord):
     digest: Line
     skipped: tuple[SkippedRecord, ...]
     conversions: Mapping[Line, int]
+    note: Line = ""
 
     def class_name(self, number: int | str) -> str:
         """The name of a class, its number where it has none, and `unknown` below 0; words as they are."""

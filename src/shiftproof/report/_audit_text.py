@@ -138,7 +138,8 @@ def about_rows(record: AuditRecord) -> Rows:
     ]
     if data.skipped:
         rows.append(["", f"{counted(len(data.skipped), 'file')} skipped"])
-    return rows + [["", line] for line in converted(data.conversions)]
+    said = [*([data.note] if data.note else []), *converted(data.conversions)]
+    return rows + [["", line] for line in said]
 
 
 def converted(conversions: Mapping[str, int]) -> list[str]:
