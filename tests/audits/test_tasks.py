@@ -308,7 +308,7 @@ def test_thresholds_by_name_and_those_that_do_not_fit(tmp_path: Path) -> None:
         ([None] * 4, "numbers as thresholds"),
     ):
         with pytest.raises(OptionError, match=message):
-            audit(model, images(), task="multi-label", threshold=threshold, **PLAIN)  # type: ignore[arg-type]
+            audit(model, images(), task="multi-label", threshold=threshold, **PLAIN)
     with pytest.raises(OptionError, match="one threshold, as the model answers with one number, got 2"):
         audit(network(1), images(), threshold=(0.5, 0.4), **PLAIN)
     declared = Classifier("m", network(4), task="multi-label", outputs="logits", threshold=(0.5, 0.4))

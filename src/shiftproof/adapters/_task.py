@@ -58,8 +58,7 @@ class Task:
 
     def identity(self) -> dict[str, Json]:
         """What an answer depends on, as JSON."""
-        several = isinstance(self.threshold, tuple)
-        threshold: Json = list(self.threshold) if several else self.threshold  # type: ignore[arg-type]
+        threshold: Json = [*self.threshold] if isinstance(self.threshold, tuple) else self.threshold
         return {"name": self.name, "outputs": self.outputs, "threshold": threshold}
 
     def probabilities(self, outputs: Tensor) -> Tensor:
@@ -120,8 +119,9 @@ class Task:
 
     def of_label(self, label: int) -> Task:
         """The task of one of several labels alone."""
-        several = isinstance(self.threshold, tuple)
-        return replace(self, threshold=self.threshold[label]) if several else self  # type: ignore[index]
+        if not isinstance(self.threshold, tuple):
+            return self
+        return replace(self, threshold=self.threshold[label])
 
     def _cut(self, threshold: float) -> float:
         return in_outputs(threshold) if self.outputs == "logits" else threshold
