@@ -69,6 +69,7 @@ class Endless:
     digest: str = "endless"
     skipped: tuple[Skipped, ...] = ()
     not_considered: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def labels(self) -> Tensor:
