@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,13 @@ from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import Network
 
 Model = nn.Module | Callable[[Tensor], Any]
+
+
+class Origin(NamedTuple):
+    """How a classifier was loaded, and what its digest was then: an edited copy has another one."""
+
+    load: Callable[[], Classifier]
+    digest: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,7 @@ class Classifier:
         outputs: Whether the numbers are logits, probabilities or a vector, where that is known.
         threshold: Of the probability, for `binary` and `multi-label`; None for 0.5.
         ends_in: The last operation of a model that is no module, where its source knows it.
+        origin: What loads it again, where a reference did.
 
     Raises:
         OptionError: A mean or std for another number of channels than the framing has.
@@ -69,6 +77,7 @@ class Classifier:
     outputs: Outputs | None = None
     threshold: float | None = None
     ends_in: Ending | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if self.framing.image_shape is not None:
