@@ -30,6 +30,7 @@ class RayCluster:
         self.environment = {
             **os.environ,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback alone
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
             "OMP_NUM_THREADS": "1",
@@ -54,7 +55,8 @@ class RayCluster:
 
     def close(self) -> None:
         """The end of the cluster."""
-        self._ask({"do": "end"})
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._process.wait(60)
 
     def _ask(self, what: dict[str, Any]) -> dict[str, Any]:
@@ -86,12 +88,10 @@ def _serve() -> None:
             answer["number"] = len(nodes) - 1
         elif asked["do"] == "kill":
             cluster.remove_node(nodes[asked["number"]], allow_graceful=False)
-        else:
-            cluster.shutdown()
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-        if asked["do"] == "end":
-            return
+    if cluster is not None:  # also where whoever asked is gone
+        cluster.shutdown()
 
 
 if __name__ == "__main__":

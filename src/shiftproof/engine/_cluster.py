@@ -36,11 +36,14 @@ def connected(engine: Engine) -> tuple[Any, Callable[[], None]]:
         MissingDependencyError: `ray` is not installed.
         WorkerError: Nobody answers there, or the cluster is of another version.
     """
+    address = engine.address or os.environ.get("RAY_ADDRESS") or None
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if _stays_here(address):
+        # Ray puts this machine's address in the place of 127.0.0.1, as if others were to reach it.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     ray: Any = require("ray", extra="ray", purpose="--engine ray")
     if ray.is_initialized() and engine.address is None:
         return ray, lambda: None
-    address = engine.address or os.environ.get("RAY_ADDRESS") or None
     own = {
         "address": "local",
         "include_dashboard": False,
@@ -59,6 +62,10 @@ def connected(engine: Engine) -> tuple[Any, Callable[[], None]]:
     except Exception as error:
         raise _no_cluster(address, error) from error
     return ray, ray.shutdown
+
+
+def _stays_here(address: str | None) -> bool:
+    return address is None or address.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]")
 
 
 def _check_answers(address: str) -> None:

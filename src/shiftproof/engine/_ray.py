@@ -68,7 +68,7 @@ class RayCrew:
         self._asked: set[int] = set()
         self._halted = False
         self._next_news = 0.0
-        self._class = self._ray.remote(_Actor)
+        self._class = self._ray.remote(concurrency_groups={"talk": 1})(_Actor)
 
     def _put(self, load: Any) -> Any:
         try:
@@ -99,7 +99,6 @@ class RayCrew:
             "num_gpus": self._engine.gpus_each,
             "max_restarts": 0,
             "max_concurrency": 1,
-            "concurrency_groups": {"talk": 1},
         }
         settings = {"versions": versions(), "folder": str(Path.cwd()), "device": self._engine.devices[0]}
         actor = self._class.options(**options).remote(settings, [self._load])
