@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,41 @@ def test_the_bytes_are_those_of_one_process(command: list[str], cluster: RayClus
     for name in units:
         assert (here / "units" / name).read_bytes() == (there / "units" / name).read_bytes()
     assert "2,500 of 2,500 images" in found.stderr or "trained and measured" in found.stderr
+
+
+def test_layers_are_explained_to_the_same_bytes(cluster: RayCluster) -> None:
+    command = [
+        "explain",
+        "zoo:cnn2",
+        "demo:mnist",
+        "--limit",
+        "24",
+        "--cuts",
+        "4",
+        "--remedies",
+        "0",
+        "--json",
+    ]
+    here, there = (
+        run(cluster, *command, "--quiet", "--device", "cpu", "--engine", engine)
+        for engine in ("local", f"ray:{cluster.address}")
+    )
+    assert here.returncode == there.returncode == 0, there.stderr
+    assert here.stdout == there.stdout
+
+
+def test_candidates_of_a_fix_are_measured_alike(cluster: RayCluster, tmp_path: Path) -> None:
+    """All but the clock, which is of another minute."""
+    command = ["fix", "zoo:cnn2", "demo:mnist", "--limit", "100", "--edits", "average-logits,padding-reflect"]
+    tables = []
+    for engine in ("local", f"ray:{cluster.address}"):
+        out = str(tmp_path / engine[:3])
+        where = ["--device", "cpu", "--engine", engine, "--no-onnx", "--json", "--quiet", "--out", out]
+        found = run(cluster, *command, *where)
+        assert found.returncode == 0, found.stderr
+        tables.append([(row["name"], row["estimates"]) for row in json.loads(found.stdout)["rows"]])
+    assert tables[0] == tables[1]
+    assert len(tables[0]) > 1
 
 
 def test_more_than_a_node_has_is_refused(cluster: RayCluster, tmp_path: Path) -> None:
