@@ -67,7 +67,7 @@ class Engine:
     def _can_be_shared_out(self) -> bool:
         """As Ray has it: several workers on one GPU, or whole GPUs for one worker."""
         gpus = self.gpus or 0.0
-        return 0 <= gpus <= 1 or (gpus < MOST_WORKERS and gpus == int(gpus))
+        return 0 <= gpus <= 1 or (1 < gpus < MOST_WORKERS and float(gpus).is_integer())
 
     @property
     def is_here(self) -> bool:
@@ -127,7 +127,7 @@ def parse_engine(
     """
     kind, colon, address = text.partition(":")
     if kind not in get_args(Kind) or (colon and kind == "local"):
-        raise unknown_name("engine", said(text), ("local", "ray", "ray:ADDRESS"))
+        raise unknown_name("computing engine", said(text), ("local", "ray", "ray:ADDRESS"))
     if colon and address != "auto" and not _is_host_and_port(address):
         raise OptionError(
             "the address of a Ray cluster, as in ray:10.0.0.1:6379 or ray:auto",

@@ -53,7 +53,6 @@ class Measuring:
             check_stop=self.check_stop,
         )
 
-
     def responses(
         self, classifiers: Sequence[Classifier], images: Images, n_images: int
     ) -> list[Response | ShiftproofError]:
