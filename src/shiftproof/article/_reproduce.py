@@ -23,10 +23,10 @@ from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.report import write_html
 from shiftproof.study import (
     Arm,
-    Files,
     Materials,
     Overrides,
     Silent,
+    Units,
     Watcher,
     load_study,
     loaded,
@@ -100,7 +100,7 @@ def reproduce(
         )
         return [_or_raise(result) for result in results]
 
-    answers = [loaded(files) for files in all_rows(_measured)]
+    answers = [loaded(run, units) for units in all_rows(_measured)]
     curves = all_rows(_trained_today, seconds=share) if seconds else []
     record: dict[str, Json] = {
         "schema_version": SCHEMA_VERSION,
@@ -121,15 +121,15 @@ def _or_raise(result: T | ShiftproofError) -> T:
     return result
 
 
-def _measured(materials: Materials, channel: Channel, *, run: Run, arm: Arm) -> Files:
-    """The files with what the packaged network of a row answers under each protocol, computed or found."""
+def _measured(materials: Materials, channel: Channel, *, run: Run, arm: Arm) -> Units:
+    """The units with what the packaged network of a row answers under each protocol, computed or found."""
     key, load = trained_network(arm.name).weights_digest, partial(load_trained, arm.name)
-    files = {}
+    units = {}
     for name in materials.study.protocols:
         channel.check_stop()
-        files[name] = measured(materials, run, key, load, name, threads=1)
+        units[name] = measured(materials, run, key, load, name, threads=1)
     channel.send((f"{arm.name}, packaged", None))
-    return files
+    return units
 
 
 class _Enough(Stopped):

@@ -159,6 +159,11 @@ def _found_or_measured(
     tasks = [partial(_shard, part=part, rows=shards[index], run=run) for index in missing]
     made = workers.run(tasks, lambda place, result: watch.done(shards[missing[place]], result))
     found |= dict(zip(missing, made, strict=True))
+    if (
+        run is not None and run.address is not None
+    ):  # workers on other machines have brought them to the store
+        for index in missing:
+            run.units.has(_unit(asking, part, shards[index]))
     return [found[index] for index in range(len(shards))]
 
 

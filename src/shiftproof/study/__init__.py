@@ -4,8 +4,8 @@ from shiftproof.study._costs import count_multiply_adds as count_multiply_adds
 from shiftproof.study._materials import Materials as Materials
 from shiftproof.study._record import Responses as Responses
 from shiftproof.study._record import study_record as study_record
-from shiftproof.study._run import Files as Files
 from shiftproof.study._run import Silent as Silent
+from shiftproof.study._run import Units as Units
 from shiftproof.study._run import Watcher as Watcher
 from shiftproof.study._run import loaded as loaded
 from shiftproof.study._run import measure_study as measure_study

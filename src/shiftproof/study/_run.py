@@ -6,7 +6,6 @@ import re
 import time
 from concurrent.futures import Executor
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -58,7 +57,7 @@ def pass_on(watcher: Watcher, event: Event) -> None:
 
 Results = list[list[Responses | ShiftproofError]]
 # By the name of a protocol.
-Files = dict[str, Path]
+Units = dict[str, Unit]
 
 
 def run_study(
@@ -119,7 +118,9 @@ def measure_study(
     pairs = [(arm, seed) for arm in study.arms for seed in study.seeds]
     tasks = [partial(_arm, run=run, arm=arm, seed=seed, threads=threads) for arm, seed in pairs]
     found = execute(tasks, shared_by(materials), engine=engine, stop=stop, on_event=partial(pass_on, watcher))
-    results = [each if isinstance(each, ShiftproofError) else loaded(each) for each in found]
+    results = [each if isinstance(each, ShiftproofError) else loaded(run, each) for each in found]
+    if run.address is not None:
+        _publish_all(materials, run)
     errors = [result for result in results if isinstance(result, ShiftproofError)]
     for error in errors:
         if isinstance(error, Stopped) or len(errors) == len(results):
@@ -174,24 +175,35 @@ def _loaded_there(study: Study, digests: dict[str, Json], device: str) -> Materi
 
 def _arm(
     materials: Materials, channel: Channel, *, run: Run, arm: Arm, seed: int, threads: int | None
-) -> Files:
-    """The files with what one trained network answers under each protocol, computed or found."""
+) -> Units:
+    """The units with what one trained network answers under each protocol, computed or found."""
     label = f"{arm.name}, seed {seed}"
     with worker_pool(threads) as pool:
         trained = _trained(materials, run, arm, seed, label, pool, channel)
         _publish(run, trained, arm, seed)
         load = partial(load_network, run.units.path(trained))
-        files = {}
+        units = {}
         for name in materials.study.protocols:
             channel.check_stop()
-            files[name] = measured(materials, run, trained.key, load, name, threads=threads)
+            units[name] = measured(materials, run, trained.key, load, name, threads=threads)
     channel.send((label, None))
-    return files
+    return units
 
 
-def loaded(files: Files) -> Responses:
-    """The responses in these files."""
-    return {name: Response.load(path) for name, path in files.items()}
+def loaded(run: Run, units: Units) -> Responses:
+    """The responses that these units are; a worker on another machine may have brought them to the store."""
+    for unit in units.values() if run.address is not None else ():
+        run.units.has(unit)
+    return {name: Response.load(run.units.path(unit)) for name, unit in units.items()}
+
+
+def _publish_all(materials: Materials, run: Run) -> None:
+    """Of a run on a store: workers on other machines have published theirs there."""
+    for arm in materials.study.arms:
+        for seed in materials.study.seeds:
+            unit = training_unit(materials, arm, seed)
+            if run.units.has(unit):
+                _publish(run, unit, arm, seed)
 
 
 def _publish(run: Run, trained: Unit, arm: Arm, seed: int) -> None:

@@ -72,8 +72,8 @@ def measured(
     protocol_name: str,
     *,
     threads: int | None,
-) -> Path:
-    """The file with what a network answers under a protocol, found or measured.
+) -> Unit:
+    """The unit with what a network answers under a protocol, found or measured.
 
     Args:
         materials: Study and data.
@@ -97,4 +97,4 @@ def measured(
             provenance={**inputs},
         )
         run.units.keep(unit, response.to_bytes())
-    return run.units.path(unit)
+    return unit
