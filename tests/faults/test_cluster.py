@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.small_units import compute, contents
+from tests.faults.test_kills import killed_after
 from tests.faults.times import TIMES
 from tests.ray_cluster import RayCluster
 
@@ -101,16 +102,7 @@ def test_the_driver_may_die_at_any_moment(
     draw, n_kills, round_ = random.Random(3), 0, 0
     while n_kills < TIMES:
         out = tmp_path / f"r{round_}"
-        while True:
-            process = start(cluster, out)
-            try:
-                process.wait(draw.uniform(2.0, 15.0))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                n_kills += 1
-                continue
-            assert process.returncode == 0
-            break
+        while killed_after(draw.uniform(2.0, 20.0), start(cluster, out)):
+            n_kills += 1
         assert contents(out) == whole
         round_ += 1

@@ -79,17 +79,8 @@ def test_the_driver_may_die_at_any_moment(whole: dict[str, bytes], tmp_path: Pat
     draw, n_kills, round_ = random.Random(0), 0, 0
     while n_kills < TIMES:
         out = tmp_path / f"r{round_}"
-        while True:
-            process = start(out)
-            try:
-                process.wait(draw.uniform(0.5, 6.0))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                n_kills += 1
-                continue
-            assert process.returncode == 0
-            break
+        while killed_after(draw.uniform(0.5, 6.0), start(out)):
+            n_kills += 1
         assert contents(out) == whole
         round_ += 1
     assert n_kills >= TIMES
@@ -98,15 +89,28 @@ def test_the_driver_may_die_at_any_moment(whole: dict[str, bytes], tmp_path: Pat
 def test_a_second_driver_is_told_that_the_directory_is_in_use(
     whole: dict[str, bytes], tmp_path: Path
 ) -> None:
-    first = start(tmp_path / "r", seconds=0.3)
-    while not (tmp_path / "r" / "run.json").exists():
-        time.sleep(0.02)
-    second = start(tmp_path / "r")
-    _, said = second.communicate(timeout=120)
-    assert second.returncode != 0
-    assert "a run directory that another process is writing" in said
-    assert first.wait(120) == 0
+    with start(tmp_path / "r", seconds=0.3) as first:
+        while not (tmp_path / "r" / "run.json").exists():
+            time.sleep(0.02)
+        with start(tmp_path / "r") as second:
+            _, said = second.communicate(timeout=120)
+        assert second.returncode != 0
+        assert "a run directory that another process is writing" in said
+        first.communicate(timeout=120)
+        assert first.returncode == 0
     assert contents(tmp_path / "r") == whole
+
+
+def killed_after(seconds: float, process: subprocess.Popen[str]) -> bool:
+    """Whether it had to be killed; it ends well if not."""
+    with process:
+        try:
+            _, said = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return True
+    assert process.returncode == 0, said
+    return False
 
 
 def start(out: Path, seconds: float = 0.1) -> subprocess.Popen[str]:

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.small_units import CONFIG, compute, contents, make, unit
 from tests.faults.times import TIMES
 
-from shiftproof.engine import Channel, Engine, Shared, _run, execute, open_run
+from shiftproof.engine import Channel, Engine, Shared, _header, _open, execute, open_run
 
 pytestmark = pytest.mark.slow
 N_UNITS = 6
@@ -71,7 +71,8 @@ def test_a_clock_that_jumps_loses_nothing(
         def now(cls, tz: dates.tzinfo | None = None) -> Clock:
             return cls.fromtimestamp(moved, tz)
 
-    monkeypatch.setattr(_run, "datetime", Clock)
+    for module in (_header, _open):
+        monkeypatch.setattr(module, "datetime", Clock)
     with open_run("numbers", CONFIG, root=root) as again:
         assert again.folder == run.folder
         for seed in range(N_UNITS):
