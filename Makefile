@@ -2,12 +2,13 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: reproduce test test-slow test-hostile lint types bench docs clean
+.PHONY: reproduce test test-slow test-hostile test-faults lint types bench docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make reproduce   run the article'"'"'s experiment and print its table with ours beside it'
 	@echo 'make test        run the tests; make test-slow: those that take long; make test-hostile: hostile inputs'
+	@echo 'make test-faults 100 kills of workers, nodes and drivers, each; an hour or two'
 	@echo 'make lint        check style; make types: check types'
 	@echo 'make bench       measure speed: probe, layers, and training beside Keras (in .venv-keras) and PyTorch'
 	@echo 'make docs        render the tables and figures of the documents from benchmarks/results'
@@ -24,6 +25,9 @@ test-slow: .venv/dev
 
 test-hostile: .venv/dev
 	.venv/bin/python -m pytest -n auto -q tests/hostile
+
+test-faults: .venv/dev
+	SHIFTPROOF_FAULTS=100 .venv/bin/python -m pytest -q tests/faults
 
 lint: .venv/dev
 	.venv/bin/ruff format --check .
@@ -43,6 +47,7 @@ bench: .venv/dev .venv-keras/done
 	.venv/bin/python -m benchmarks.without_training
 	.venv/bin/python -m benchmarks.first_and_last
 	.venv/bin/python -m benchmarks.serving
+	.venv/bin/python -m benchmarks.scaling
 	.venv/bin/python -m benchmarks.training
 
 docs: .venv/dev

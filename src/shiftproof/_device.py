@@ -49,6 +49,32 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def choose_devices(names: str = "auto") -> tuple[torch.device, ...]:
+    """The devices of a list with commas, such as `cuda:0,cuda:1`: one for each worker, of one kind.
+
+    Raises:
+        OptionError: One of them does not exist here, or they are of several kinds, whose results differ.
+
+    Example:
+        >>> choose_devices("cpu,cpu")
+        (device(type='cpu'), device(type='cpu'))
+    """
+    parts = [part.strip() for part in names.split(",")]
+    devices = tuple(choose_device(part) for part in parts)
+    kinds = list(dict.fromkeys(_kind(device) for device in devices))
+    if len(kinds) > 1:
+        raise OptionError(
+            "devices of one kind",
+            " and ".join(kinds),
+            cause="Results of different devices differ in their last bits.",
+        )
+    return devices
+
+
+def _kind(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 class _FullPrecision:
     """On from the first block that wants it to the end of the last: threads share torch's setting."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shiftproof.engine import StopSignal, open_run
+from shiftproof.engine import Engine, StopSignal, open_run
 from shiftproof.errors import Stopped, TrainingError
 from shiftproof.report import read_study
 from shiftproof.study import Materials, Overrides, Watcher, load_study, run_study
@@ -65,7 +65,7 @@ def test_workers_threads_and_folders_do_not_change_bytes(tiny_study: Path, tmp_p
     what = materials(tiny_study)
     for name, workers, threads in (("a", 1, 1), ("b", 2, 2), ("c", 2, 1), ("d", 1, 3)):
         with open_run("tiny", what.config(), out=tmp_path / name) as run:
-            run_study(what, run, workers=workers, threads=threads)
+            run_study(what, run, engine=Engine(workers=workers), threads=threads)
     reports = {name: (tmp_path / name / "report.json").read_bytes() for name in "abcd"}
     assert len(set(reports.values())) == 1
     units = {name: sorted(p.name for p in (tmp_path / name / "units").iterdir()) for name in "abcd"}
@@ -128,7 +128,7 @@ def test_one_failed_row_does_not_lose_the_others(
     monkeypatch.setattr(_units, "fit", fit)
     what = materials(tiny_study)
     with open_run("tiny", what.config(), out=tmp_path / "r") as run:
-        record = read_study(run_study(what, run, workers=1))
+        record = read_study(run_study(what, run))
     assert record.status == "incomplete"
     assert record.rows[0].error is None
     assert "nan at step 3" in (record.rows[1].error or "")

@@ -23,6 +23,8 @@ from shiftproof.adapters._pipeline import Pipeline as Pipeline
 from shiftproof.adapters._preprocess import Framing as Framing
 from shiftproof.adapters._preprocess import Preprocess as Preprocess
 from shiftproof.adapters._preprocess import Resampling as Resampling
+from shiftproof.adapters._sent import SentClassifier as SentClassifier
+from shiftproof.adapters._sent import sent as sent
 from shiftproof.adapters._sources import ModelRequest as ModelRequest
 from shiftproof.adapters._sources import ModelSource as ModelSource
 from shiftproof.adapters._sources import model_sources as model_sources

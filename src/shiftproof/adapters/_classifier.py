@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,13 @@ from shiftproof.errors import ModelError, ShapeError
 from shiftproof.zoo import Network
 
 Model = nn.Module | Callable[[Tensor], Any]
+
+
+class Origin(NamedTuple):
+    """How a classifier was loaded, and what its digest was then: an edited copy has another one."""
+
+    load: Callable[[], Classifier]
+    digest: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +55,7 @@ class Classifier:
         threshold: Of the probability, for `binary` and `multi-label`: one number, one for each label in the
             order of the logits, or by name; None for 0.5.
         ends_in: The last operation of a model that is no module, where its source knows it.
+        origin: What loads it again, where a reference did.
 
     Raises:
         OptionError: A mean or std for another number of channels than the framing has.
@@ -71,6 +79,7 @@ class Classifier:
     outputs: Outputs | None = None
     threshold: Threshold | None = None
     ends_in: Ending | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if self.framing.image_shape is not None:

@@ -7,10 +7,11 @@ import importlib.machinery
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from shiftproof.adapters._classifier import Classifier, Model, as_classifier
+from shiftproof.adapters._classifier import Classifier, Model, Origin, as_classifier
 from shiftproof.adapters._code import PYTHON_FILE, PYTHON_MODULE
 from shiftproof.adapters._exported import EXPORTED
 from shiftproof.adapters._failures import explained
@@ -79,7 +80,8 @@ def load_classifier(reference: str, request: ModelRequest = _NOTHING_MORE) -> Cl
         classifier = source.load(rest, request)
     if request.weights is not None:
         classifier = replace(classifier, notes=(*classifier.notes, f"weights from {request.weights.name}"))
-    return overridden(classifier, replace(request, logits=None) if source.picks_logits else request)
+    found = overridden(classifier, replace(request, logits=None) if source.picks_logits else request)
+    return replace(found, origin=Origin(partial(load_classifier, reference, request), found.digest))
 
 
 def load_fixed(

@@ -18,21 +18,22 @@ import torch
 
 from shiftproof._digest import Json
 from shiftproof._threads import worker_pool
-from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
+from shiftproof.engine import HERE, Channel, Engine, Run, StopSignal, Unit, execute
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.report import write_html
 from shiftproof.study import (
     Arm,
     Materials,
     Overrides,
-    Responses,
     Silent,
+    Units,
     Watcher,
     load_study,
+    loaded,
     measured,
     pass_on,
+    shared_by,
     study_record,
-    this_process_or_another,
     train_arm,
     training_unit,
 )
@@ -66,7 +67,7 @@ def reproduce(
     run: Run,
     *,
     seconds: float = 120.0,
-    workers: int = 1,
+    engine: Engine = HERE,
     watcher: Watcher | None = None,
     stop: StopSignal | None = None,
 ) -> dict[str, Json]:
@@ -77,7 +78,7 @@ def reproduce(
         run: Where finished units are kept.
         seconds: Time for all trainings together, if each worker has a core of its own; every row is
             trained for one epoch at least. 0: nothing is trained.
-        workers: Processes, each with one network at a time.
+        engine: Local, with one network at a time for each worker.
         watcher: Told how far things are.
         stop: Set by someone else to make this raise `Stopped`.
 
@@ -90,16 +91,16 @@ def reproduce(
     """
     arms = materials.study.arms
     watcher = watcher or Silent()
-    workers = min(workers, len(arms))
-    share = seconds * workers / len(arms)
+    share = seconds * min(engine.n_local, len(arms)) / len(arms)
 
     def all_rows(part: Callable[..., T], **settings: Any) -> list[T]:
-        parts = [partial(part, run=run, arm=arm, **settings) for arm in arms]
-        tasks = [this_process_or_another(materials, each, workers) for each in parts]
-        results = execute(tasks, workers=workers, stop=stop, on_event=partial(pass_on, watcher))
+        tasks = [partial(part, run=run, arm=arm, **settings) for arm in arms]
+        results = execute(
+            tasks, shared_by(materials), engine=engine, stop=stop, on_event=partial(pass_on, watcher)
+        )
         return [_or_raise(result) for result in results]
 
-    answers = all_rows(_measured)
+    answers = [loaded(run, units) for units in all_rows(_measured)]
     curves = all_rows(_trained_today, seconds=share) if seconds else []
     record: dict[str, Json] = {
         "schema_version": SCHEMA_VERSION,
@@ -120,15 +121,15 @@ def _or_raise(result: T | ShiftproofError) -> T:
     return result
 
 
-def _measured(materials: Materials, channel: Channel, *, run: Run, arm: Arm) -> Responses:
-    """The packaged network of a row under each protocol, computed or found."""
+def _measured(materials: Materials, channel: Channel, *, run: Run, arm: Arm) -> Units:
+    """The units with what the packaged network of a row answers under each protocol, computed or found."""
     key, load = trained_network(arm.name).weights_digest, partial(load_trained, arm.name)
-    responses = {}
+    units = {}
     for name in materials.study.protocols:
         channel.check_stop()
-        responses[name] = measured(materials, run, key, load, name, threads=1)
+        units[name] = measured(materials, run, key, load, name, threads=1)
     channel.send((f"{arm.name}, packaged", None))
-    return responses
+    return units
 
 
 class _Enough(Stopped):

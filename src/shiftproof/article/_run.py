@@ -30,7 +30,7 @@ from shiftproof.article._table import (
 from shiftproof.article._transfer import transfer
 from shiftproof.article._transfer_checks import transfer_checks
 from shiftproof.article._verdict import CLAIMS, ClaimVerdict
-from shiftproof.engine import Channel, Run, StopSignal, execute
+from shiftproof.engine import HERE, Channel, Engine, Run, StopSignal
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.report import write_html
 from shiftproof.study import Materials, Silent, Study, Watcher, measure_study, pass_on, study_record
@@ -95,7 +95,7 @@ def run_claims(
     run: Run,
     *,
     device: torch.device | None = None,
-    workers: int = 1,
+    engine: Engine = HERE,
     watcher: Watcher | None = None,
     stop: StopSignal | None = None,
 ) -> ClaimsResult:
@@ -105,7 +105,7 @@ def run_claims(
         preset: How much of everything.
         run: Where finished work is kept; what is there is not computed again.
         device: The CPU by default.
-        workers: Processes for the networks of the two tables.
+        engine: Where the networks of the two tables are trained; all else is computed in this process.
         watcher: Told how far things are.
         stop: Set by someone else to make this raise `Stopped`.
 
@@ -120,7 +120,7 @@ def run_claims(
     results: dict[str, Any] = {}
     checks: dict[int, list[Check]] = {number: [] for number in CLAIMS}
     errors: dict[str, Json] = {}
-    for experiment in _experiments(preset, run, device, workers, watcher, stop):
+    for experiment in _experiments(preset, run, device, engine, watcher, stop):
         try:
             result = experiment.run()
             found = experiment.checks(result)
@@ -158,12 +158,12 @@ def _experiments(
     preset: ClaimsPreset,
     run: Run,
     device: torch.device,
-    workers: int,
+    engine: Engine,
     watcher: Watcher,
     stop: StopSignal | None,
 ) -> list[Experiment]:
     def tables(study: Study) -> Table:
-        return _table(study, run, device, workers, watcher, stop)
+        return _table(study, run, device, engine, watcher, stop)
 
     def in_lab(experiment: Callable[[Lab], Any]) -> Any:
         return _in_lab(experiment, run, device, watcher, stop)
@@ -219,12 +219,12 @@ def _table(
     study: Study,
     run: Run,
     device: torch.device,
-    workers: int,
+    engine: Engine,
     watcher: Watcher,
     stop: StopSignal | None,
 ) -> Table:
     materials = Materials.load(study, device)
-    results = measure_study(materials, run, workers=workers, watcher=watcher, stop=stop)
+    results = measure_study(materials, run, engine=engine, watcher=watcher, stop=stop)
     for error in (seed for arm in results for seed in arm if isinstance(seed, ShiftproofError)):
         raise error
     responses = {
@@ -241,11 +241,7 @@ def _in_lab(
     watcher: Watcher,
     stop: StopSignal | None,
 ) -> Any:
-    def task(channel: Channel) -> Any:
-        with worker_pool() as pool:
-            return experiment(Lab(run, device, channel, pool))
-
-    (found,) = execute([task], stop=stop, on_event=partial(pass_on, watcher))
-    if isinstance(found, ShiftproofError):
-        raise found
-    return found
+    channel = Channel(partial(pass_on, watcher), (stop or StopSignal()).is_set)
+    channel.check_stop()
+    with worker_pool() as pool:
+        return experiment(Lab(run, device, channel, pool))

@@ -230,12 +230,7 @@ def run_audit(
         gates, stop_when_decided=question.options.stop_when_decided, has_baseline=baseline is not None
     )
     noise = ask_again(question, run, check_stop)
-    measured = [
-        measure(
-            question, protocol, images, gates=gates, run=run, on_progress=on_progress, check_stop=check_stop
-        )
-        for protocol, images in question.parts
-    ]
+    measured = measure(question, gates=gates, run=run, on_progress=on_progress, check_stop=check_stop)
     for part in measured:
         check_noise(question, noise, part)
     responses = {part.protocol.name: part.response for part in measured}

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from shiftproof._digest import Json
+from shiftproof.audits._asking import Asking, engine_of, shared_by
 from shiftproof.audits._looks import are_decided, confidence_at, looks
 from shiftproof.audits._question import AuditOptions, AuditQuestion
 from shiftproof.data import Images
-from shiftproof.engine import Run, Unit
+from shiftproof.engine import Channel, Run, StopsWhen, Unit, Workers, workers_of
+from shiftproof.errors import ShiftproofError
 from shiftproof.metrics import Gate, NotApplicable, metrics
-from shiftproof.probe import Probe, Response, probing
+from shiftproof.probe import Response
 from shiftproof.shifts import ShiftProtocol
 
 # Numbers in the images of a shard: what is lost at most when a run is killed.
@@ -77,72 +81,115 @@ class Measured:
 
 def measure(
     question: AuditQuestion,
-    protocol: ShiftProtocol,
-    images: Images,
     *,
     gates: Sequence[Gate] = (),
     run: Run | None = None,
     on_progress: Callable[[AuditProgress], None] = lambda progress: None,
     check_stop: Callable[[], None] = lambda: None,
-) -> Measured:
-    """The response to one protocol; shards that the run has already are not computed again.
+) -> list[Measured]:
+    """The response to each protocol; shards that the run has already are not computed again.
 
     Args:
         question: What is asked.
-        protocol: Which shifts.
-        images: Of which.
         gates: Those that may end it as soon as they are decided; see `AuditOptions.stop_when_decided`.
         run: Where shards are kept.
         on_progress: Called after each shard.
         check_stop: Called between batches; may raise `Stopped`.
     """
-    options = question.options
-    with open_probe(question, protocol, images) as probe:
-        parts: list[Response | Path] = []
-        start = time.monotonic()
-        n_shifts = probe.batches.views.n_shifts
-        about = [gate for gate in gates if gate.protocol in (None, protocol.name)]
-        may_decide = options.stop_when_decided and bool(about)
-        decided = False
-        for rows, is_look in _shards(images, options):
-            parts.append(_shard(question, probe, rows, run, check_stop))
-            seconds = time.monotonic() - start
-            on_progress(AuditProgress(protocol.name, rows.stop, len(images), n_shifts, seconds))
-            if is_look:
-                so_far = Response.concatenate(parts)
-                parts = parts if run else [so_far]
-                confidence = confidence_at(rows.stop, len(images), options.confidence)
-                decided = may_decide and are_decided(about, so_far, confidence)
-                if decided or _is_sharp(so_far, options):
-                    break
-        files = tuple(part.name for part in parts if isinstance(part, Path))
-        response = Response.concatenate(parts)
-        choice = probe.choice
-        confidence = options.confidence
-        if may_decide:
-            confidence = confidence_at(response.n_images, len(images), confidence)
-        return Measured(protocol, images, response, choice.name, choice.reason, files, confidence, decided)
+    engine = engine_of(question)
+    with (
+        closing(Asking(question, question.options.threads)) as asking,
+        workers_of(engine, shared_by(asking, engine), stop=StopsWhen(check_stop)) as workers,
+    ):
+        return [_part(asking, workers, part, gates, run, on_progress) for part in range(len(question.parts))]
+
+
+def _part(
+    asking: Asking,
+    workers: Workers,
+    part: int,
+    gates: Sequence[Gate],
+    run: Run | None,
+    on_progress: Callable[[AuditProgress], None],
+) -> Measured:
+    """The response to one protocol: all shards up to the next look side by side."""
+    options = asking.question.options
+    protocol, images = asking.question.parts[part]
+    probe = asking.probe(part)
+    parts: list[Response | Path] = []
+    watch = _Watch(protocol.name, len(images), probe.batches.views.n_shifts, on_progress)
+    about = [gate for gate in gates if gate.protocol in (None, protocol.name)]
+    may_decide = options.stop_when_decided and bool(about)
+    decided = False
+    for shards in _shards(images, options):
+        parts += _found_or_measured(asking, workers, part, shards, run, watch)
+        n_seen = shards[-1].stop
+        if n_seen < len(images):
+            so_far = Response.concatenate(parts)
+            parts = parts if run else [so_far]
+            confidence = confidence_at(n_seen, len(images), options.confidence)
+            decided = may_decide and are_decided(about, so_far, confidence)
+            if decided or _is_sharp(so_far, options):
+                break
+    files = tuple(each.name for each in parts if isinstance(each, Path))
+    response = Response.concatenate(parts)
+    confidence = options.confidence
+    if may_decide:
+        confidence = confidence_at(response.n_images, len(images), confidence)
+    choice = probe.choice
+    return Measured(protocol, images, response, choice.name, choice.reason, files, confidence, decided)
+
+
+def _found_or_measured(
+    asking: Asking,
+    workers: Workers,
+    part: int,
+    shards: Sequence[slice],
+    run: Run | None,
+    watch: _Watch,
+) -> list[Response | Path]:
+    """Shards in order; those that are there keep no worker busy, not even to look."""
+    found: dict[int, Response | Path] = {}
+    for index, rows in enumerate(shards):
+        unit = _unit(asking, part, rows)
+        if run is not None and run.units.has(unit):
+            found[index] = run.units.path(unit)
+            watch.done(rows, found[index])
+    missing = [index for index in range(len(shards)) if index not in found]
+    tasks = [partial(_shard, part=part, rows=shards[index], run=run) for index in missing]
+    made = workers.run(tasks, lambda place, result: watch.done(shards[missing[place]], result))
+    found |= dict(zip(missing, made, strict=True))
+    if (
+        run is not None and run.address is not None
+    ):  # workers on other machines have brought them to the store
+        for index in missing:
+            run.units.has(_unit(asking, part, shards[index]))
+    return [found[index] for index in range(len(shards))]
+
+
+class _Watch:
+    """Counts the shards of a protocol as they come, in whatever order."""
+
+    def __init__(
+        self, protocol: str, n_images: int, n_shifts: int, on_progress: Callable[[AuditProgress], None]
+    ) -> None:
+        self._about = protocol, n_images, n_shifts
+        self._on_progress = on_progress
+        self._n_done = 0
+        self._start = time.monotonic()
+
+    def done(self, rows: slice, result: object) -> None:
+        """A shard is measured; or it failed, and then all of it has."""
+        if isinstance(result, ShiftproofError):
+            raise result
+        protocol, n_images, n_shifts = self._about
+        self._n_done += rows.stop - rows.start
+        seconds = time.monotonic() - self._start
+        self._on_progress(AuditProgress(protocol, self._n_done, n_images, n_shifts, seconds))
 
 
 def _is_sharp(so_far: Response, options: AuditOptions) -> bool:
     return options.precision is not None and half_width(so_far, options.confidence) <= options.precision
-
-
-def open_probe(
-    question: AuditQuestion, protocol: ShiftProtocol, images: Images
-) -> AbstractContextManager[Probe]:
-    """A probe with the settings of an audit."""
-    options = question.options
-    return probing(
-        question.classifier,
-        images,
-        protocol,
-        seed=options.seed,
-        method=options.method,
-        batch_size=options.batch_size,
-        device=question.device,
-        threads=options.threads,
-    )
 
 
 def half_width(response: Response, confidence: float) -> float:
@@ -154,41 +201,38 @@ def half_width(response: Response, confidence: float) -> float:
     return float("inf")
 
 
-def _shards(images: Images, options: AuditOptions) -> Iterator[tuple[slice, bool]]:
-    """Rows of each shard, small for large images, and whether to look at what there is after it."""
+def _shards(images: Images, options: AuditOptions) -> Iterator[list[slice]]:
+    """Rows of the shards between two looks at what there is; shards are small for large images."""
     low, high = SHARD_LIMITS
     size = max(low, min(high, NUMBERS_PER_SHARD // int(np.prod(images.image_shape))))
-    early = looks(len(images)) if options.may_stop_early else [len(images)]
     start = 0
-    while start < len(images):
-        look = next(n for n in early if n > start)
-        stop = min(start + size, look)
-        yield slice(start, stop), stop == look < len(images)
-        start = stop
+    for look in looks(len(images)) if options.may_stop_early else [len(images)]:
+        yield [slice(first, min(first + size, look)) for first in range(start, look, size)]
+        start = look
 
 
-def _shard(
-    question: AuditQuestion, probe: Probe, rows: slice, run: Run | None, check_stop: Callable[[], None]
-) -> Response | Path:
-    images, protocol = probe.batches.images, probe.batches.views.protocol
-    provenance: dict[str, Json] = {"model": question.classifier.digest, "data": images.digest}
-    if run is None:
-        return probe.measure(rows, provenance=provenance, check_stop=check_stop)
-    unit = Unit(
-        "probe",
-        {
-            "protocol": protocol.describe(),
-            "task": question.task.identity(),
-            "seed": question.options.seed,
-            "method": probe.choice.name,
-            "rows": [rows.start, rows.stop],
-            "device": question.device.type,
-            "torch": torch.__version__,
-        },
-        {"model": question.classifier.digest, "data": images.digest},
-    )
-    path = run.units.path(unit)
-    if not run.units.has(unit):
-        check_stop()
-        run.units.keep(unit, probe.measure(rows, provenance=provenance, check_stop=check_stop).to_bytes())
-    return path
+def _shard(asking: Asking, channel: Channel, *, part: int, rows: slice, run: Run | None) -> Response | Path:
+    """Some images under one protocol, measured; kept where there is a run."""
+    probe = asking.probe(part)
+    provenance: dict[str, Json] = _inputs(asking, part)
+    response = probe.measure(rows, provenance=provenance, check_stop=channel.check_stop)
+    return response if run is None else run.units.keep(_unit(asking, part, rows), response.to_bytes())
+
+
+def _unit(asking: Asking, part: int, rows: slice) -> Unit:
+    question, probe = asking.question, asking.probe(part)
+    spec: dict[str, Json] = {
+        "protocol": question.parts[part][0].describe(),
+        "task": question.task.identity(),
+        "seed": question.options.seed,
+        "method": probe.choice.name,
+        "rows": [rows.start, rows.stop],
+        "device": question.device.type,
+        "torch": torch.__version__,
+    }
+    return Unit("probe", spec, _inputs(asking, part))
+
+
+def _inputs(asking: Asking, part: int) -> dict[str, Any]:
+    """Digests of what a shard starts from."""
+    return {"model": asking.question.classifier.digest, "data": asking.question.parts[part][1].digest}

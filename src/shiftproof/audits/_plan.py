@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 from shiftproof._digest import Json
-from shiftproof.audits._measure import open_probe
+from shiftproof.audits._asking import Asking
 from shiftproof.audits._question import AuditQuestion
 
 
@@ -16,8 +17,9 @@ def plan(question: AuditQuestion) -> list[dict[str, Json]]:
         Rows with protocol, n_images, n_shifts, forwards, method, method_reason and expected_s.
     """
     rows: list[dict[str, Json]] = []
-    for protocol, images in question.parts:
-        with open_probe(question, protocol, images) as probe:
+    with closing(Asking(question, question.options.threads)) as asking:
+        for part, (protocol, images) in enumerate(question.parts):
+            probe = asking.probe(part)
             batches = probe.batches
             few = min(len(images), batches.batch_size * len(batches.askers))
             probe.measure(slice(0, min(few, 2)))  # what is only done once should not be multiplied

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from shiftproof._device import choose_device, describe_environment
+from shiftproof._device import choose_devices, describe_environment
 from shiftproof._digest import Json, derive_seed
 from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters import (
@@ -55,9 +55,12 @@ class AuditOptions:
         limit: Use so many images, drawn at random.
         max_bad: Largest share of files that may be skipped.
         confidence: Nominal coverage of every interval.
-        device: auto, cpu, cuda, cuda:N or mps.
+        device: auto, cpu, cuda, cuda:N or mps; several with commas between, for a worker on each.
+        engine: Where shards are computed: `local`, `ray` or `ray:ADDRESS`; see `parse_engine`.
+        gpus_per_worker: GPUs of each worker of a cluster; see `Engine`.
         batch_size: Images at a time; by default by their size.
-        threads: Batches at a time on a CPU; all cores by default.
+        threads: Batches at a time on a CPU, in each worker; by default all cores, shared by the workers of
+            this machine, or one for each worker of a cluster.
         allow_noise: Go on where answers change as much without a shift as under shifts.
         task: What an answer is: `single-label`, `binary`, `multi-label` or `embedding`; by default as the
             answers say.
@@ -82,6 +85,8 @@ class AuditOptions:
     max_bad: float = 0.01
     confidence: float = 0.95
     device: str = "auto"
+    engine: str = "local"
+    gpus_per_worker: float | None = None
     batch_size: int | None = None
     threads: int | None = None
     allow_noise: bool = False
@@ -119,7 +124,7 @@ class AuditQuestion:
         classifier: The model, on its device.
         parts: Protocol and images; a protocol of moving crops has larger ones.
         options: Every setting.
-        device: Where to compute.
+        devices: Where to compute: one, or one for each worker.
         n_classes: How many classes or labels there are; for an embedding, how many numbers.
         task: What an answer is.
     """
@@ -127,9 +132,14 @@ class AuditQuestion:
     classifier: Classifier
     parts: tuple[tuple[ShiftProtocol, Images], ...]
     options: AuditOptions
-    device: torch.device
+    devices: tuple[torch.device, ...]
     n_classes: int
     task: Task
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is in this process."""
+        return self.devices[0]
 
     @property
     def images(self) -> Images:
@@ -182,7 +192,8 @@ def ask(
         ShiftproofError: Whatever is wrong with either, or with both together.
     """
     options = options or AuditOptions()
-    device = choose_device(options.device)
+    devices = choose_devices(options.device)
+    device = devices[0]
     found = [_protocol(reference, options.border) for reference in options.protocols]
     names = [protocol.name for protocol in found]
     if len(set(names)) < len(names):
@@ -213,7 +224,7 @@ def ask(
             loaded[margin] = _in_random_order(fitted(raw, classifier, task, n_classes), options)
         parts.append((protocol, loaded[margin]))
     known = with_task(classifier, task=task.name, outputs=task.outputs, threshold=task.threshold)
-    return AuditQuestion(known, tuple(parts), options, device, n_classes, task)
+    return AuditQuestion(known, tuple(parts), options, devices, n_classes, task)
 
 
 def _protocol(reference: str | ShiftProtocol, border: ProtocolBorder | None) -> ShiftProtocol:

@@ -19,7 +19,8 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Networks trained in parallel, one process each; default: the number of cores, or 1 on a GPU.",
+        help="Networks trained in parallel, one process each; default: the number of cores, or one on each "
+        "GPU; with Ray, as many as there is room for.",
     ),
 ]
 
@@ -31,6 +32,7 @@ def claims(
     out: o.Out = None,
     fresh: o.Fresh = False,
     device: o.Device = "auto",
+    computed: o.EngineOptions,
     workers: Workers = None,
     shown: o.Shown,
 ) -> None:
@@ -38,23 +40,23 @@ def claims(
 
     You can stop it at any time; the same command resumes it.
     """
-    from shiftproof._device import choose_device, describe_environment
+    from shiftproof._device import choose_devices, describe_environment
     from shiftproof._files import write_atomically
     from shiftproof._text import record_text
-    from shiftproof._threads import available_cores
     from shiftproof.article import load_preset, run_claims
     from shiftproof.cli._progress import watching
+    from shiftproof.cli._request import engine_request
     from shiftproof.report import claims_markdown, print_claims, read_claims
 
-    size, chosen = load_preset(preset), choose_device(device)
-    config = {"claims": size.config(), "environment": describe_environment(chosen)}
-    processes = workers or (available_cores() if chosen.type == "cpu" else 1)
+    size, devices = load_preset(preset), choose_devices(device)
+    engine = engine_request(computed, devices, workers)
+    config = {"claims": size.config(), "environment": describe_environment(devices[0])}
     with (
         run_directory("claims", config, out=out, fresh=fresh) as run,
         stoppable() as stop,
         watching(messages, quiet=shown.quiet) as watcher,
     ):
-        found = run_claims(size, run, device=chosen, workers=processes, watcher=watcher, stop=stop)
+        found = run_claims(size, run, device=devices[0], engine=engine, watcher=watcher, stop=stop)
         checked = read_claims(found.record)
         write_atomically(run.folder / "report.md", claims_markdown(checked))
         _draw(found, run.folder / "figures")

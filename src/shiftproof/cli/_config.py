@@ -20,7 +20,7 @@ from shiftproof.errors import ConfigError
 
 # Tables of this name define protocols; they are no option.
 PROTOCOLS = "protocols"
-NO_OPTIONS = ("model", "data", "return", "trust")
+NO_OPTIONS = ("model", "data", "return", "trust", "engine")
 
 
 def defaults(arguments: Sequence[str]) -> dict[str, Any]:
@@ -59,6 +59,13 @@ def _options(path: Path) -> dict[str, Any]:
                 repr(value),
                 cause="Whoever wrote the file could have code of a model run on this machine.",
                 fix="Remove it; where you trust a model, say --trust on the command line.",
+            )
+        if name == "engine":
+            raise ConfigError(
+                f"no key `engine` in [tool.shiftproof] of {path}",
+                repr(value),
+                cause="Whoever wrote the file could have images and models sent to a machine of theirs.",
+                fix="Remove it; say --engine on the command line.",
             )
         if name != PROTOCOLS and name not in known:
             raise unknown_name("option in [tool.shiftproof]", key, known)

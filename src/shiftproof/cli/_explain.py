@@ -92,6 +92,7 @@ def explain(
     confidence: o.Confidence = 0.95,
     described: o.ModelOptions,
     device: o.Device = "auto",
+    computed: o.EngineOptions,
     batch_size: o.BatchSize = None,
     maps: Maps = None,
     figure: Figure = None,
@@ -126,6 +127,8 @@ def explain(
         seed=seed,
         confidence=confidence,
         device=device,
+        engine=computed.engine,
+        gpus_per_worker=computed.gpus_per_worker,
         batch_size=batch_size,
         on_step=(lambda step: None) if shown.quiet else _say,
     )

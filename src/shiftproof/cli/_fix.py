@@ -25,6 +25,8 @@ HELP = (
     "Stop it at any time: the same command goes on with what was trained."
 )
 EDITS, TRAINING = "What to try", "Training"
+# Options on which nothing depends but the time.
+NOT_IN_RESULTS = ("workers", "threads", "reading", "engine", "gpus_per_worker")
 
 
 Protocol = Annotated[str, o.option(EDITS, "Shifts, by name as in `shiftproof protocols ls`.", metavar="NAME")]
@@ -85,6 +87,7 @@ def fix(
     figure: Figure = None,
     fresh: o.Fresh = False,
     device: o.Device = "auto",
+    computed: o.EngineOptions,
     threads: o.Threads = None,
     shown: o.Shown,
 ) -> None:
@@ -111,12 +114,15 @@ def fix(
         "seed": seed,
         "confidence": confidence,
         "device": device,
+        "engine": computed.engine,
+        "gpus_per_worker": computed.gpus_per_worker,
         "threads": threads,
         "max_bad": max_bad,
         "reading": reading_request(files),
     }
     FixOptions(**options)  # What is wrong is said before anything is written.
-    said = {name: value for name, value in options.items() if name not in ("workers", "threads", "reading")}
+    said = {name: value for name, value in options.items() if name not in NOT_IN_RESULTS}
+    said["device"] = device.partition(",")[0]
     config = {
         "model": model,
         "data": data,

@@ -103,9 +103,15 @@ Pictures = Annotated[
 ]
 Html = Annotated[Path | None, option(RUN, "Also write a report in HTML to this file.", metavar="FILE")]
 Fresh = Annotated[bool, option(RUN, "Recompute everything.", "--fresh")]
-Device = Annotated[str, option(RUN, "auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[
+    str, option(RUN, "auto, cpu, cuda, cuda:N or mps; cuda:0,cuda:1 for a worker on each.", metavar="NAME,…")
+]
+OneDevice = Annotated[str, option(RUN, "auto, cpu, cuda, cuda:N or mps.")]
 BatchSize = Annotated[int | None, option(RUN, "Batch size; halved when memory runs out.")]
-Threads = Annotated[int | None, option(RUN, "Batches in parallel on a CPU; default: the number of cores.")]
+Threads = Annotated[
+    int | None,
+    option(RUN, "Batches in parallel on a CPU; default: the number of cores, or 1 for each worker of Ray."),
+]
 DryRun = Annotated[bool, option(RUN, "Print what would be computed and how long it would take.", "--dry-run")]
 
 
@@ -115,6 +121,24 @@ class Shown:
 
     as_json: Annotated[bool, option(RUN, "Print one JSON document to stdout.", "--json")] = False
     quiet: Annotated[bool, option(RUN, "Do not show progress.", "--quiet", "-q")] = False
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Where units are computed: options of every command that has some."""
+
+    engine: Annotated[
+        str,
+        option(
+            RUN,
+            "local, or ray:HOST:PORT for a Ray cluster; ray alone: that of RAY_ADDRESS, or one started here.",
+            metavar="NAME",
+        ),
+    ] = "local"
+    gpus_per_worker: Annotated[
+        float | None,
+        option(RUN, "GPUs of each worker of Ray; 0.25 has four of them share one.", metavar="NUMBER"),
+    ] = None
 
 
 @dataclass(frozen=True)

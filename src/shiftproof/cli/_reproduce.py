@@ -25,7 +25,7 @@ def reproduce(
     networks: Networks = None,
     out: o.Out = None,
     fresh: o.Fresh = False,
-    device: o.Device = "auto",
+    device: o.OneDevice = "auto",
     workers: Workers = None,
     shown: o.Shown,
 ) -> None:
@@ -44,6 +44,7 @@ def reproduce(
     from shiftproof.article import reproduce as reproduced
     from shiftproof.cli._progress import watching
     from shiftproof.cli._study import names
+    from shiftproof.engine import Engine
     from shiftproof.report import print_reproduction, read_reproduction, reproduction_markdown
 
     materials = article_materials(choose_device(device), names(networks))
@@ -52,7 +53,12 @@ def reproduce(
     with run_directory("reproduce", config, out=out, fresh=fresh) as run:
         with stoppable() as stop, watching(messages, quiet=shown.quiet) as watcher:
             record = reproduced(
-                materials, run, seconds=60 * minutes, workers=processes, watcher=watcher, stop=stop
+                materials,
+                run,
+                seconds=60 * minutes,
+                engine=Engine(workers=processes, devices=(str(materials.device),)),
+                watcher=watcher,
+                stop=stop,
             )
         checked = read_reproduction(record)
         write_atomically(run.folder / "report.md", reproduction_markdown(checked))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,12 +11,15 @@ import typer
 
 from shiftproof._text import said
 from shiftproof.cli._key_value import key_and_value
-from shiftproof.cli._options import ModelOptions, ReadingOptions
+from shiftproof.cli._options import EngineOptions, ModelOptions, ReadingOptions
 from shiftproof.cli._thresholds import read_thresholds
 
 if TYPE_CHECKING:
+    import torch
+
     from shiftproof.adapters import ModelRequest
     from shiftproof.data import Reading, Window
+    from shiftproof.engine import Engine
 
 
 def model_request(given: ModelOptions) -> ModelRequest:
@@ -63,6 +66,22 @@ def reading_request(given: ReadingOptions) -> Reading:
 
     window = cast("Window | None", _numbers(given.window, "--window"))
     return Reading(given.root, given.path_column, given.label_column, window)
+
+
+def engine_request(given: EngineOptions, devices: Sequence[torch.device], workers: int | None) -> Engine:
+    """Where networks are trained, one at a time by each worker, by the options of a command.
+
+    Raises:
+        UnknownNameError: No such engine.
+        OptionError: An address that is none, or options that do not go together.
+    """
+    from shiftproof._threads import available_cores
+    from shiftproof.engine import parse_engine
+
+    names = [str(device) for device in devices]
+    if given.engine == "local" and names == ["cpu"]:
+        workers = workers or available_cores()
+    return parse_engine(given.engine, devices=names, workers=workers, gpus=given.gpus_per_worker)
 
 
 def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:

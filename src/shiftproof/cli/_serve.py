@@ -85,7 +85,7 @@ def serve(
     seed: o.Seed = 0,
     files: o.ReadingOptions,
     described: o.ModelOptions,
-    device: o.Device = "auto",
+    device: o.OneDevice = "auto",
     shown: o.Shown,
 ) -> None:
     """Open a page on which one drags an image and sees what models answer at every shift."""

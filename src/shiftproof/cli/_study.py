@@ -51,7 +51,8 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Networks trained in parallel, one process each; default: the number of cores, or 1 on a GPU.",
+        help="Networks trained in parallel, one process each; default: the number of cores, or one on each "
+        "GPU; with Ray, as many as there is room for.",
     ),
 ]
 
@@ -76,6 +77,7 @@ def study(
     out: o.Out = None,
     fresh: o.Fresh = False,
     device: o.Device = "auto",
+    computed: o.EngineOptions,
     workers: Workers = None,
     shown: o.Shown,
 ) -> None:
@@ -85,10 +87,10 @@ def study(
 
     You can stop it at any time; the same command resumes it.
     """
-    from shiftproof._device import choose_device
+    from shiftproof._device import choose_devices
     from shiftproof._files import write_atomically
-    from shiftproof._threads import available_cores
     from shiftproof.cli._progress import watching
+    from shiftproof.cli._request import engine_request
     from shiftproof.report import print_study, read_study, to_markdown
     from shiftproof.study import Materials, load_study, parse_overrides, run_study
 
@@ -105,13 +107,12 @@ def study(
             "training": training if epochs is None else {**training, "epochs": epochs},
         }
     )
-    materials = Materials.load(
-        load_study(reference, preset=preset, overrides=overrides), choose_device(device)
-    )
-    processes = workers or (available_cores() if materials.device.type == "cpu" else 1)
+    devices = choose_devices(device)
+    engine = engine_request(computed, devices, workers)
+    materials = Materials.load(load_study(reference, preset=preset, overrides=overrides), devices[0])
     with run_directory(materials.study.name, materials.config(), out=out, fresh=fresh) as run:
         with stoppable() as stop, watching(messages, quiet=shown.quiet) as watcher:
-            record = run_study(materials, run, workers=processes, watcher=watcher, stop=stop)
+            record = run_study(materials, run, engine=engine, watcher=watcher, stop=stop)
         checked = read_study(record)
         write_atomically(run.folder / "report.md", to_markdown(checked))
         _draw(checked, run.folder / "pareto.svg")

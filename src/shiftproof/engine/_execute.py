@@ -1,74 +1,79 @@
-"""Running independent tasks on local workers, so that none is lost and all can be stopped."""
+"""Running independent tasks, here or elsewhere, so that none is lost and all can be stopped."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from shiftproof.errors import ShiftproofError, Stopped, WorkerError
+from shiftproof.engine._channel import Channel, Shared, Stopping, StopSignal
+from shiftproof.engine._engine import Engine
+from shiftproof.engine._local import LocalCrew
+from shiftproof.engine._pool import Here, Pool
+from shiftproof.engine._ray import RayCrew
+from shiftproof.errors import ShiftproofError
 
+S = TypeVar("S")
 T = TypeVar("T")
-SECONDS_BETWEEN_LOOKS = 0.1
+HERE = Engine()
+Workers = Here | Pool
 
 
-class StopSignal:
-    """A request to stop that tasks look at between two steps."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def set(self) -> None:
-        """Ask everybody to stop."""
-        self._event.set()
-
-    def is_set(self) -> bool:
-        """Whether somebody asked."""
-        return self._event.is_set()
-
-
-class Channel:
-    """What a task is given to talk to whoever started it, in this process or in another.
+@contextmanager
+def workers_of(
+    engine: Engine,
+    shared: Shared[Any],
+    *,
+    stop: Stopping | None = None,
+    on_event: Callable[[Any], None] = lambda event: None,
+) -> Iterator[Workers]:
+    """Workers that have what the tasks share, until the end of the block.
 
     Args:
-        send: Takes an event that tells how far things are.
-        is_stopped: Whether there is a request to stop.
+        engine: Where they are.
+        shared: Loaded once by each of them.
+        stop: Set by someone else to have the tasks end at their next safe point.
+        on_event: Called here with what the tasks send.
+
+    Raises:
+        MissingDependencyError: `ray` is not installed.
+        WorkerError: No cluster where it should be, none with room, or workers of another version.
+        ModelError: What is shared, or a task, cannot be sent to other processes.
+
+    Example:
+        >>> with workers_of(HERE, Shared.of(10)) as workers:
+        ...     workers.run([lambda shared, channel: shared + 1])
+        [11]
     """
-
-    def __init__(self, send: Callable[[Any], None], is_stopped: Callable[[], bool]) -> None:
-        self.send = send
-        self.is_stopped = is_stopped
-
-    def check_stop(self) -> None:
-        """Return at once, or raise `Stopped` after a request to stop."""
-        if self.is_stopped():
-            raise Stopped("to finish", "a request to stop")
-
-
-Task = Callable[[Channel], T]
+    stop = stop or StopSignal()
+    workers: Workers
+    if engine.is_here:
+        workers = Here(shared.here, stop, on_event)
+    elif engine.kind == "local":
+        workers = Pool(LocalCrew(shared, engine), stop, on_event)
+    else:
+        workers = Pool(RayCrew(shared, engine), stop, on_event)
+    try:
+        yield workers
+    finally:
+        workers.close()
 
 
 def execute(
-    tasks: Sequence[Task[T]],
+    tasks: Sequence[Callable[[S, Channel], T]],
+    shared: Shared[S],
     *,
-    workers: int = 1,
-    stop: StopSignal | None = None,
+    engine: Engine = HERE,
+    stop: Stopping | None = None,
     on_event: Callable[[Any], None] = lambda event: None,
 ) -> list[T | ShiftproofError]:
-    """Run tasks, each to its end or to its own error.
+    """Run tasks once, each to its end or to its own error.
 
     Args:
-        tasks: What to run; no task depends on another. With several workers they, their events and
-            their results are pickled.
-        workers: Processes to run them in; 1 for this process itself.
+        tasks: What to run; no task depends on another. They, their events and their results are pickled
+            where they are not run in this process.
+        shared: What each is given.
+        engine: Where they run.
         stop: Set by someone else to have the tasks end at their next safe point.
         on_event: Called here with what the tasks send.
 
@@ -77,92 +82,12 @@ def execute(
         stop the others.
 
     Raises:
-        WorkerError: A worker process died, for example for want of memory.
+        WorkerError: Workers died again and again, for example for want of memory.
         KeyboardInterrupt: On Ctrl-C, after all tasks have stopped.
 
     Example:
-        >>> execute([lambda channel: 1, lambda channel: 2])
-        [1, 2]
+        >>> execute([lambda base, channel: base + 1, lambda base, channel: base + 2], Shared.of(10))
+        [11, 12]
     """
-    stop = stop or StopSignal()
-    if workers == 1:
-        channel = Channel(on_event, stop.is_set)
-        return [_guarded(task, channel) for task in tasks]
-    context = multiprocessing.get_context("spawn")
-    events, halt = context.Queue(), context.Event()
-    with ProcessPoolExecutor(workers, context, _start_worker, (events, halt)) as pool:
-        try:
-            with _interrupts_ignored():  # what is ignored stays ignored in the processes started here
-                futures = [pool.submit(_in_worker, task) for task in tasks]
-            while not all(future.done() for future in futures):
-                if stop.is_set() or any(future.done() and future.exception() for future in futures):
-                    halt.set()
-                _pass_on(events, on_event, SECONDS_BETWEEN_LOOKS)
-            _pass_on(events, on_event, 0)
-            return [future.result() for future in futures]
-        except BrokenProcessPool as error:
-            raise WorkerError(
-                "every worker process to live",
-                "one that died",
-                cause="The system may have run out of memory.",
-                fix="Run the same command again; fewer --workers need less memory.",
-            ) from error
-        except BaseException:
-            # Leaving the block waits for the workers: have them stop now, not when they are done.
-            halt.set()
-            raise
-
-
-def _guarded(task: Task[T], channel: Channel) -> T | ShiftproofError:
-    try:
-        channel.check_stop()
-        return task(channel)
-    except ShiftproofError as error:
-        return error
-
-
-def _pass_on(events: Any, on_event: Callable[[Any], None], seconds: float) -> None:
-    """Hand on what has arrived, after waiting for the first event at most so long."""
-    try:
-        on_event(events.get(timeout=seconds))
-        while True:
-            on_event(events.get_nowait())
-    except queue.Empty:
-        return
-
-
-# --- in a worker process -------------------------------------------------------------------------
-
-_worker: Channel | None = None
-
-
-def _start_worker(events: Any, halt: Any) -> None:
-    global _worker
-    _worker = Channel(events.put, halt.is_set)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A killed parent cannot tell its workers; they must not go on writing beside the next run."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "this is a child process"
-    wait([parent.sentinel])
-    os._exit(1)
-
-
-def _in_worker(task: Task[T]) -> T | ShiftproofError:
-    assert _worker is not None, "the initializer has run"
-    return _guarded(task, _worker)
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C reaches every process of a terminal, but only this one decides what it means."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with workers_of(engine.for_tasks(len(tasks)), shared, stop=stop, on_event=on_event) as workers:
+        return workers.run(tasks)

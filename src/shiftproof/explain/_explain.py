@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from shiftproof._device import choose_device
+from shiftproof._device import choose_devices
 from shiftproof._digest import Json, digest_of_bytes
 from shiftproof.adapters import (
     N_ASKED,
@@ -25,6 +26,7 @@ from shiftproof.adapters import (
 )
 from shiftproof.anatomy import Place, common_stride
 from shiftproof.data import AS_USUAL, UNKNOWN, ImagesLike, Reading, is_images
+from shiftproof.engine import StopsWhen, parse_engine, workers_of
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain._batches import device_of
 from shiftproof.explain._explanation import Explanation
@@ -37,6 +39,7 @@ from shiftproof.explain._runs import Runs
 from shiftproof.explain._segments import open_where_it_drops
 from shiftproof.explain._staircase import Staircase
 from shiftproof.explain._swap import remedies_for
+from shiftproof.explain._there import shared_by
 from shiftproof.shifts import Border, check_border
 
 DEFAULT_LIMIT = 32
@@ -60,6 +63,8 @@ def explain(
     seed: int = 0,
     confidence: float = 0.95,
     device: str = "auto",
+    engine: str = "local",
+    gpus_per_worker: float | None = None,
     batch_size: int | None = None,
     reading: Reading = AS_USUAL,
     on_step: Callable[[str], None] = lambda step: None,
@@ -86,7 +91,9 @@ def explain(
         most_cuts: After so many cuts no further block is opened.
         seed: Source of the choice of images and of the shifts.
         confidence: Nominal coverage of the intervals.
-        device: auto, cpu, cuda, cuda:N or mps.
+        device: auto, cpu, cuda, cuda:N or mps; several with commas between, for a worker on each.
+        engine: Where batches are measured: `local`, `ray` or `ray:ADDRESS`.
+        gpus_per_worker: GPUs of each worker of a cluster.
         batch_size: Images at a time; by default by what the maps take.
         reading: What a source of images cannot say of itself: a root, columns, a window.
         on_step: Told what is being done.
@@ -126,7 +133,9 @@ def explain(
         >>> found.ranked()[0].layer
         'body.flatten'
     """
-    place = choose_device(device)
+    places = choose_devices(device)
+    place = places[0]
+    where = parse_engine(engine, devices=list(map(str, places)), gpus=gpus_per_worker)
     classifier = _with_layers(load_classifier(model) if isinstance(model, str) else as_classifier(model))
     for name, number, least in (
         ("n_shifts", n_shifts, 1),
@@ -141,13 +150,16 @@ def explain(
     home = device_of(classifier)
     try:
         classifier = classifier.to(place)
-        with evaluating(classifier.model):
+        with ExitStack() as stack:
+            stack.enter_context(evaluating(classifier.model))
             shown = pixels.to(place)
             on_step("reading the network")
             runs, note = read_runs(classifier, shown)
             question = _question(runs, shown, n_shifts, max_shift_px, border, seed, batch_size)
             question = replace(question, task=_task(classifier, shown))
-            staircase = Staircase(runs, question, check_stop)
+            shared = shared_by(classifier, runs, question, where)
+            workers = stack.enter_context(workers_of(where, shared, stop=StopsWhen(check_stop)))
+            staircase = Staircase(runs, question, check_stop, workers)
 
             def measure(at: Any) -> None:
                 on_step(f"cutting {classifier.name} after {len(at)} of {len(runs.moments):,} steps")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from functools import partial
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from shiftproof.adapters import Task
 from shiftproof.anatomy import Motion
-from shiftproof.errors import ModelError
+from shiftproof.engine import Channel, Shared, StopsWhen, Workers, execute
+from shiftproof.errors import ModelError, ShiftproofError
 from shiftproof.explain._interventions import UNMOVED, Batch, Question
 from shiftproof.explain._offsets import Condition
 from shiftproof.explain._runs import Runs, first_alike
@@ -37,11 +39,13 @@ class Staircase:
         runs: The network.
         question: What is measured.
         check_stop: Called between runs; may raise `Stopped`.
+        workers: Measure batches side by side; in this process, one after the other, by default.
     """
 
     runs: Runs
     question: Question
     check_stop: Callable[[], None] = lambda: None
+    workers: Workers | None = None
     n_runs: int = 0
     _sums: dict[tuple[Condition, int], Floats] = field(default_factory=dict)
     _still: list[Tensor] = field(default_factory=list)
@@ -63,20 +67,26 @@ class Staircase:
         asked = {self._alike(condition, index) for condition in conditions for index in at}
         wanted = sorted(asked - self._sums.keys())
         n_images = len(self.question.images)
-        for start in range(0, n_images, self.question.batch_size) if wanted else ():
-            rows = slice(start, min(start + self.question.batch_size, n_images))
-            batch = Batch(self.runs, self.question, rows, self.check_stop)
-            for condition, index, still, moved in batch.answers(wanted):
-                found = changes(still, moved, self.question.task)
-                total = self._sums.setdefault((condition, index), np.zeros((n_images, len(UNITS))))
-                total[rows] += found / self.question.n_shifts
-            if not self._known_images > start:
-                self._still.append(batch.real_logits().double().cpu())
+        starts = range(0, n_images, self.question.batch_size) if wanted else ()
+        all_rows = [slice(start, min(start + self.question.batch_size, n_images)) for start in starts]
+        tasks = [partial(_of_batch, rows=rows, wanted=wanted, still=not self._still) for rows in all_rows]
+        for rows, batch in zip(all_rows, self._run(tasks), strict=True):
+            for each, change in batch.changes:
+                total = self._sums.setdefault(each, np.zeros((n_images, len(UNITS))))
+                total[rows] += change / self.question.n_shifts
+            if batch.still is not None:
+                self._still.append(batch.still)
             self.n_runs += batch.n_runs
 
-    @property
-    def _known_images(self) -> int:
-        return sum(map(len, self._still))
+    def _run(self, tasks: Sequence[Callable[[Measured, Channel], OfBatch]]) -> list[OfBatch]:
+        if self.workers is not None:
+            results = self.workers.run(tasks)
+        else:
+            results = execute(tasks, Shared.of((self.runs, self.question)), stop=StopsWhen(self.check_stop))
+        for result in results:
+            if isinstance(result, ShiftproofError):
+                raise result
+        return results
 
     def _alike(self, condition: Condition, index: int) -> tuple[Condition, int]:
         """The first cut where as much is left, as far as that is known, and under which condition."""
@@ -108,6 +118,41 @@ class Staircase:
         if not self.scale:
             return 0.0
         return (ROUNDINGS * EPSILON) ** 2 * float(torch.cat(self._still).square().sum(1).mean()) / self.scale
+
+
+# What a batch needs, in this process or in another one.
+Measured = tuple[Runs, Question]
+
+
+class OfBatch(NamedTuple):
+    """What some of the images have answered.
+
+    Args:
+        changes: By condition and cut, for one shift after the other, float64 (n, units).
+        still: Logits of the images as they are, float64 (n, K); None where nobody asked.
+        n_runs: Runs of the network.
+    """
+
+    changes: list[tuple[tuple[Condition, int], Floats]]
+    still: Tensor | None
+    n_runs: int
+
+
+def _of_batch(
+    measured: Measured,
+    channel: Channel,
+    *,
+    rows: slice,
+    wanted: Sequence[tuple[Condition, int]],
+    still: bool,
+) -> OfBatch:
+    runs, question = measured
+    batch = Batch(runs, question, rows, channel.check_stop)
+    found = [
+        ((condition, index), changes(before, after, question.task))
+        for condition, index, before, after in batch.answers(wanted)
+    ]
+    return OfBatch(found, batch.real_logits().double().cpu() if still else None, batch.n_runs)
 
 
 def changes(still: Tensor, moved: Tensor, task: Task) -> Floats:

@@ -19,11 +19,12 @@ from shiftproof.adapters import (
     edit_classifier,
     of_others,
 )
-from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask
+from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask, engine_of
 from shiftproof.data import Images, data_sources, load_data, match_labels
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain import Explanation, explain
 from shiftproof.fix._fixed import ORIGINAL, Fixed, FixedRow
+from shiftproof.fix._jury import measuring_by
 from shiftproof.fix._losses import Losses
 from shiftproof.fix._measure import (
     TIMED_IMAGES,
@@ -105,6 +106,8 @@ def fix(
             limit=settings.limit,
             confidence=settings.confidence,
             device=settings.device,
+            engine=settings.engine,
+            gpus_per_worker=settings.gpus_per_worker,
             threads=settings.threads,
             max_bad=settings.max_bad,
             reading=settings.reading,
@@ -181,19 +184,21 @@ class _Fixing:
         labelled = is_labelled and not self.settings.unlabelled
         lessons = training if training is not None else third
         train = self._trainer(lessons, labelled, protocol)
-        finalists, failed = search(
-            self.classifier,
-            proposals,
-            choosing,
-            measuring,
-            train=train,
-            on_step=self.on_step,
-        )
-        self.on_step(f"{len(finalists)} finalists and the original on {len(reporting)} other images")
-        original = measuring.response(self.classifier, choosing)
-        rows, models = measured_table(
-            self.classifier, finalists, reporting, measuring, self.settings.confidence
-        )
+        engine, parts = engine_of(self.question), (choosing, reporting)
+        with measuring_by(engine, measuring, self.classifier, parts) as measuring:
+            finalists, failed = search(
+                self.classifier,
+                proposals,
+                choosing,
+                measuring,
+                train=train,
+                on_step=self.on_step,
+            )
+            self.on_step(f"{len(finalists)} finalists and the original on {len(reporting)} other images")
+            original = measuring.response(self.classifier, choosing)
+            rows, models = measured_table(
+                self.classifier, finalists, reporting, measuring, self.settings.confidence
+            )
         chosen = self._choice(finalists, rows, original)
         model, network = models[chosen]
         losses = self._losses(reporting, network)
@@ -236,6 +241,8 @@ class _Fixing:
                 images.take(torch.arange(min(EXPLAINED_IMAGES, len(images)))),
                 n_remedies=0,
                 device=self.settings.device,
+                engine=self.settings.engine,
+                gpus_per_worker=self.settings.gpus_per_worker,
                 check_stop=self.check_stop,
             )
         except (ModelError, DataError) as error:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier, Task, evaluating
 from shiftproof.data import UNKNOWN, Images
+from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.metrics import Difference, Estimate, NotApplicable, compare_responses, metrics
 from shiftproof.probe import Response, measure_response
 from shiftproof.shifts import ShiftProtocol
@@ -51,6 +52,21 @@ class Measuring:
             provenance={"data": images.digest},
             check_stop=self.check_stop,
         )
+
+    def responses(
+        self, classifiers: Sequence[Classifier], images: Images, n_images: int
+    ) -> list[Response | ShiftproofError]:
+        """What each answers to the first of the images, or the error that ended it."""
+        shown = images if n_images == len(images) else images.take(torch.arange(n_images))
+        return [self._response_or_error(each, shown) for each in classifiers]
+
+    def _response_or_error(self, classifier: Classifier, images: Images) -> Response | ShiftproofError:
+        try:
+            return self.response(classifier, images)
+        except Stopped:
+            raise
+        except ShiftproofError as error:
+            return error
 
 
 def score(response: Response) -> float:

@@ -29,7 +29,10 @@ class FixOptions:
         limit: Use so many images, drawn at random.
         seed: Source of every random choice.
         confidence: Nominal coverage of the intervals.
-        device: auto, cpu, cuda, cuda:N or mps.
+        device: auto, cpu, cuda, cuda:N or mps; several with commas between, for a worker on each.
+        engine: Where layers are explained and candidates measured: `local`, `ray` or `ray:ADDRESS`.
+            Trainings and the clock are of this process.
+        gpus_per_worker: GPUs of each worker of a cluster.
         threads: Batches at a time on a CPU; all cores by default.
         max_bad: Largest share of files that may be skipped.
         reading: What a source of images cannot say of itself.
@@ -53,6 +56,8 @@ class FixOptions:
     seed: int = 0
     confidence: float = 0.95
     device: str = "auto"
+    engine: str = "local"
+    gpus_per_worker: float | None = None
     threads: int | None = None
     max_bad: float = 0.01
     reading: Reading = AS_USUAL

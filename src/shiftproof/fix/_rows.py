@@ -10,7 +10,7 @@ from torch import nn
 from shiftproof.adapters import Classifier, digest_of_module, of_others
 from shiftproof.certify import certify
 from shiftproof.data import Images
-from shiftproof.errors import ModelError, OptionError
+from shiftproof.errors import ModelError, OptionError, ShiftproofError
 from shiftproof.fix._fixed import ORIGINAL, FixedRow
 from shiftproof.fix._measure import (
     TIMED_IMAGES,
@@ -24,6 +24,7 @@ from shiftproof.fix._measure import (
 )
 from shiftproof.fix._search import Candidate
 from shiftproof.metrics import Difference
+from shiftproof.probe import Response
 
 
 def measured_table(
@@ -44,10 +45,14 @@ def measured_table(
     """
     own = classifier.model if isinstance(classifier.model, nn.Module) else None
     models: dict[str, tuple[Classifier, nn.Module | None]] = {ORIGINAL: (classifier, own)}
-    responses = {ORIGINAL: measuring.response(classifier, images)}
     for each in finalists:
         models[each.name] = (_named(each), each.edited.network)
-        responses[each.name] = measuring.response(each.edited.classifier, images)
+    asked = [classifier, *(each.edited.classifier for each in finalists)]
+    responses: dict[str, Response] = {}
+    for name, answers in zip(models, measuring.responses(asked, images, len(images)), strict=True):
+        if isinstance(answers, ShiftproofError):
+            raise answers
+        responses[name] = answers
     shown = images.pixels(slice(0, TIMED_IMAGES)).to(measuring.device).float() / 255
     ms = milliseconds({name: model for name, (model, _) in models.items()}, shown)
     front = on_the_front([ms[name] for name in models], [score(responses[name]) for name in models])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-import torch
 from torch import nn
 
 from shiftproof._text import counted, percent
@@ -17,6 +16,7 @@ from shiftproof.edits import edits
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.fix._measure import Measuring, clean_score, score
 from shiftproof.fix._propose import Proposal, combined
+from shiftproof.probe import Response
 
 FIRST_IMAGES = 48
 FINALISTS = 4
@@ -89,8 +89,9 @@ def search(
         on_step(f"{counted(len(alive), 'edit')} on {counted(n_images, 'image')}{trained}")
         if train is not None:
             alive = _all_trained(alive, train, rung, n_rungs, failed)
-        part = images.take(torch.arange(n_images))
-        alive = _kept(alive, partial(_scored, images=part, measuring=measuring), failed)
+        responses = measuring.responses([each.edited.classifier for each in alive], images, n_images)
+        answers = dict(zip([each.name for each in alive], responses, strict=True))
+        alive = _kept(alive, partial(_scored, answers=answers), failed)
         alive.sort(key=lambda each: -each.score)
         if rung == n_rungs:
             break
@@ -178,8 +179,10 @@ def _kept(
     return found
 
 
-def _scored(candidate: Candidate, images: Images, measuring: Measuring) -> Candidate:
-    response = measuring.response(candidate.edited.classifier, images)
+def _scored(candidate: Candidate, answers: Mapping[str, Response | ShiftproofError]) -> Candidate:
+    response = answers[candidate.name]
+    if isinstance(response, ShiftproofError):
+        raise response
     return replace(candidate, score=score(response), clean=clean_score(response))
 
 

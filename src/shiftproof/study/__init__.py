@@ -5,11 +5,13 @@ from shiftproof.study._materials import Materials as Materials
 from shiftproof.study._record import Responses as Responses
 from shiftproof.study._record import study_record as study_record
 from shiftproof.study._run import Silent as Silent
+from shiftproof.study._run import Units as Units
 from shiftproof.study._run import Watcher as Watcher
+from shiftproof.study._run import loaded as loaded
 from shiftproof.study._run import measure_study as measure_study
 from shiftproof.study._run import pass_on as pass_on
 from shiftproof.study._run import run_study as run_study
-from shiftproof.study._run import this_process_or_another as this_process_or_another
+from shiftproof.study._run import shared_by as shared_by
 from shiftproof.study._spec import Arm as Arm
 from shiftproof.study._spec import Overrides as Overrides
 from shiftproof.study._spec import Study as Study

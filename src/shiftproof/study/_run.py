@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor
-from functools import lru_cache, partial
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Protocol
 
 import torch
 
 from shiftproof._digest import Json
 from shiftproof._files import make_folder
 from shiftproof._threads import worker_pool
-from shiftproof.engine import Channel, Run, StopSignal, Unit, execute
+from shiftproof.engine import HERE, Channel, Engine, Run, Shared, StopSignal, Unit, execute
 from shiftproof.errors import DataError, ShiftproofError, Stopped
+from shiftproof.probe import Response
 from shiftproof.report import write_html
 from shiftproof.study._costs import Costs, measure_costs
 from shiftproof.study._materials import Materials
@@ -25,7 +25,6 @@ from shiftproof.study._units import measured, train_arm, training_unit
 from shiftproof.train import Progress, load_history, load_network
 from shiftproof.zoo import build_network, read_checkpoint, write_weights
 
-T = TypeVar("T")
 Event = tuple[str, Progress | None]
 
 
@@ -57,13 +56,15 @@ def pass_on(watcher: Watcher, event: Event) -> None:
 
 
 Results = list[list[Responses | ShiftproofError]]
+# By the name of a protocol.
+Units = dict[str, Unit]
 
 
 def run_study(
     materials: Materials,
     run: Run,
     *,
-    workers: int = 1,
+    engine: Engine = HERE,
     threads: int | None = None,
     watcher: Watcher | None = None,
     stop: StopSignal | None = None,
@@ -73,14 +74,15 @@ def run_study(
     Args:
         materials: Study, data and device.
         run: Where units are kept; those that are there are not computed again.
-        workers: Processes, each with one network at a time; 1 for this process itself.
-        threads: Cores that one network may use; all by default, so that the last one has them.
+        engine: Where networks are trained, one at a time by each worker; in this process by default.
+        threads: Cores that one network may use; all by default, so that the last one has them; on a cluster
+            those that its worker was given.
         watcher: Told how far things are.
         stop: Set by someone else to make this raise `Stopped`.
 
     Returns:
         The record, also written to `report.json`: the same bytes for the same configuration,
-        whatever the number of workers, and however often it was interrupted. Times, where a study asks
+        wherever it was computed, and however often it was interrupted. Times, where a study asks
         for them, are those of the first measurement in this run.
 
     Raises:
@@ -88,7 +90,7 @@ def run_study(
         ShiftproofError: Every arm failed; the first one's error. If only some failed, the record
             says which, and its status is `incomplete`.
     """
-    results = measure_study(materials, run, workers=workers, threads=threads, watcher=watcher, stop=stop)
+    results = measure_study(materials, run, engine=engine, threads=threads, watcher=watcher, stop=stop)
     costs = _all_costs(materials, run, stop) if materials.study.costs else None
     record = study_record(materials, results, costs, _curves(materials, run))
     run.write_report(record)
@@ -100,7 +102,7 @@ def measure_study(
     materials: Materials,
     run: Run,
     *,
-    workers: int = 1,
+    engine: Engine = HERE,
     threads: int | None = None,
     watcher: Watcher | None = None,
     stop: StopSignal | None = None,
@@ -112,15 +114,13 @@ def measure_study(
     """
     study = materials.study
     watcher = watcher or Silent()
+    threads = threads or (engine.cores_each if engine.kind == "ray" else None)
     pairs = [(arm, seed) for arm in study.arms for seed in study.seeds]
-    workers = min(workers, len(pairs))
-    tasks = [
-        this_process_or_another(
-            materials, partial(_arm, run=run, arm=arm, seed=seed, threads=threads), workers
-        )
-        for arm, seed in pairs
-    ]
-    results = execute(tasks, workers=workers, stop=stop, on_event=partial(pass_on, watcher))
+    tasks = [partial(_arm, run=run, arm=arm, seed=seed, threads=threads) for arm, seed in pairs]
+    found = execute(tasks, shared_by(materials), engine=engine, stop=stop, on_event=partial(pass_on, watcher))
+    results = [each if isinstance(each, ShiftproofError) else loaded(run, each) for each in found]
+    if run.address is not None:
+        _publish_all(materials, run)
     errors = [result for result in results if isinstance(result, ShiftproofError)]
     for error in errors:
         if isinstance(error, Stopped) or len(errors) == len(results):
@@ -141,13 +141,13 @@ def _curves(materials: Materials, run: Run) -> Curves:
 
 def _all_costs(materials: Materials, run: Run, stop: StopSignal | None) -> dict[str, Costs]:
     """Of each network, in this process and after all training, when nothing else wants the cores."""
-    (found,) = execute([partial(_costs, materials, run)], stop=stop)
+    (found,) = execute([partial(_costs, run=run)], Shared.of(materials), stop=stop)
     if isinstance(found, ShiftproofError):
         raise found
     return found
 
 
-def _costs(materials: Materials, run: Run, channel: Channel) -> dict[str, Costs]:
+def _costs(materials: Materials, channel: Channel, *, run: Run) -> dict[str, Costs]:
     shape, n_classes = materials.training.image_shape, len(materials.training.class_names)
     spec: dict[str, Json] = {"image_shape": [*shape], "n_classes": n_classes}
     spec["environment"] = materials.environment()
@@ -161,43 +161,49 @@ def _costs(materials: Materials, run: Run, channel: Channel) -> dict[str, Costs]
     return {name: Costs.load(run.units.path(unit)) for name, unit in units.items()}
 
 
-Part = Callable[[Materials, Channel], T]
+def shared_by(materials: Materials) -> Shared[Materials]:
+    """What the tasks of a study share; another process loads the data itself instead of being sent it."""
+    return Shared(materials, partial(_loaded_there, materials.study, materials.digests()))
 
 
-def this_process_or_another(materials: Materials, part: Part[T], workers: int) -> Callable[[Channel], T]:
-    """A task of a study; one for another process loads the data there instead of taking it along."""
-    if workers == 1:
-        return partial(part, materials)
-    return partial(_elsewhere, materials.study, str(materials.device), materials.digests(), part)
-
-
-def _elsewhere(study: Study, device: str, digests: dict[str, Json], part: Part[T], channel: Channel) -> T:
-    materials = _materials(study.model_dump_json(), device)
+def _loaded_there(study: Study, digests: dict[str, Json], device: str) -> Materials:
+    materials = Materials.load(study, torch.device(device))
     if materials.digests() != digests:
         raise DataError("the data to stay the same during a run", "other contents")
-    return part(materials, channel)
-
-
-@lru_cache(maxsize=1)
-def _materials(study: str, device: str) -> Materials:
-    return Materials.load(Study.model_validate_json(study), torch.device(device))
+    return materials
 
 
 def _arm(
     materials: Materials, channel: Channel, *, run: Run, arm: Arm, seed: int, threads: int | None
-) -> Responses:
-    """One trained network and its response under each protocol, computed or found."""
+) -> Units:
+    """The units with what one trained network answers under each protocol, computed or found."""
     label = f"{arm.name}, seed {seed}"
     with worker_pool(threads) as pool:
         trained = _trained(materials, run, arm, seed, label, pool, channel)
         _publish(run, trained, arm, seed)
         load = partial(load_network, run.units.path(trained))
-        responses = {}
+        units = {}
         for name in materials.study.protocols:
             channel.check_stop()
-            responses[name] = measured(materials, run, trained.key, load, name, threads=threads)
+            units[name] = measured(materials, run, trained.key, load, name, threads=threads)
     channel.send((label, None))
-    return responses
+    return units
+
+
+def loaded(run: Run, units: Units) -> Responses:
+    """The responses that these units are; a worker on another machine may have brought them to the store."""
+    for unit in units.values() if run.address is not None else ():
+        run.units.has(unit)
+    return {name: Response.load(run.units.path(unit)) for name, unit in units.items()}
+
+
+def _publish_all(materials: Materials, run: Run) -> None:
+    """Of a run on a store: workers on other machines have published theirs there."""
+    for arm in materials.study.arms:
+        for seed in materials.study.seeds:
+            unit = training_unit(materials, arm, seed)
+            if run.units.has(unit):
+                _publish(run, unit, arm, seed)
 
 
 def _publish(run: Run, trained: Unit, arm: Arm, seed: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from shiftproof.engine import Run, Unit
-from shiftproof.probe import Response, measure_response
+from shiftproof.probe import measure_response
 from shiftproof.shifts import find_protocol
 from shiftproof.study._materials import Materials
 from shiftproof.study._spec import Arm
@@ -72,8 +72,8 @@ def measured(
     protocol_name: str,
     *,
     threads: int | None,
-) -> Response:
-    """What a network answers under a protocol, found or measured.
+) -> Unit:
+    """The unit with what a network answers under a protocol, found or measured.
 
     Args:
         materials: Study and data.
@@ -97,4 +97,4 @@ def measured(
             provenance={**inputs},
         )
         run.units.keep(unit, response.to_bytes())
-    return Response.load(run.units.path(unit))
+    return unit

@@ -1,0 +1,144 @@
+"""A Ray cluster: finding it, what fits on it, and what of it does not fit to us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from shiftproof._optional import require
+from shiftproof._text import said
+from shiftproof._version import __version__
+from shiftproof.engine._engine import Engine
+from shiftproof.errors import WorkerError
+
+SECONDS_TO_ANSWER = 10.0
+EVERY = 1e-9
+
+
+def versions() -> dict[str, str]:
+    """What has to be the same everywhere for results to be."""
+    import torch
+
+    return {"shiftproof": __version__, "torch": torch.__version__}
+
+
+def connected(engine: Engine) -> tuple[Any, Callable[[], None]]:
+    """Ray, connected to the cluster of an engine, and how to leave it.
+
+    Without an address, and without RAY_ADDRESS, a cluster is started on this machine, for this machine alone.
+
+    Raises:
+        MissingDependencyError: `ray` is not installed.
+        WorkerError: Nobody answers there, or the cluster is of another version.
+    """
+    address = engine.address or os.environ.get("RAY_ADDRESS") or None
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if _stays_here(address):
+        # Ray puts this machine's address in the place of 127.0.0.1, as if others were to reach it.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    ray: Any = require("ray", extra="ray", purpose="--engine ray")
+    if ray.is_initialized() and engine.address is None:
+        return ray, lambda: None
+    own = {
+        "address": "local",
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+    }
+    if address is not None:
+        _check_answers(address)
+    try:
+        with _signals_kept():
+            ray.init(
+                **(own if address is None else {"address": address}),
+                log_to_driver=False,
+                configure_logging=True,
+                logging_level="ERROR",
+            )
+    except Exception as error:
+        raise _no_cluster(address, error) from error
+    return ray, ray.shutdown
+
+
+def _stays_here(address: str | None) -> bool:
+    return address is None or address.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]")
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself waits for minutes, and then may end this process."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
+    except (OSError, ValueError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> WorkerError:
+    lines = [line.strip() for line in said(error, 10_000).splitlines() if line.strip()]
+    got = (lines[0] if lines else type(error).__name__).rstrip(".")
+    if "version mismatch" in got.lower():
+        return WorkerError(
+            "a Ray cluster of the Ray and Python that are here",
+            " ".join(lines[:8]),
+            fix="Install the versions of the cluster on this machine.",
+        )
+    if address is None:
+        return WorkerError("Ray to start on this machine", got)
+    return WorkerError(
+        f"a Ray cluster at {address}",
+        got,
+        cause="It does not run, or this machine cannot reach it.",
+        fix="`ray status` on a node of the cluster says its address.",
+    )
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself; here it asks for a stop, as in every other command."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def room_for(ray: Any, engine: Engine, *, at_start: bool = False) -> int:
+    """How many workers fit on the nodes that are there.
+
+    Raises:
+        WorkerError: At the start, none.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    room = sum(_fit(node, engine) for node in nodes)
+    if at_start and not room:
+        raise _too_small(nodes, engine)
+    return room
+
+
+def _fit(node: Mapping[str, float], engine: Engine) -> int:
+    by_cores = int(node.get("CPU", 0.0) / engine.cores_each + EVERY)
+    gpus, each = node.get("GPU", 0.0), engine.gpus_each
+    if not each:
+        return by_cores
+    per_gpu = int(1 / each + EVERY) if each < 1 else 1
+    return min(by_cores, int(gpus) * per_gpu if each < 1 else int(gpus / each + EVERY))
+
+
+def _too_small(nodes: list[Mapping[str, float]], engine: Engine) -> WorkerError:
+    cores = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+    return WorkerError(
+        f"a node with {engine.cores_each} cores and {engine.gpus_each:g} GPUs for a worker",
+        f"{len(nodes)} nodes with up to {cores:g} cores and {gpus:g} GPUs",
+        fix="Lower --threads or --gpus-per-worker, or use --device cpu.",
+    )

@@ -1,0 +1,122 @@
+"""The same units on a real Ray cluster of several nodes: the same bytes, or one sentence why not."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.ray_cluster import RayCluster
+
+import shiftproof
+from shiftproof._version import __version__
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed"),
+]
+AUDIT = ["audit", "zoo:cnn2", "demo:mnist", "--protocol", "grid:2", "--limit", "2500", "--method", "direct"]
+STUDY = ["study", "article", "--networks", "cnn1,dense-nn", "--epochs", "1", "--limit", "200"]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    made = RayCluster(tmp_path_factory.mktemp("ray"))
+    made.add(1)
+    made.add(1)
+    yield made
+    made.close()
+
+
+def run(cluster: RayCluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "shiftproof", *arguments],
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", [AUDIT, STUDY], ids=["audit", "study"])
+def test_the_bytes_are_those_of_one_process(command: list[str], cluster: RayCluster, tmp_path: Path) -> None:
+    for name, engine in (("here", "local"), ("there", f"ray:{cluster.address}")):
+        found = run(cluster, *command, "--engine", engine, "--device", "cpu", "--out", str(tmp_path / name))
+        assert found.returncode == 0, found.stderr
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert (here / "report.json").read_bytes() == (there / "report.json").read_bytes()
+    units = sorted(path.name for path in (here / "units").iterdir())
+    assert units == sorted(path.name for path in (there / "units").iterdir())
+    for name in units:
+        assert (here / "units" / name).read_bytes() == (there / "units" / name).read_bytes()
+    assert "2,500 of 2,500 images" in found.stderr or "trained and measured" in found.stderr
+
+
+def test_layers_are_explained_to_the_same_bytes(cluster: RayCluster) -> None:
+    command = [
+        "explain",
+        "zoo:cnn2",
+        "demo:mnist",
+        "--limit",
+        "24",
+        "--cuts",
+        "4",
+        "--remedies",
+        "0",
+        "--json",
+    ]
+    here, there = (
+        run(cluster, *command, "--quiet", "--device", "cpu", "--engine", engine)
+        for engine in ("local", f"ray:{cluster.address}")
+    )
+    assert here.returncode == there.returncode == 0, there.stderr
+    assert here.stdout == there.stdout
+
+
+def test_candidates_of_a_fix_are_measured_alike(cluster: RayCluster, tmp_path: Path) -> None:
+    """All but the clock, which is of another minute."""
+    command = ["fix", "zoo:cnn2", "demo:mnist", "--limit", "100", "--edits", "average-logits,padding-reflect"]
+    tables = []
+    for engine in ("local", f"ray:{cluster.address}"):
+        out = str(tmp_path / engine[:3])
+        where = ["--device", "cpu", "--engine", engine, "--no-onnx", "--json", "--quiet", "--out", out]
+        found = run(cluster, *command, *where)
+        assert found.returncode == 0, found.stderr
+        tables.append([(row["name"], row["estimates"]) for row in json.loads(found.stdout)["rows"]])
+    assert tables[0] == tables[1]
+    assert len(tables[0]) > 1
+
+
+def test_more_than_a_node_has_is_refused(cluster: RayCluster, tmp_path: Path) -> None:
+    where = ["--engine", f"ray:{cluster.address}", "--gpus-per-worker", "1"]
+    found = run(cluster, *AUDIT, *where, "--out", str(tmp_path / "r"))
+    assert found.returncode == 2
+    assert "Expected a node with 1 cores and 1 GPUs for a worker" in found.stderr
+
+
+def test_a_cluster_that_is_away_is_one_sentence(cluster: RayCluster, tmp_path: Path) -> None:
+    found = run(cluster, *AUDIT, "--engine", "ray:127.0.0.1:9", "--out", str(tmp_path / "r"))
+    assert found.returncode == 2
+    assert found.stderr.splitlines()[-1].startswith("Error: Expected a Ray cluster at 127.0.0.1:9, got")
+    assert "Traceback" not in found.stderr
+
+
+def test_a_worker_of_another_version_is_refused(tmp_path: Path) -> None:
+    """Of a node whose Python finds another shiftproof."""
+    source = Path(shiftproof.__file__).parent
+    shutil.copytree(source, tmp_path / "other" / "shiftproof")
+    (tmp_path / "other" / "shiftproof" / "_version.py").write_text('__version__ = "0.0.1"\n')
+    made = RayCluster(tmp_path)
+    try:
+        made.add(1, {"PYTHONPATH": str(tmp_path / "other")})
+        found = run(made, *AUDIT, "--engine", f"ray:{made.address}", "--out", str(tmp_path / "r"))
+    finally:
+        made.close()
+    assert found.returncode == 2
+    wanted = f"Expected shiftproof {__version__} on every node, got shiftproof 0.0.1"
+    assert wanted in " ".join(found.stderr.split())
