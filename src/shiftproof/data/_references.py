@@ -140,7 +140,7 @@ def _list_folder(address: Address, reading: Reading) -> Listing:
             f"both {flat[0]!r} and {deeper!r}",
             fix="Move one or the other elsewhere.",
         )
-    classes = [] if flat else sorted({path.parts[0] for path, _ in images})
+    classes: list[str] = [] if flat else sorted({path.parts[0] for path, _ in images})
     deeper = sorted({str(address / path.parts[0]) for path, _ in images if len(path.parts) > 2})
     refuse_split_names(classes, deeper, str(address))
     number = {name: index for index, name in enumerate(classes)}

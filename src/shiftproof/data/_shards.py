@@ -1,7 +1,8 @@
 """WebDataset: tar files whose members that share a name up to its first dot are one sample.
 
 Nothing is unpacked onto the disk: of a member only is known where its bytes begin, and they are read when
-they are needed. So a shard is a plain tar file; in a compressed one no byte could be found without all before it.
+they are needed. So a shard is a plain tar file; in a compressed one no byte could be found without all before
+it.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _members(shard: Path | Address, file: BinaryIO) -> Iterator[_Member]:
     with tarfile.open(fileobj=cast("Any", _Bounded(file)), mode="r:", errorlevel=2) as archive:
         n_seen = 0
         for info in archive:
-            archive.members.clear()  # which it keeps, all of them
+            cast("Any", archive).members.clear()  # which it keeps, all of them
             n_seen += 1
             if info.isdir():
                 continue

@@ -73,10 +73,10 @@ def list_tables(files: Sequence[Path | Address], name: str, reading: Reading) ->
     """List the rows of Parquet files in their order.
 
     Args:
-        files: All of the same columns. One holds the images, as bytes or as a struct with `bytes`; it is
-            called `image`, as the path column of `reading` says, or is the only one of that kind. One, which may
-            be absent, has the labels: `label`, or the label column of `reading`; numbers, or names. The names of
-            classes are those that Hugging Face writes into the file.
+        files: All of the same columns. One holds the images, as bytes or as a struct with `bytes`: `image`,
+            or what the path column of `reading` says, or the only one of that kind. One, which may be absent,
+            has the labels: `label`, or what the label column of `reading` says; numbers, or names. The names
+            of classes are those that Hugging Face writes into the file.
         name: For reports.
         reading: May name the columns.
 
