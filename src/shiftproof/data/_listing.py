@@ -53,7 +53,8 @@ def labelled(
         DataError: Labels that do not fit together, or the names.
     """
     found, class_names = numbered(labels, class_names, name)
-    numbers, sets = found.tolist(), ()
+    numbers = found.tolist()
+    sets: tuple[tuple[int, ...], ...] = ()
     if found.ndim > 1:
         numbers, sets, _ = distinct(list(map(tuple, numbers)), class_names)
     rows = zip(places, numbers, strict=True)

@@ -134,10 +134,10 @@ def _list_folder(address: Address, reading: Reading) -> Listing:
         )
     flat = [name for path, name in images if len(path.parts) == 1]
     if flat and len(flat) < len(images):
-        deeper = next(path.parts[0] for path, _ in images if len(path.parts) > 1)
+        a_class = next(path.parts[0] for path, _ in images if len(path.parts) > 1)
         raise DataError(
             f"either images or class folders with images at {str(address)!r}",
-            f"both {flat[0]!r} and {deeper!r}",
+            f"both {flat[0]!r} and {a_class!r}",
             fix="Move one or the other elsewhere.",
         )
     classes: list[str] = [] if flat else sorted({path.parts[0] for path, _ in images})
