@@ -44,9 +44,9 @@ class Faulty(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
         if fault == "lost answer":
             raise ConnectionError("the answer was lost")
 
-    def cat_file(self, path: str, *args: Any, **options: Any) -> bytes:
+    def cat_file(self, path: str, start: Any = None, end: Any = None, **options: Any) -> bytes:
         fault = self._fault("read")
-        content: bytes = super().cat_file(path)
+        content: bytes = super().cat_file(path, start, end)
         return content[: len(content) // 2] if fault == "half" else content
 
     def get_file(self, rpath: str, lpath: str, *args: Any, **options: Any) -> None:

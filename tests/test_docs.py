@@ -7,6 +7,8 @@ import inspect
 import json
 import re
 import shlex
+import shutil
+import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,8 @@ from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 
 import shiftproof.layers
+from shiftproof._address import Address as StoreAddress
+from shiftproof._store import save
 from shiftproof.cli import main
 from shiftproof.data import load_data
 from shiftproof.explain import CAUSES
@@ -98,6 +102,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         samples = generator.integers(0, 4096, (80, 80)).astype(np.uint16)
         Image.fromarray(samples).save(place / "scans" / f"{i}.tif")
     rows = [f"{place}/photos/{i}.png;{i % 2}" for i in range(4)]
+    with tarfile.open(place / "shards.tar", "w") as shard:
+        shard.add(place / "photos", arcname=".")
+    (place / "shards").mkdir()
+    for i in range(2):
+        shutil.copy(place / "shards.tar", place / "shards" / f"00{i}.tar")
+    for path in (place / "photos").iterdir():
+        save(StoreAddress(f"memory://bucket/photos/{path.name}"), path.read_bytes())
     (place / "findings.csv").write_text("\n".join(["scan;finding", *rows]), encoding="utf-8-sig")
     (place / "names.txt").write_text("cat\ndog\n")
     (place / "list.csv").write_text("path,labels\n0.png,cat|dog\n1.png,dog\n2.png,\n3.png,cat\n")

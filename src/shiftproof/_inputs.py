@@ -32,6 +32,7 @@ class Most(IntEnum):
     ARRAYS = 4 * GIB
     MODEL = 4 * GIB
     WEIGHTS = 64 * GIB
+    SHARD = 64 * GIB
 
 
 class UnfitFile(OSError):

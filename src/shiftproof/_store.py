@@ -7,13 +7,15 @@ content. What is read is compared with the length that the store says it has, an
 from __future__ import annotations
 
 import errno
+import io
+import os
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from shiftproof._address import Address
 from shiftproof._files import write_atomically
@@ -26,6 +28,7 @@ T = TypeVar("T")
 # How long to wait before it is tried again; what fails after the last one has failed.
 WAITS_S = (0.2, 1.0, 3.0)
 LONGEST_WAIT_S = 120.0
+PART_BYTES = 2**20
 S3 = ("s3", "s3a")
 # Here a file gets its name when all of it is there; elsewhere it is written under another name first.
 ATOMIC = frozenset({*S3, "gs", "gcs", "az", "abfs", "abfss", "oci", "oss", "hf", "memory"})
@@ -83,6 +86,40 @@ def list_folder(address: Address) -> list[Entry]:
     return _tried(ask)
 
 
+def list_all(address: Address) -> dict[str, int]:
+    """Every file below a folder: its path from there, and its bytes.
+
+    Raises:
+        StoreError: The store does not say.
+    """
+
+    def ask() -> dict[str, int]:
+        system, path = _system(address)
+        above = path.strip("/") + "/"
+        found = {name.strip("/"): one for name, one in system.find(path, detail=True).items()}
+        return {
+            name.removeprefix(above): int(one.get("size") or 0)
+            for name, one in sorted(found.items())
+            if name.startswith(above)
+        }
+
+    return _tried(ask)
+
+
+def version_of(address: Address) -> str:
+    """A text that is another one when the file is.
+
+    Raises:
+        StoreError: The store does not say.
+    """
+
+    def ask() -> str:
+        system, path = _system(address)
+        return str(system.ukey(path))
+
+    return _tried(ask)
+
+
 def size_of(address: Address) -> int | None:
     """Bytes of a file; None for a folder, and where there is none.
 
@@ -119,6 +156,62 @@ def read(address: Address, most: Most) -> bytes:
         return content
 
     return _tried(ask)
+
+
+def read_part(address: Address, start: int, n_bytes: int) -> bytes:
+    """Some bytes of a file.
+
+    Raises:
+        FileNotFoundError: There is none.
+        StoreError: The store does not give them.
+    """
+
+    def ask() -> bytes:
+        system, path = _system(address)
+        content = bytes(system.cat_file(path, start=start, end=start + n_bytes)) if n_bytes else b""
+        if len(content) != n_bytes:
+            raise StoreError(f"{len(content):,} of {n_bytes:,} bytes")
+        return content
+
+    return _tried(ask)
+
+
+def open_at(address: Address, most: Most) -> BinaryIO:
+    """A file, open for reading anywhere in it; a part is brought when it is read.
+
+    Raises:
+        FileNotFoundError: There is none.
+        UnfitFile: It is larger than its kind may be.
+        StoreError: The store does not answer.
+    """
+    return io.BufferedReader(_Parts(address, _checked_size(address, most)), PART_BYTES)
+
+
+class _Parts(io.RawIOBase):
+    """A file on a store as Python reads files."""
+
+    def __init__(self, address: Address, n_bytes: int) -> None:
+        self._address, self._n_bytes, self._place = address, n_bytes, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._n_bytes}[whence]
+        self._place = max(0, start + offset)
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        n_bytes = max(0, min(len(buffer), self._n_bytes - self._place))
+        buffer[:n_bytes] = read_part(self._address, self._place, n_bytes)
+        self._place += n_bytes
+        return n_bytes
 
 
 def download(address: Address, path: Path, most: Most) -> None:

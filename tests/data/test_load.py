@@ -559,7 +559,18 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
 
 
 def test_sources_without_splits_cannot_be_trained_on() -> None:
-    assert data_sources.names() == ("mnist", "idx", "demo", "folder", "csv", "npz", "image")
+    assert data_sources.names() == (
+        "mnist",
+        "idx",
+        "demo",
+        "folder",
+        "csv",
+        "npz",
+        "tar",
+        "parquet",
+        "address",
+        "image",
+    )
     assert load_data("demo:mnist", "train").digest == load_data("mnist", "train").digest
     with pytest.raises(DataError, match="a training and a test split: mnist or idx:FOLDER, got 'folder'"):
         load_data("folder", "train")

@@ -28,7 +28,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA", help="A folder of images, with or without one subfolder per class; list.csv; x.npz; "
-        "scan.tif; idx:FOLDER; or demo:mnist. See `shiftproof data ls`.",
+        "scan.tif; '{000..003}.tar'; x.parquet; s3://BUCKET/FOLDER; idx:FOLDER; or demo:mnist. See "
+        "`shiftproof data ls`.",
     ),
 ]  # fmt: skip
 

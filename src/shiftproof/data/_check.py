@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from shiftproof.data._decode import MAX_PIXELS, decode
+from shiftproof.data._decode import decode
 from shiftproof.data._frame import Frame
 from shiftproof.data._images import Skipped
 from shiftproof.data._labels import Label
+from shiftproof.data._places import Place
 from shiftproof.data._samples import UnusableImage, Window, window_change
 from shiftproof.data._side_by_side import side_by_side
 from shiftproof.errors import DataError
 
-# More than `MAX_PIXELS` pixels need without any compression.
-MAX_FILE_BYTES = 8 * MAX_PIXELS + 2**20
 N_SHOWN = 5
 C = TypeVar("C")
 
@@ -35,7 +31,7 @@ class Entry(NamedTuple):
     """A file that claims to be an image: its name in the set, where it is, and its label."""
 
     name: str
-    path: Path
+    place: Place
     label: int
 
 
@@ -66,14 +62,12 @@ class ImageFile(Original):
     """A file that was decoded once, to be decoded again when it is needed.
 
     Args:
-        path: Where it is.
-        roots: The folders that it must be in one of.
+        place: Where it is.
         sha256: Of its bytes, as 64 hex digits.
         window: What is black and what is white in it.
     """
 
-    path: Path
-    roots: tuple[Path, ...]
+    place: Place
     sha256: str
     window: Window | None
 
@@ -94,7 +88,7 @@ class ImageFile(Original):
             DataError: The file is not any more what it was when it was checked.
         """
         try:
-            content = read_file(self.path, self.roots)
+            content = self.place.content()
             if hashlib.sha256(content).hexdigest() != self.sha256:
                 raise UnusableImage("other content")
             return decode(content, self.window).image
@@ -147,42 +141,11 @@ def check_all(
     return good, bad
 
 
-def read_file(path: Path, roots: Sequence[Path]) -> bytes:
-    """The bytes of an ordinary file inside one of some folders; `UnusableImage` for anything else."""
-    try:
-        real = path.resolve(strict=True)
-        if not any(real.is_relative_to(root) for root in roots):
-            raise UnusableImage("a link that leaves the folder")
-        mode = real.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise UnusableImage("a folder, not a file")
-        # Opening a pipe would wait forever, and a device has no end.
-        if not stat.S_ISREG(mode):
-            raise UnusableImage("not an ordinary file")
-        with real.open("rb") as file:
-            n_bytes = os.fstat(file.fileno()).st_size
-            # `read` sets aside what it is asked for: to ask for the limit would cost that much each time.
-            content = file.read(min(n_bytes, MAX_FILE_BYTES) + 1)
-    except OSError as error:
-        raise UnusableImage(f"cannot be read ({error.strerror or error})") from error
-    except (ValueError, RuntimeError) as error:
-        # A name with a null byte, or links in a circle.
-        raise UnusableImage(f"cannot be read ({error})") from error
-    if not content:
-        raise UnusableImage("an empty file")
-    if len(content) > MAX_FILE_BYTES:
-        raise UnusableImage(f"over the limit of {MAX_FILE_BYTES:,} bytes")
-    return content
-
-
-def check_file(
-    entry: Entry, *, roots: tuple[Path, ...], frame: Frame | None, window: Window | None
-) -> Checked | Skipped:
+def check_file(entry: Entry, *, frame: Frame | None, window: Window | None) -> Checked | Skipped:
     """Decode a file that claims to be an image.
 
     Args:
         entry: The file.
-        roots: The folders that it must be in one of.
         frame: What it will be brought to; None where that is not known yet.
         window: What is black and what is white in it.
 
@@ -190,7 +153,7 @@ def check_file(
         OptionError: It is too small for the scene once it is resized.
     """
     try:
-        content = read_file(entry.path, roots)
+        content = entry.place.content()
         image, changes = decode(content, window)
         size_px, n_channels = (image.height, image.width), len(image.getbands())
         if frame is not None and frame.is_too_large(size_px):
@@ -198,7 +161,7 @@ def check_file(
     except UnusableImage as error:
         return Skipped(entry.name, str(error))
     sha256 = hashlib.sha256(content).hexdigest()
-    file = ImageFile(entry.name, changes, entry.path, roots, sha256, window)
+    file = ImageFile(entry.name, changes, entry.place, sha256, window)
     return Checked(file, entry.label, size_px, n_channels)
 
 

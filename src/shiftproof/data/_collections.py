@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
+from shiftproof._address import Address
 from shiftproof.data._arrays import from_arrays
 from shiftproof.data._check import Entry
 from shiftproof.data._elements import kind_of
@@ -20,11 +21,20 @@ from shiftproof.data._items import Items
 from shiftproof.data._label_sets import distinct
 from shiftproof.data._labels import labels_of, numbered
 from shiftproof.data._listing import Listing, as_text
+from shiftproof.data._places import InFolder
 from shiftproof.data._reading import Reading
 from shiftproof.errors import DataError
 
 ImagesLike = (
-    str | Path | Images | Tensor | np.ndarray[Any, Any] | tuple[Any, Any] | Iterable[Any] | Dataset[Any]
+    str
+    | Address
+    | Path
+    | Images
+    | Tensor
+    | np.ndarray[Any, Any]
+    | tuple[Any, Any]
+    | Iterable[Any]
+    | Dataset[Any]
 )
 PAIR = 2
 
@@ -132,10 +142,10 @@ def _files(images: list[Any], labels: Any, reading: Reading) -> Listing:
     real = [_behind_links(place) for place in places]
     root = Path(os.path.commonpath([path.parent for path in real]))
     entries = (
-        Entry(as_text(place.relative_to(above).as_posix()), path, label)
+        Entry(as_text(place.relative_to(above).as_posix()), InFolder(path, (root,)), label)
         for place, path, label in zip(places, real, numbers, strict=True)
     )
-    return Listing("images", (root,), tuple(entries), class_names, label_sets=sets)
+    return Listing("images", tuple(entries), class_names, label_sets=sets)
 
 
 def _behind_links(path: Path) -> Path:

@@ -13,6 +13,7 @@ from shiftproof.data._check import Entry
 from shiftproof.data._images import UNKNOWN
 from shiftproof.data._listing import Listing, as_text, claims_to_be_image
 from shiftproof.data._manifest import list_manifest
+from shiftproof.data._places import InFolder
 from shiftproof.data._reading import AS_USUAL, Reading
 from shiftproof.errors import DataError
 
@@ -78,7 +79,8 @@ def list_folder(folder: Path, reading: Reading = AS_USUAL) -> Listing:
         return _with_table(flat, folder, reading)
     reading.refuse("path_column", "label_column", source="a folder of images")
     _refuse_links([one for one in classes if not _stays_in(one, roots)], folder)
-    _refuse_splits(classes, found, folder)
+    deeper = [str(one) for one, each in zip(classes, found, strict=True) if each.folders]
+    refuse_split_names([one.name for one in classes], deeper, folder.name)
     labelled = [(path, label) for label, each in enumerate(found) for path in each.candidates]
     if not labelled:
         present = ", ".join(repr(child.name) for child in children[:N_SHOWN])
@@ -108,11 +110,11 @@ def _with_table(flat: Listing, folder: Path, reading: Reading) -> Listing:
         why = said(f"expected {error.expected}, got {error.got}", MOST_SAID)
         return replace(flat, note=f"no labels: {names[0]} beside the images does not fit ({why})")
     beside = tuple(name for name in flat.not_considered if name not in names)
-    roots = flat.roots
+    places = {entry.name: entry.place for entry in flat.entries}
     return replace(
         table,
         name=flat.name,
-        roots=roots,
+        entries=tuple(entry._replace(place=places[entry.name]) for entry in table.entries),
         not_considered=beside,
         note=f"labels from {names[0]} beside the images",
     )
@@ -171,11 +173,14 @@ def _listing(
     beside: list[Path],
 ) -> Listing:
     name = roots[0].name or str(roots[0])
-    entries = (Entry(as_text(path.relative_to(folder).as_posix()), path, label) for path, label in labelled)
+    entries = (
+        Entry(as_text(path.relative_to(folder).as_posix()), InFolder(path, roots), label)
+        for path, label in labelled
+    )
     others = (
         as_text(path.relative_to(folder).as_posix()) + ("/" if path.is_dir() else "") for path in beside
     )
-    return Listing(as_text(name), roots, tuple(entries), class_names, tuple(sorted(others)))
+    return Listing(as_text(name), tuple(entries), class_names, tuple(sorted(others)))
 
 
 def _is_hidden(path: Path) -> bool:
@@ -202,17 +207,20 @@ def _refuse_links(links: list[Path], folder: Path) -> None:
         )
 
 
-def _refuse_splits(classes: list[Path], found: list[_Found], folder: Path) -> None:
-    """The names of splits in place of classes would be labels, and every number a wrong one."""
-    if not classes or not all(one.name.lower() in SPLITS for one in classes):
-        return
-    deeper = [one for one, each in zip(classes, found, strict=True) if each.folders]
-    if deeper:
+def refuse_split_names(classes: Sequence[str], deeper: Sequence[str], where: str) -> None:
+    """The names of splits in place of classes would be labels, and every number a wrong one.
+
+    Args:
+        classes: The names of all folders.
+        deeper: Those with folders in them, as they would be named.
+        where: What holds them.
+    """
+    if classes and deeper and all(name.lower() in SPLITS for name in classes):
         raise DataError(
-            f"class folders in {folder.name!r}",
-            ", ".join(repr(one.name) for one in classes),
+            f"class folders in {where!r}",
+            ", ".join(map(repr, classes)),
             cause="These are parts of a set, and their folders seem to be the classes.",
-            fix=f"Name one of them, for example {shlex.quote(str(deeper[-1]))}.",
+            fix=f"Name one of them, for example {shlex.quote(deeper[-1])}.",
         )
 
 

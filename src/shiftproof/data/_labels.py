@@ -132,7 +132,7 @@ def number_labels(labels: Sequence[str], source: str) -> tuple[list[int], tuple[
         ([2, 0], ('0', '1', '2'))
     """
     known = sorted({label for label in labels if label})
-    if not all(_is_integer(label) for label in known):
+    if not all(is_integer(label) for label in known):
         place = {name: number for number, name in enumerate(known)}
         return [place.get(label, UNKNOWN) for label in labels], tuple(known)
     numbers = [int(label) if label else UNKNOWN for label in labels]
@@ -149,7 +149,8 @@ def names_up_to(smallest: int, largest: int, source: str) -> tuple[str, ...]:
     return tuple(str(number) for number in range(largest + 1))
 
 
-def _is_integer(label: str) -> bool:
+def is_integer(label: str) -> bool:
+    """Whether a text is an integer that could be the number of a class."""
     digits = label.removeprefix("-")
     return digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 from shiftproof.data._check import Entry
+from shiftproof.data._label_sets import distinct
+from shiftproof.data._labels import Label, numbered
+from shiftproof.data._places import Place
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 # These are images too, in formats that are not opened: to leave them out is worth a word for each.
@@ -18,7 +22,6 @@ class Listing:
 
     Args:
         name: Name for reports.
-        roots: The folders, without links, that each file must be in one of.
         entries: The files that claim to be images.
         class_names: One name per class; empty without labels.
         not_considered: The other files.
@@ -28,7 +31,6 @@ class Listing:
     """
 
     name: str
-    roots: tuple[Path, ...]
     entries: tuple[Entry, ...]
     class_names: tuple[str, ...] = ()
     not_considered: tuple[str, ...] = ()
@@ -36,11 +38,35 @@ class Listing:
     note: str = ""
 
 
-def claims_to_be_image(path: Path) -> bool:
+def labelled(
+    name: str, places: Sequence[tuple[str, Place]], labels: Sequence[Label], class_names: tuple[str, ...]
+) -> Listing:
+    """The listing of images of which each brings a label of its own.
+
+    Args:
+        name: For reports.
+        places: Of each image, its name in the set and where it is.
+        labels: Numbers, names, or 0 and 1 for each of several labels; −1 where unknown.
+        class_names: By number; empty where they are not known.
+
+    Raises:
+        DataError: Labels that do not fit together, or the names.
+    """
+    found, class_names = numbered(labels, class_names, name)
+    numbers = found.tolist()
+    sets: tuple[tuple[int, ...], ...] = ()
+    if found.ndim > 1:
+        numbers, sets, _ = distinct(list(map(tuple, numbers)), class_names)
+    rows = zip(places, numbers, strict=True)
+    entries = tuple(Entry(each, place, number) for (each, place), number in rows)
+    return Listing(name, entries, class_names, label_sets=sets)
+
+
+def claims_to_be_image(path: PurePath) -> bool:
     """Whether a name ends like that of an image.
 
     Example:
-        >>> claims_to_be_image(Path("a.JPG")), claims_to_be_image(Path("labels.txt"))
+        >>> claims_to_be_image(PurePath("a.JPG")), claims_to_be_image(PurePath("labels.txt"))
         (True, False)
     """
     return path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)

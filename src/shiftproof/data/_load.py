@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from shiftproof._address import Address, is_address, place
 from shiftproof._digest import derive_seed
 from shiftproof.data._check import Checked, Entry, Original, check_all, check_file
 from shiftproof.data._collections import ImagesLike, Stream, open_collection
@@ -25,7 +26,9 @@ from shiftproof.data._listing import Listing, as_text, claims_to_be_image
 from shiftproof.data._manifest import list_manifest
 from shiftproof.data._npz import load_npz
 from shiftproof.data._passes import Passes
+from shiftproof.data._places import InFolder
 from shiftproof.data._reading import AS_USUAL, OPTIONS, Reading
+from shiftproof.data._references import list_at_address, list_packed
 from shiftproof.data._samples import window_change
 from shiftproof.data._sources import data_sources, load_data
 from shiftproof.errors import DataError, OptionError
@@ -59,8 +62,9 @@ def load_images(
 
     Args:
         source: `demo:mnist`, `mnist` or `idx:FOLDER` (their test split), a folder with one sub-folder
-            for each class or with images without labels, `FILE.csv`, `FILE.npz`, or one image file; or what
-            Python has: see `open_collection`.
+            for each class or with images without labels, `FILE.csv`, `FILE.npz`, one image file, tar shards
+            such as `{000..003}.tar`, `FILE.parquet` or a folder of either, or an address of any of these but
+            tables and arrays; or what Python has: see `open_collection`.
         image_shape: (C, H, W) that the model takes. None: that of the images, if they have one size.
         resize_px: Length of the short side before the centre is cut out; None: just enough for the cut,
             and nothing at all for an image that has its size.
@@ -133,14 +137,21 @@ class _Wanted:
 
 
 def _open(source: ImagesLike, reading: Reading) -> Images | Listing | Items | Stream:
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path | Address):
         return open_collection(source, reading)
     reference = str(source)
     scheme, _, _ = reference.partition(":")
     if scheme in data_sources and data_sources.get(scheme).load is not None:
         reading.refuse(*OPTIONS, source=reference)
         return load_data(reference, "test")
+    if is_address(reference):
+        found = place(reference)
+        if isinstance(found, Address):
+            return list_at_address(found, reading)
+        reference = str(found)
     path = Path(reference).expanduser() if reference.startswith("~/") else Path(reference)
+    if (packed := list_packed(reference, reading)) is not None:
+        return packed
     if not _exists(path, reference):
         raise _unknown(reference, "Nothing has that name.")
     kind = path.suffix.lower()
@@ -154,7 +165,7 @@ def _open(source: ImagesLike, reading: Reading) -> Images | Listing | Items | St
         reading.refuse("root", "path_column", "label_column", source="one image")
         # Who names a link means the file behind it.
         real, name = path.resolve(), as_text(path.name)
-        return Listing(name, (real.parent,), (Entry(name, real, UNKNOWN),))
+        return Listing(name, (Entry(name, InFolder(real, (real.parent,)), UNKNOWN),))
     raise _unknown(reference, "Its file type is not supported.")
 
 
@@ -198,7 +209,7 @@ def _checked(
         labels, class_names = numbered([one.label for one in good], opened.kind.class_names, opened.kind.name)
         name, beside, note = opened.kind.name, tuple[str, ...](), ""
     else:
-        check_entry = partial(check_file, roots=opened.roots, frame=frame, window=reading.window)
+        check_entry = partial(check_file, frame=frame, window=reading.window)
         entries = [opened.entries[row] for row in rows]
         good, bad = check_all(entries, check_entry, n_wanted=n_wanted, max_bad=max_bad)
         labels = _labels(opened, good)

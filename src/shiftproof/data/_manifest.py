@@ -16,6 +16,7 @@ from shiftproof.data._check import Entry
 from shiftproof.data._label_sets import may_be_several, number_label_sets
 from shiftproof.data._labels import number_labels
 from shiftproof.data._listing import Listing, as_text
+from shiftproof.data._places import InFolder
 from shiftproof.data._reading import AS_USUAL, Reading
 from shiftproof.errors import DataError
 
@@ -51,8 +52,11 @@ def list_manifest(file: Path, reading: Reading = AS_USUAL) -> Listing:
     else:
         (numbers, class_names), sets = number_labels(labels, file.name), ()
     root = places.root.resolve()
-    entries = (Entry(as_text(path), root / path, label) for path, label in zip(paths, numbers, strict=True))
-    return Listing(as_text(file.name), (root,), tuple(entries), class_names, label_sets=sets)
+    entries = (
+        Entry(as_text(path), InFolder(root / path, (root,)), label)
+        for path, label in zip(paths, numbers, strict=True)
+    )
+    return Listing(as_text(file.name), tuple(entries), class_names, label_sets=sets)
 
 
 class _Columns(NamedTuple):

@@ -120,6 +120,27 @@ for _source in (
         "NumPy arrays `images` and, if known, `labels`: FILE.npz",
         "your files; (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16, or float in [0, 1]",
     ),
+    DataSource(
+        "tar",
+        "{000..003}.tar",
+        None,
+        "WebDataset shards: FILE.tar, a range in braces, or a folder of them",
+        "your files; of each sample an image, and a label in .cls or .json",
+    ),
+    DataSource(
+        "parquet",
+        "FILE.parquet",
+        None,
+        "image data sets of Hugging Face: FILE.parquet, a range in braces, or a folder of them",
+        "your files; a column `image` with bytes and, if known, `label`",
+    ),
+    DataSource(
+        "address",
+        "s3://BUCKET/FOLDER",
+        None,
+        "a folder of images, tar or Parquet files on a store: s3://, gs://, …",
+        "your files; any store that fsspec knows",
+    ),
     DataSource("image", "an image file", None, "one image without a label: FILE.png", "your file"),
 ):
     data_sources.register(_source.name, _source)
