@@ -182,6 +182,9 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
         "folder",
         "csv",
         "npz",
+        "tar",
+        "parquet",
+        "address",
         "image",
     ]
     facts = {row["what"]: row["value"] for row in json.loads(run(capsys, "doctor", "--json")[1])}
