@@ -17,7 +17,7 @@ from tests.certify.brute_force import (
 )
 from torch import Tensor
 
-from shiftproof.certify import Certificate, Reason, certify
+from shiftproof.certify import Certificate, ReasonRecord, certify
 from shiftproof.certify._certify import NUMBERED
 
 SIZES = ((4, 4), (6, 6), (8, 8), (5, 7), (6, 4), (4, 8), (9, 6))
@@ -84,7 +84,7 @@ def judged(seed: int) -> Judgement:
     return Judgement(found.verdict, proved, by_numbers, missed=kind_of(step_px, size), ended_by=_text(reason))
 
 
-def _text(reason: Reason | None) -> str:
+def _text(reason: ReasonRecord | None) -> str:
     """Without numbers and names, so that equal reasons are counted together."""
     return re.sub(
         r"`_tensor_constant\d+`", "T", re.sub(r"\b\d+(st|nd|rd|th)?\b", "n", reason.text if reason else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from shiftproof.certify import Certificate, certify
 from shiftproof.certify._moves import boxes, random_images, rolls
 from shiftproof.certify._numeric import Precisions, answers, check
 from shiftproof.layers import GlobalMeanPool
+from shiftproof.records import read_certificate
 
 SHAPE = (1, 8, 8)
 
@@ -20,12 +23,17 @@ def circular(stride: int = 1) -> nn.Module:
     return nn.Sequential(conv, nn.ReLU(), GlobalMeanPool(), nn.Linear(3, 4)).eval()
 
 
+def number(found: float | None) -> float:
+    assert found is not None
+    return found
+
+
 def measured(network: nn.Module, step_px: tuple[int, int]) -> tuple[float, bool | None]:
     images = random_images(SHAPE, 3, seed=0)
     moves = rolls(images, step_px, n_most=1000, seed=0)
     found = check("circular", moves, Precisions.of(network, images, narrows=False))
     assert found.n_moves == found.n_possible == 8 // step_px[0] * (8 // step_px[1]) - 1
-    return found.float64.relative, found.holds
+    return number(found.float64.relative), found.holds
 
 
 def test_a_law_that_is_false_does_not_hold() -> None:
@@ -86,7 +94,9 @@ def test_what_is_no_number_does_not_hold() -> None:
     found = certify(Nothing(), SHAPE)
     assert found.verdict == "all-shifts"
     assert found.holds is False
-    assert found.to_dict()["checks"][0]["float64"]["relative"] is None  # type: ignore[index, call-overload]
+    assert found.checks[0].float64.relative is None
+    assert not found.checks[0].float64.within
+    assert read_certificate(json.loads(found.to_json())) == found
 
 
 def test_rolls_are_those_of_the_group() -> None:
@@ -146,9 +156,9 @@ def test_a_network_that_rounds_by_itself_is_judged_by_float32() -> None:
 
     found = certify(Narrow().eval(), SHAPE)
     assert found.holds
-    assert found.checks[0].float64.tolerance > 1e-6
-    assert 0 < found.checks[0].float64.relative < 1e-5
-    assert certify(circular(), SHAPE).checks[0].float64.tolerance < 1e-12
+    assert number(found.checks[0].float64.tolerance) > 1e-6
+    assert 0 < number(found.checks[0].float64.relative) < 1e-5
+    assert number(certify(circular(), SHAPE).checks[0].float64.tolerance) < 1e-12
 
 
 def test_given_images_are_checked_too() -> None:

@@ -37,7 +37,9 @@ def printed(found: dict[str, Any], width: int = 120) -> str:
 def test_a_record_survives_json() -> None:
     found = record()
     assert json.loads(json.dumps(found)) == found
-    assert read_certificate(found).circular.step_px == (2, 2)
+    again = read_certificate(found)
+    assert again.circular.step_px == (2, 2)
+    assert again.to_dict() == found
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

@@ -1,227 +1,140 @@
-"""What was proved of a network, and the sentences that say so."""
+"""What was proved of a network, with the sentences that say so."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
-from shiftproof._digest import Json
+import torch
+
+from shiftproof._device import describe_environment
 from shiftproof._text import counted
+from shiftproof.adapters import Classifier, describe
 from shiftproof.anatomy import Pair, Reason
-from shiftproof.certify._numeric import Check, Deviation
+from shiftproof.records import (
+    Certificate,
+    CertifiedModelRecord,
+    CircularLaw,
+    Deviation,
+    InteriorLaw,
+    LawCheck,
+    ReasonRecord,
+    Stage,
+    Verdict,
+)
 from shiftproof.zoo import ImageShape
 
-SCHEMA_VERSION = 1
-Verdict = Literal["all-shifts", "strided-shifts", "interior", "nothing"]
+
+def circular_law(
+    image_px: Pair,
+    step_px: Pair | None,
+    rolls: Pair | None,
+    axes: tuple[int | None, int | None] | None,
+    limits: Iterable[Reason],
+    ended_by: Reason | None,
+) -> CircularLaw:
+    """What is proved for images that roll, with its sentence; see `CircularLaw`."""
+    if step_px is None:
+        text = f"Circular shifts: nothing is proved. {ended_by}"
+    else:
+        answer = "the answer does not change" if rolls is None else "the maps of the answer roll along"
+        text = f"Circular shifts: proved that {answer} under {_shifts(step_px, image_px)}."
+    return CircularLaw(
+        image_px=image_px,
+        step_px=step_px,
+        rolls=rolls,
+        axes=axes,
+        limits=tuple(map(_recorded, limits)),
+        ended_by=None if ended_by is None else _recorded(ended_by),
+        text=text,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class CircularLaw:
-    """What is proved for images that roll, as on a torus.
-
-    Args:
-        image_px: (height, width).
-        step_px: The law is about rolls by multiples of this, (down, right); the size of the images where
-            only whole turns are left of an axis. None where nothing is proved.
-        rolls: Positions by which an answer that is maps rolls for one such step, along its rows and
-            columns; None for an answer that stays.
-        axes: The axes of that answer which are its rows and its columns; both the same where rows follow
-            each other on one axis, None for one that is absent.
-        limits: What stands in the way of finer steps, or of any, in the order in which it was met.
-        ended_by: Where nothing is proved, what stopped the step that came farthest.
-    """
-
-    image_px: Pair
-    step_px: Pair | None
-    rolls: Pair | None
-    axes: tuple[int | None, int | None] | None
-    limits: tuple[Reason, ...]
-    ended_by: Reason | None
-
-    @property
-    def proved(self) -> bool:
-        """Whether there is such a law."""
-        return self.step_px is not None
-
-    def __str__(self) -> str:
-        if self.step_px is None:
-            return f"Circular shifts: nothing is proved. {self.ended_by}"
-        answer = "the answer does not change" if self.rolls is None else "the maps of the answer roll along"
-        return f"Circular shifts: proved that {answer} under {_shifts(self.step_px, self.image_px)}."
-
-
-@dataclass(frozen=True, slots=True)
-class InteriorLaw:
-    """What is proved for content that moves on a blank background, far from every border.
-
-    Args:
-        image_px: (height, width).
-        answer: `invariant`; `equivariant` for an answer that is maps; None where the law ends before.
-        layer: The last layer whose maps move with the content, or the one that asks for most distance.
-        step_px: The content moves by multiples of this, (down, right).
-        before_px: Least distance of the content from the top, and from the left; in images of `smallest_px`
-            where that is known.
-        after_px: Least distance from the bottom, and from the right.
-        is_empty: Whether the images are too small for any content to move.
-        smallest_px: A size of larger images in which it could; None where it can, or where none is known.
-        ended_by: Why the law ends before the answer.
-    """
-
-    image_px: Pair
-    answer: Literal["invariant", "equivariant"] | None
-    layer: str
-    step_px: Pair
-    before_px: Pair
-    after_px: Pair
-    is_empty: bool
-    smallest_px: Pair | None
-    ended_by: Reason | None
-
-    @property
-    def proved(self) -> bool:
-        """Whether it says something about the answer to images of this size."""
-        return self.answer is not None and not self.is_empty
-
-    def __str__(self) -> str:
-        (top, left), (bottom, right) = self.before_px, self.after_px
-        room = (
-            f"{top} px from the top, {bottom} from the bottom, {left} from the left, {right} from the right"
-        )
-        if len({top, left, bottom, right}) == 1:
-            room = f"{top} px from every border"
-        moves = f"content on a blank background, at least {room}, that moves by {_multiples(self.step_px)}"
-        if self.answer is None:
-            where = f"up to {self.layer} maps move along with {moves}" if self.layer else "it ends at once"
-            text = f"Interior: nothing is proved of the answer; {where}. {self.ended_by}"
-        else:
-            does = "does not change" if self.answer == "invariant" else "moves along"
-            text = f"Interior: proved that the answer {does} for {moves}."
-        if not self.is_empty:
-            return text
-        larger = f" in those of {_by(self.smallest_px)} px there is" if self.smallest_px else ""
-        return (
-            f"{text} In images of {_by(self.image_px)} px there is no room for that{larger and ';' + larger}."
-        )
+def interior_law(
+    image_px: Pair,
+    answer: Literal["invariant", "equivariant"] | None,
+    layer: str,
+    step_px: Pair,
+    before_px: Pair,
+    after_px: Pair,
+    is_empty: bool,
+    smallest_px: Pair | None,
+    ended_by: Reason | None,
+) -> InteriorLaw:
+    """What is proved for content that moves in the interior, with its sentence; see `InteriorLaw`."""
+    (top, left), (bottom, right) = before_px, after_px
+    room = f"{top} px from the top, {bottom} from the bottom, {left} from the left, {right} from the right"
+    if len({top, left, bottom, right}) == 1:
+        room = f"{top} px from every border"
+    moves = f"content on a blank background, at least {room}, that moves by {_multiples(step_px)}"
+    if answer is None:
+        where = f"up to {layer} maps move along with {moves}" if layer else "it ends at once"
+        text = f"Interior: nothing is proved of the answer; {where}. {ended_by}"
+    else:
+        does = "does not change" if answer == "invariant" else "moves along"
+        text = f"Interior: proved that the answer {does} for {moves}."
+    if is_empty:
+        larger = f" in those of {_by(smallest_px)} px there is" if smallest_px else ""
+        text += f" In images of {_by(image_px)} px there is no room for that{larger and ';' + larger}."
+    return InteriorLaw(
+        image_px=image_px,
+        answer=answer,
+        layer=layer,
+        step_px=step_px,
+        before_px=before_px,
+        after_px=after_px,
+        is_empty=is_empty,
+        smallest_px=smallest_px,
+        ended_by=None if ended_by is None else _recorded(ended_by),
+        text=text,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A step of the network that does something to positions.
-
-    Args:
-        layer: Its path.
-        operation: What it does, in a few words.
-        padding: Its border, empty for none.
-        size: Rows and columns after it; None where there are no positions.
-        stride_px: Pixels from one position to the next, where that is known.
-        circular: What rolls of the images do to its answer, in a few words.
-        interior: The same for content that moves in the interior.
-    """
-
-    layer: str
-    operation: str
-    padding: str
-    size: Pair | None
-    stride_px: Pair | None
-    circular: str
-    interior: str
-
-
-@dataclass(frozen=True, eq=False)
-class Certificate:
-    """What is certain of a network. "Exactly" is meant in real arithmetic; `checks` say how computed it is.
-
-    Args:
-        model: What a report says about the model: name, digest, preprocessing.
-        image_shape: (C, H, W) of the images that it is about.
-        verdict: The strongest law that is proved of the answer: `all-shifts`, `strided-shifts`, `interior`
-            or `nothing`.
-        circular, interior: Both laws.
-        stages: The network, as the laws see it.
-        checks: The numeric certificate; empty where it was left out.
-        notes: What a reader has to know.
-        environment: Versions and machine.
-    """
-
-    model: Mapping[str, Json]
-    image_shape: ImageShape
-    verdict: Verdict
-    circular: CircularLaw
-    interior: InteriorLaw
-    stages: tuple[Stage, ...]
-    checks: tuple[Check, ...]
-    notes: tuple[str, ...]
-    environment: Mapping[str, Json]
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether float64 agrees with all that is proved; None where nothing was checked."""
-        found = [check.holds for check in self.checks if check.holds is not None]
-        return all(found) if found else None
-
-    @property
-    def headline(self) -> str:
-        """The verdict as one sentence."""
-        if self.verdict == "interior":
-            return str(self.interior).replace("Interior: proved", "Proved", 1)
-        if self.verdict == "nothing":
-            return f"Nothing is proved of the answer to images of {_by(self.circular.image_px)} px."
-        return str(self.circular).replace("Circular shifts: proved", "Proved", 1)
-
-    def __str__(self) -> str:
-        lines = [self.headline, str(self.circular), str(self.interior), *map(_check_line, self.checks)]
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Json]:
-        """The record that `shiftproof.report.read_certificate` accepts."""
-        plain: dict[str, Any] = {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "certificate",
-            "model": dict(self.model),
-            "image_shape": list(self.image_shape),
-            "verdict": self.verdict,
-            "headline": self.headline,
-            "holds": self.holds,
-            "circular": {**asdict(self.circular), "text": str(self.circular)},
-            "interior": {**asdict(self.interior), "text": str(self.interior)},
-            "stages": [asdict(stage) for stage in self.stages],
-            "checks": [_check(check) for check in self.checks],
-            "notes": list(self.notes),
-            "environment": dict(self.environment),
-        }
-        found: dict[str, Json] = json.loads(json.dumps(plain))
-        return found
-
-    def to_json(self) -> str:
-        """The record as text: sorted keys, so equal results are equal bytes."""
-        return (
-            json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+def certificate(
+    classifier: Classifier,
+    image_shape: ImageShape,
+    circular: CircularLaw,
+    interior: InteriorLaw,
+    stages: tuple[Stage, ...],
+    notes: tuple[str, ...],
+) -> Certificate:
+    """Both laws of a network and the verdict, before anything is checked by numbers."""
+    verdict = _verdict(circular, interior)
+    headline = {
+        "interior": interior.text.replace("Interior: proved", "Proved", 1),
+        "nothing": f"Nothing is proved of the answer to images of {_by(circular.image_px)} px.",
+    }.get(verdict, circular.text.replace("Circular shifts: proved", "Proved", 1))
+    return Certificate(
+        schema_version=1,
+        kind="certificate",
+        model=CertifiedModelRecord.model_validate(describe(classifier)),
+        image_shape=image_shape,
+        verdict=verdict,
+        headline=headline,
+        holds=None,
+        circular=circular,
+        interior=interior,
+        stages=stages,
+        checks=(),
+        notes=notes,
+        environment=describe_environment(torch.device("cpu")),
+    )
 
 
-def _check(check: Check) -> dict[str, Any]:
-    return {
-        "law": check.law,
-        "n_images": check.n_images,
-        "n_moves": check.n_moves,
-        "n_possible": check.n_possible,
-        "holds": check.holds,
-        "float64": _deviation(check.float64),
-        "own": None if check.own is None else _deviation(check.own),
-        "text": _check_line(check),
-    }
+def with_checks(found: Certificate, checks: tuple[LawCheck, ...]) -> Certificate:
+    """The same, checked by numbers."""
+    held = [check.holds for check in checks if check.holds is not None]
+    return found.model_copy(update={"checks": checks, "holds": all(held) if held else None})
 
 
-def _deviation(deviation: Deviation) -> dict[str, Any]:
-    """As JSON, which has no word for what is no number."""
-    numbers = {
-        name: value if not isinstance(value, float) or math.isfinite(value) else None
-        for name, value in asdict(deviation).items()
-    }
-    return {**numbers, "within": deviation.within}
+def _verdict(circular: CircularLaw, interior: InteriorLaw) -> Verdict:
+    if circular.proved:
+        return "all-shifts" if circular.step_px == (1, 1) else "strided-shifts"
+    return "interior" if interior.proved else "nothing"
+
+
+def _recorded(reason: Reason) -> ReasonRecord:
+    return ReasonRecord(layer=reason.layer, text=reason.text)
 
 
 _NOUNS = {"circular": "circular shift", "interior": "box move", "none": "circular shift"}
@@ -232,21 +145,52 @@ _STATES = {
 }
 
 
-def _check_line(check: Check) -> str:
-    found = check.float64
-    share = "" if check.n_moves == check.n_possible else f" of {check.n_possible:,}"
-    text = (
-        f"{counted(check.n_images, 'image')}, {counted(check.n_moves, _NOUNS[check.law])}{share}: "
-        f"largest change {found.relative:.2g} of the answer"
+def law_check(
+    law: Literal["circular", "interior", "none"],
+    moves: tuple[int, int, int],
+    holds: bool | None,
+    float64: Deviation,
+    own: Deviation | None,
+) -> LawCheck:
+    """A law that was checked, with its sentence.
+
+    Args:
+        law, holds, float64, own: As in `LawCheck`.
+        moves: `n_images`, `n_moves` and `n_possible`.
+    """
+    n_images, n_moves, n_possible = moves
+    return LawCheck(
+        law=law,
+        n_images=n_images,
+        n_moves=n_moves,
+        n_possible=n_possible,
+        holds=holds,
+        float64=float64,
+        own=own,
+        text=_check_text(law, moves, holds, float64, own),
     )
-    if check.law == "none":
+
+
+def _check_text(
+    law: str, moves: tuple[int, int, int], holds: bool | None, float64: Deviation, own: Deviation | None
+) -> str:
+    n_images, n_moves, n_possible = moves
+    share = "" if n_moves == n_possible else f" of {n_possible:,}"
+    text = (
+        f"{counted(n_images, 'image')}, {counted(n_moves, _NOUNS[law])}{share}: "
+        f"largest change {_relative(float64)} of the answer"
+    )
+    if law == "none":
         return f"Without a law: {text} in float64."
-    text = f"Checked: {text} in float64 (tolerance {found.tolerance:.1g}), {_STATES[check.holds]}"
-    if check.own is None:
+    text = f"Checked: {text} in float64 (tolerance {float64.tolerance or 0.0:.1g}), {_STATES[holds]}"
+    if own is None:
         return f"{text}."
-    flips = check.own.n_flips
-    answers = f", {counted(flips, 'prediction')} changed" if flips is not None else ""
-    return f"{text}; {check.own.relative:.2g} in {check.own.dtype}{answers}."
+    answers = f", {counted(own.n_flips, 'prediction')} changed" if own.n_flips is not None else ""
+    return f"{text}; {_relative(own)} in {own.dtype}{answers}."
+
+
+def _relative(found: Deviation) -> str:
+    return "nan" if found.relative is None else f"{found.relative:.2g}"
 
 
 def _shifts(step_px: Pair, image_px: Pair) -> str:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from shiftproof._device import describe_environment
+from shiftproof._text import said
 from shiftproof.adapters import (
     Classifier,
     Model,
     Pipeline,
     as_classifier,
-    describe,
     evaluating,
     explained,
     load_classifier,
@@ -36,13 +34,14 @@ from shiftproof.anatomy import (
     read_network,
     rolled,
 )
-from shiftproof.certify._certificate import Certificate, CircularLaw, InteriorLaw, Verdict
+from shiftproof.certify._certificate import certificate, circular_law, interior_law, with_checks
 from shiftproof.certify._interior import InteriorPass, Local, find_interior, where_it_begins
 from shiftproof.certify._moves import boxes, random_images, rolls
 from shiftproof.certify._numbering import finer_steps
-from shiftproof.certify._numeric import Check, Precisions, check
+from shiftproof.certify._numeric import Precisions, check
 from shiftproof.certify._stages import stages_of
 from shiftproof.errors import ModelError, OptionError, ShapeError
+from shiftproof.records import Certificate, CircularLaw, InteriorLaw, LawCheck
 from shiftproof.zoo import ImageShape
 
 N_IMAGES = 4
@@ -134,8 +133,9 @@ def certify(
             networks = Precisions.of(module, shown, narrows=narrows)
             checks = _checks(found, networks, shown, grid, budget, seed)
         except BaseException as error:  # Anything can happen in the forward of others, also in float64 alone.
-            return replace(found, notes=(*found.notes, f"Not checked by numbers: {of_others(error)}"))
-        return replace(found, checks=checks)
+            notes = (*found.notes, said(f"Not checked by numbers: {of_others(error)}"))
+            return found.model_copy(update={"notes": notes})
+        return with_checks(found, checks)
 
 
 def _shape(classifier: Classifier, image_shape: ImageShape | None, images: Tensor | None) -> ImageShape:
@@ -229,17 +229,9 @@ def _images(shape: ImageShape, images: Tensor | None, n_images: int, seed: int) 
 
 def _not_followed(classifier: Classifier, shape: ImageShape, reason: Reason) -> Certificate:
     size_px = shape[1:]
-    return Certificate(
-        describe(classifier),
-        shape,
-        "nothing",
-        CircularLaw(size_px, None, None, None, (reason,), reason),
-        InteriorLaw(size_px, None, "", (1, 1), (0, 0), (0, 0), False, None, reason),
-        (),
-        (),
-        (REAL_ARITHMETIC, *classifier.notes),
-        describe_environment(torch.device("cpu")),
-    )
+    circular = circular_law(size_px, None, None, None, (reason,), reason)
+    interior = interior_law(size_px, None, "", (1, 1), (0, 0), (0, 0), False, None, reason)
+    return certificate(classifier, shape, circular, interior, (), (REAL_ARITHMETIC, *classifier.notes))
 
 
 def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps: Steps) -> Certificate:
@@ -250,41 +242,27 @@ def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps:
     recorded = steps.trace.recorded is not None
     interior = _interior(moved, None if recorded else lambda px: read_network(module, (shape[0], *px)))
     adaptive = any(isinstance(o, Adaptive | Choose) for step in steps.steps for o in step.operations)
-    return Certificate(
-        describe(classifier),
-        shape,
-        _verdict(circular, interior),
-        circular,
-        interior,
-        stages_of(steps, rolled.last, moved),
-        (),
-        (
-            REAL_ARITHMETIC,
-            *([ADAPTIVE] if adaptive and circular.proved else []),
-            *([RECORDED.format(*size_px)] if recorded else []),
-            *([NUMBERED] if circular is not by_steps else []),
-            *classifier.notes,
-        ),
-        describe_environment(torch.device("cpu")),
+    notes = (
+        REAL_ARITHMETIC,
+        *([ADAPTIVE] if adaptive and circular.proved else []),
+        *([RECORDED.format(*size_px)] if recorded else []),
+        *([NUMBERED] if circular is not by_steps else []),
+        *classifier.notes,
     )
-
-
-def _verdict(circular: CircularLaw, interior: InteriorLaw) -> Verdict:
-    if circular.proved:
-        return "all-shifts" if circular.step_px == (1, 1) else "strided-shifts"
-    return "interior" if interior.proved else "nothing"
+    stages = stages_of(steps, rolled.last, moved)
+    return certificate(classifier, shape, circular, interior, stages, notes)
 
 
 def _circular(finding: CircularFinding, steps: Steps, size_px: Pair) -> CircularLaw:
     limits = finding.limits
     if finding.last.lost is not None:
-        return CircularLaw(size_px, None, None, None, limits, finding.last.lost)
+        return circular_law(size_px, None, None, None, limits, finding.last.lost)
     answer = finding.last.facts[steps.steps[-1].node]
     grid = steps.steps[-1].grid
     if not isinstance(answer, Rolls) or answer.stays or grid is None:
-        return CircularLaw(size_px, finding.last.step_px, None, None, limits, None)
+        return circular_law(size_px, finding.last.step_px, None, None, limits, None)
     rolls_by = (int(answer.turns[0].step), int(answer.turns[1].step))
-    return CircularLaw(size_px, finding.last.step_px, rolls_by, grid.axes, limits, None)
+    return circular_law(size_px, finding.last.step_px, rolls_by, grid.axes, limits, None)
 
 
 def _by_numbering(law: CircularLaw, steps: Steps, shape: ImageShape) -> CircularLaw:
@@ -295,7 +273,7 @@ def _by_numbering(law: CircularLaw, steps: Steps, shape: ImageShape) -> Circular
     step_px = finer_steps(steps.trace, shape, known_px)
     if step_px == known_px:
         return law
-    return replace(law, step_px=step_px, limits=(), ended_by=None)
+    return circular_law(law.image_px, step_px, None, law.axes, (), None)
 
 
 def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason] | None) -> InteriorLaw:
@@ -307,7 +285,7 @@ def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason] | None
     if read is not None and found.is_empty and answer is not None:
         larger = where_it_begins(read, found)
     final = (larger or found).final
-    return InteriorLaw(
+    return interior_law(
         found.image_px,
         answer,
         final.layer if answer else found.reach.layer,
@@ -322,7 +300,7 @@ def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason] | None
 
 def _checks(
     found: Certificate, networks: Precisions, images: Tensor, grid: Grid | None, n_most: int, seed: int
-) -> tuple[Check, ...]:
+) -> tuple[LawCheck, ...]:
     """Each law by itself; without one of rolls, how much these change."""
     law = found.circular
     rolled = rolls(images, law.step_px or (1, 1), n_most=n_most, seed=seed)
@@ -332,7 +310,7 @@ def _checks(
         def follows(answer: Tensor, offset_px: Pair) -> Tensor:
             return _rolled(answer, offset_px, law, grid)
 
-        name = "circular" if law.proved else "none"
+        name: Literal["circular", "none"] = "circular" if law.proved else "none"
         checks.append(check(name, rolled, networks, follows if law.rolls is not None else None))
     inner = found.interior
     if inner.proved and inner.answer == "invariant":

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from shiftproof.anatomy import Pair
+from shiftproof.certify._certificate import law_check
 from shiftproof.certify._moves import Moves
+from shiftproof.records import Deviation, LawCheck
 
 # Images that one call of the network gets, in pixels.
 BATCH_PX = 1 << 19
@@ -23,60 +26,6 @@ LARGEST_TOLERANCE = 1e-3
 
 # From the answer to the images as they are, and a move, to the answer that the law says.
 Expected = Callable[[Tensor, Pair], Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Deviation:
-    """How far the answers to moved images are from the law, in one dtype.
-
-    Args:
-        dtype: Such as `float64`.
-        change: The largest difference of a number in an answer.
-        relative: The same, in units of the largest number in any answer.
-        tolerance: How much of `relative` rounding may explain.
-        n_flips: Images and moves for which the predicted class is another one; None for answers that are
-            no logits.
-    """
-
-    dtype: str
-    change: float
-    relative: float
-    tolerance: float
-    n_flips: int | None
-
-    @property
-    def within(self) -> bool:
-        """Whether rounding may explain it. What is no number is not explained."""
-        return self.relative <= self.tolerance
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One law, checked.
-
-    Args:
-        law: `circular`, `interior`, or `none`: the change under circular shifts by whole pixels, where
-            nothing is proved of them.
-        n_images: How many.
-        n_moves: Moves of each image.
-        n_possible: Moves that there are.
-        float64: In which the law is judged.
-        own: In the dtype of the model, if that is another one.
-    """
-
-    law: str
-    n_images: int
-    n_moves: int
-    n_possible: int
-    float64: Deviation
-    own: Deviation | None
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether float64 agrees with the law; None without a law, or where rounding hides the answer."""
-        if self.law == "none" or self.float64.tolerance > LARGEST_TOLERANCE:
-            return None
-        return self.float64.within
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,11 +72,16 @@ class Precisions:
         return max(TIMES_MEASURED * measured, LEAST_EPS * eps)
 
 
-def check(law: str, moves: Moves, networks: Precisions, expected: Expected | None = None) -> Check:
+def check(
+    law: Literal["circular", "interior", "none"],
+    moves: Moves,
+    networks: Precisions,
+    expected: Expected | None = None,
+) -> LawCheck:
     """Ask a network about moved images, and compare with what a law says.
 
     Args:
-        law: As in `Check`.
+        law: As in `LawCheck`.
         moves: Images, and where they go.
         networks: The network.
         expected: What the law says; by default that the answer stays.
@@ -136,14 +90,10 @@ def check(law: str, moves: Moves, networks: Precisions, expected: Expected | Non
     own = None
     if networks.own == torch.float32:
         own = _deviation(networks.float32, torch.float32, moves, networks, expected)
-    return Check(
-        law,
-        len(moves.images),
-        len(moves.offsets_px),
-        moves.n_possible,
-        _deviation(networks.float64, torch.float64, moves, networks, expected),
-        own,
-    )
+    found = _deviation(networks.float64, torch.float64, moves, networks, expected)
+    hidden = networks.tolerance(torch.float64) > LARGEST_TOLERANCE
+    holds = None if law == "none" or hidden else found.within
+    return law_check(law, (len(moves.images), len(moves.offsets_px), moves.n_possible), holds, found, own)
 
 
 def _deviation(
@@ -161,12 +111,14 @@ def _deviation(
         if still.ndim == 2 and still.shape[1] > 1:
             n_flips += int((answer.argmax(1) != said.argmax(1)).sum())
     relative = float(change / largest) if largest > 0 else float(change)
+    tolerance = networks.tolerance(dtype)
     return Deviation(
-        str(dtype).removeprefix("torch."),
-        float(change),
-        relative,
-        networks.tolerance(dtype),
-        n_flips if still.ndim == 2 and still.shape[1] > 1 else None,
+        dtype=str(dtype).removeprefix("torch."),
+        change=float(change),
+        relative=relative,
+        tolerance=tolerance,
+        n_flips=n_flips if still.ndim == 2 and still.shape[1] > 1 else None,
+        within=relative <= tolerance,
     )
 
 

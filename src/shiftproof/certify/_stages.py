@@ -23,8 +23,8 @@ from shiftproof.anatomy import (
     Unknown,
     locate,
 )
-from shiftproof.certify._certificate import Stage
 from shiftproof.certify._interior import InteriorPass, Local
+from shiftproof.records import Stage
 
 LOST = "–"
 STAYS = "stays"
@@ -58,13 +58,13 @@ def _stage(
         "not known" if isinstance(operation, Unknown) else str(operation) for operation in shown
     )
     return Stage(
-        "images" if images else step.layer,
-        "" if images else words,
-        padding,
-        step.grid.size if step.grid else None,
-        _stride(where),
-        _rolls(step.node, rolled, choices),
-        _moves(step.node, moved),
+        layer="images" if images else step.layer,
+        operation="" if images else words,
+        padding=padding,
+        size=step.grid.size if step.grid else None,
+        stride_px=_stride(where),
+        circular=_rolls(step.node, rolled, choices),
+        interior=_moves(step.node, moved),
     )
 
 

@@ -64,7 +64,7 @@ def certify(
     """Prove for which shifts a network's answer cannot change, and check the proof by numbers."""
     from shiftproof.adapters import load_classifier
     from shiftproof.certify import certify as prove
-    from shiftproof.report import print_certificate, read_certificate
+    from shiftproof.report import print_certificate
 
     classifier = load_classifier(model, model_request(described))
     given = _images(classifier, data, limit, seed, reading_request(files))
@@ -74,7 +74,7 @@ def certify(
     if shown.as_json:
         print_json(found.to_json())
     else:
-        print_certificate(read_certificate(found.to_dict()), results)
+        print_certificate(found, results)
     raise typer.Exit(_exit(found))
 
 

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from shiftproof._digest import Json
 from shiftproof._documents import misfit, read_json, unreadable
-from shiftproof._text import said
+from shiftproof._text import record_text, said
 from shiftproof.errors import DataError
 
 Record = TypeVar("Record", bound=BaseModel)
 # Half a character, as in a name that is no UTF-8, is no string to pydantic: made harmless before it looks.
 Line = Annotated[str, BeforeValidator(lambda text: said(text) if isinstance(text, str) else text)]
+# JSON has no word for what is no number.
+NumberOrNone = Annotated[
+    float | None, BeforeValidator(lambda x: None if isinstance(x, float) and not math.isfinite(x) else x)
+]
 
 
 class StrictRecord(BaseModel):
-    """What every record is: as it was read, and nothing that the schema does not know."""
+    """What every record is: as it was made or read, and nothing that the schema does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_dict(self) -> dict[str, Json]:
+        """The document: what was set, so that one that was read becomes the same one again."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def to_json(self) -> str:
+        """The document as text: sorted keys, so equal results are equal bytes.
+
+        Raises:
+            ValueError: It holds NaN or infinity, which are no JSON.
+        """
+        return record_text(self.to_dict())
 
 
 def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str) -> Record:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from shiftproof.records import CertificateRecord, StageRecord
+from shiftproof.records import Certificate, Stage
 from shiftproof.report._audit_markdown import capped
 from shiftproof.report._audit_terminal import new_table, print_heading
 from shiftproof.report._markdown import escaped, table
@@ -19,7 +19,7 @@ STYLES = {"all-shifts": "bold green", "strided-shifts": "bold green", "interior"
 MAX_STAGES = 60
 
 
-def print_certificate(record: CertificateRecord, console: Console) -> None:
+def print_certificate(record: Certificate, console: Console) -> None:
     """Print the verdict, both laws, the checks, and the network as the laws see it.
 
     Args:
@@ -43,7 +43,7 @@ def print_certificate(record: CertificateRecord, console: Console) -> None:
         console.print(Text(note, style="dim"))
 
 
-def certificate_markdown(record: CertificateRecord) -> str:
+def certificate_markdown(record: Certificate) -> str:
     """The same as Markdown of at most 200 kB.
 
     Args:
@@ -55,7 +55,7 @@ def certificate_markdown(record: CertificateRecord) -> str:
 DISAGREES = "What was computed disagrees with what is proved: a defect, or a choice that rounding decided."
 
 
-def _lines(record: CertificateRecord) -> Iterable[str]:
+def _lines(record: Certificate) -> Iterable[str]:
     yield f"**{escaped(record.headline)}**"
     yield from ("", escaped(certificate_about(record)), "")
     yield from (f"- {escaped(line)}" for line in certificate_laws(record))
@@ -70,14 +70,14 @@ def _lines(record: CertificateRecord) -> Iterable[str]:
     yield from (f"- {escaped(note)}" for note in record.notes)
 
 
-def certificate_about(record: CertificateRecord) -> str:
+def certificate_about(record: Certificate) -> str:
     """Of which network, and for images of which size."""
     channels, height, width = record.image_shape
     digest = f", digest {record.model.digest[:12]}" if record.model.digest else ""
     return f"{record.model.name}{digest}; images of {channels} × {height} × {width}"
 
 
-def certificate_laws(record: CertificateRecord) -> list[str]:
+def certificate_laws(record: Certificate) -> list[str]:
     """Both laws, the strongest first, what limits the first one, and the checks."""
     laws = [record.circular.text, record.interior.text]
     if record.verdict == "interior":
@@ -88,14 +88,14 @@ def certificate_laws(record: CertificateRecord) -> list[str]:
     return lines + [check.text for check in record.checks]
 
 
-def certificate_rows(record: CertificateRecord) -> Sequence[Sequence[str]]:
+def certificate_rows(record: Certificate) -> Sequence[Sequence[str]]:
     """The cells of each step of the network, of which many are shortened."""
     shown = [_row(stage) for stage in record.stages[:MAX_STAGES]]
     left_out = len(record.stages) - len(shown)
     return [*shown, [f"… {left_out} more", "", "", "", "", ""]] if left_out else shown
 
 
-def _row(stage: StageRecord) -> list[str]:
+def _row(stage: Stage) -> list[str]:
     does = ", ".join(filter(None, [stage.operation, stage.padding]))
     return [stage.layer, does, _by(stage.size), _by(stage.stride_px), stage.circular, stage.interior]
 

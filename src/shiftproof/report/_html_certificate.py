@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shiftproof.records import CertificateRecord, CheckRecord, DeviationRecord
+from shiftproof.records import Certificate, Deviation, LawCheck
 from shiftproof.report._certificate import (
     COLUMNS,
     DISAGREES,
@@ -25,7 +25,7 @@ CHECKED = [
 ]
 
 
-def certificate_page(record: CertificateRecord) -> Page:
+def certificate_page(record: Certificate) -> Page:
     """A page of everything that the record of a certificate has."""
     model = record.model
     disagrees: list[Block] = [Bullets([DISAGREES])] if record.holds is False else []
@@ -58,13 +58,13 @@ def certificate_page(record: CertificateRecord) -> Page:
     )
 
 
-def _outcome(record: CertificateRecord) -> Outcome:
+def _outcome(record: Certificate) -> Outcome:
     if record.holds is False:
         return "fail"
     return "inconclusive" if record.verdict == "nothing" else "pass"
 
 
-def _checks(record: CertificateRecord) -> list[Block]:
+def _checks(record: Certificate) -> list[Block]:
     rows = [
         _check_row(check, found)
         for check in record.checks
@@ -76,7 +76,7 @@ def _checks(record: CertificateRecord) -> list[Block]:
     return [Table(CHECKED, rows, left=2)]
 
 
-def _check_row(check: CheckRecord, found: DeviationRecord) -> list[str]:
+def _check_row(check: LawCheck, found: Deviation) -> list[str]:
     numbers = (
         "" if each is None else f"{each:.2g}" for each in (found.change, found.relative, found.tolerance)
     )
@@ -87,5 +87,5 @@ def _check_row(check: CheckRecord, found: DeviationRecord) -> list[str]:
     ]  # fmt: skip
 
 
-def _steps(record: CertificateRecord) -> list[Block]:
+def _steps(record: Certificate) -> list[Block]:
     return [Table(COLUMNS, certificate_rows(record), left=len(COLUMNS))] if record.stages else []
