@@ -109,6 +109,18 @@ def test_a_function_gets_edits_around_it_only(digits: LabelledImages) -> None:
     assert kinds == {"free"}
     with pytest.raises(ModelError, match="Its layers are not known"):
         fix(model, digits, protocol="box:4,4,1", edits=["max-blur-pool"])
+    steps: list[str] = []
+    again = fix(
+        model,
+        digits.head(8),
+        protocol="box:4,4,1",
+        edits=["canonical-position"],
+        epochs=3,
+        threads=1,
+        on_step=steps.append,
+    )
+    assert again.about["training"] is None
+    assert steps[0].startswith("no training: ")
 
 
 def test_a_model_that_always_says_the_same_is_not_chosen() -> None:
@@ -186,12 +198,18 @@ def test_mistakes_are_said(digits: LabelledImages) -> None:
     network = load_trained("cnn1")
     with pytest.raises(DataError, match="at least 4 images, got 3"):
         fix(network, digits.head(3))
-    with pytest.raises(UnknownNameError, match="the name of a edit, got 'blur'"):
+    with pytest.raises(UnknownNameError, match="the name of an edit, got 'blur'"):
         fix(network, digits, edits=["blur"])
     with pytest.raises(ModelError, match="an edit that fits the model, got none"):
         fix(network, digits, edits=["patch-blur"])
     with pytest.raises(OptionError, match="`epochs` of at least 0"):
         fix(network, digits, epochs=-1)
+    with pytest.raises(OptionError, match="a finite `learning_rate`"):
+        fix(network, digits, learning_rate=float("nan"))
+    with pytest.raises(OptionError, match="`batch_size` of at least 2, got 1"):
+        fix(network, digits, batch_size=1)
+    with pytest.raises(OptionError, match="a confidence between 0 and 1, got nan"):
+        fix(network, digits, confidence=float("nan"))
     with pytest.raises(ShiftproofError, match="images of shape"):
         fix(network, torch.zeros(32, 1, 30, 30))
 
