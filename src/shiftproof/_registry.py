@@ -22,7 +22,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3)
     return UnknownNameError(
-        f"the name of a {kind}",
+        f"the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}",
         repr(name),
         cause=f"Did you mean {' or '.join(map(repr, near))}?" if near else "",
         fix=f"Known: {', '.join(known)}.",

@@ -59,6 +59,8 @@ def test_edits_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["zoo:cnn2", "demo:mnist", "--budget", "cheap"], "a factor such as 1.2x"),
         (["zoo:cnn2", "demo:mnist", "--edits", "max-blur"], "Did you mean 'max-blur-pool'"),
         (["zoo:cnn2", "demo:mnist", "--edits", "patch-blur"], "There is nothing to fix"),
+        (["zoo:cnn2", "demo:mnist", "--edits", ""], "the name of an edit, got ''"),
+        (["zoo:cnn2", "demo:mnist", "--learning-rate", "nan"], "a finite `learning_rate`"),
         (["zoo:cnn2", "demo:mnist", "--epochs", "-1"], "`epochs` of at least 0"),
         (["fixed:nowhere", "demo:mnist"], "the directory of a fixed model"),
         (["zoo:cnn9", "demo:mnist"], "Did you mean"),

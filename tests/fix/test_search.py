@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,11 +11,12 @@ from torch import nn
 from shiftproof.adapters import EditStep, as_classifier
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.errors import TrainingError
-from shiftproof.fix import Fixed, Lesson, LessonProgress, Teaching, fix
+from shiftproof.fix import Lesson, LessonProgress, Teaching, fix
 from shiftproof.fix._measure import Measuring
 from shiftproof.fix._propose import Proposal
 from shiftproof.fix._search import FINALISTS, search
 from shiftproof.fix._trainings import Trainings
+from shiftproof.report import fix_markdown, read_fix
 from shiftproof.shifts import find_protocol
 from shiftproof.zoo import load_trained
 
@@ -108,16 +108,21 @@ def test_a_training_that_fails_is_named_and_the_others_go_on(digits: LabelledIma
     assert "composer-blurpool" not in {each.name for each in found}
 
 
-def test_what_layers_lose_is_shown_before_and_after(digits: LabelledImages, tmp_path: Path) -> None:
-    found: Fixed = fix(
-        load_trained("cnn2"), digits, protocol="box:4,4,2", edits=["max-blur-pool", "canonical-position"],
-        threads=1, clean_margin=1.0,
-    )  # fmt: skip
+def test_what_layers_lose_is_shown_before_and_after() -> None:
+    """A network whose only loss is a stride, which the edit takes away."""
+    torch.manual_seed(1)
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1, padding_mode="circular"), nn.ReLU(), nn.MaxPool2d(4),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10),
+    ).eval()  # fmt: skip
+    images = torch.rand(24, 1, 16, 16, generator=torch.Generator().manual_seed(0)).round()
+    found = fix(network, images, protocol="circular:3", edits=["aps"], threads=1, clean_margin=1.0)
+    assert found.chosen == "aps"
     before, after = found.losses
-    if found.row.changes[0].layer == "model":  # Around the model: its layers are the same.
-        assert before is None
-        assert after is None
-    else:
-        assert before is not None
-        assert after is not None
-        assert set(before.layers) & {"body.pool1", "body.pool2"}
+    assert before is not None
+    assert after is not None
+    assert before.layers["2"].value > 0
+    assert after.change.value < before.change.value
+    text = fix_markdown(read_fix(found.to_dict()))
+    assert "| layer | original | aps |" in text
+    assert f"| 2 | {before.layers['2'].value:.3f} (" in text

@@ -101,7 +101,7 @@ def fix(
     request = model_request(described)
     options: dict[str, Any] = {
         "protocol": protocol,
-        "edits": tuple(name.strip() for name in edits.split(",")) if edits else None,
+        "edits": tuple(name.strip() for name in edits.split(",")) if edits is not None else None,
         "budget": _factor(budget),
         "clean_margin": clean_margin,
         "epochs": epochs,

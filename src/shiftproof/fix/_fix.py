@@ -39,7 +39,7 @@ from shiftproof.fix._propose import Proposal, propose
 from shiftproof.fix._rows import measured_table
 from shiftproof.fix._search import Candidate, Train, search
 from shiftproof.fix._student import LessonProgress
-from shiftproof.fix._teach import Lesson, Teaching
+from shiftproof.fix._teach import Teaching
 from shiftproof.fix._trainings import Trainings
 from shiftproof.probe import Response
 from shiftproof.shifts import ShiftProtocol
@@ -115,6 +115,9 @@ def fix(
         request=request,
     )
     _check_task(question.task, settings)
+    if settings.epochs and not isinstance(question.classifier.model, nn.Module):
+        on_step("no training: its layers are not known, so that only what is around it is changed")
+        settings = replace(settings, epochs=0)
     return _Fixing(question, settings, checkpoints, on_step, on_progress, check_stop).run(
         training if training is not None else _training_split(images, question, settings),
         reference=model if isinstance(model, str) else None,
@@ -271,7 +274,7 @@ class _Fixing:
         if not fits:
             reasons = "; ".join(f"{each.name}: {each.not_possible}" for each in misfits)
             raise ModelError("an edit that fits the model", "none", cause=reasons)
-        if self.settings.epochs and isinstance(self.classifier.model, nn.Module):
+        if self.settings.epochs:
             fits.append(Proposal(()))
         return self._within_budget(fits, images), misfits
 
@@ -298,15 +301,7 @@ class _Fixing:
     def _trainer(self, images: Images | None, labelled: bool, protocol: ShiftProtocol) -> Train | None:
         if not self.settings.epochs or images is None:
             return None
-        settings = self.settings
-        lesson = Lesson(
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            consistency=settings.consistency,
-            workers=settings.workers,
-            seed=settings.seed,
-        )
+        lesson = self.settings.lesson
         self.on_step("training images" if labelled else "what is right for the images to train on")
         teaching = Teaching(images, self.classifier, labelled, protocol, lesson, self.question.device)
         digest = self.classifier.digest

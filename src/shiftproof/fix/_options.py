@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shiftproof.data import AS_USUAL, Reading
 from shiftproof.edits import edits
 from shiftproof.errors import OptionError
+from shiftproof.fix._teach import Lesson
 from shiftproof.shifts import ShiftProtocol
 
 DEFAULT_PROTOCOL = "box:4,4,8"
@@ -71,5 +72,20 @@ class FixOptions:
             raise OptionError("a clean margin from 0 to 1", self.clean_margin)
         if self.epochs < 0:
             raise OptionError("`epochs` of at least 0", self.epochs)
+        if not 0 < self.confidence < 1:
+            raise OptionError("a confidence between 0 and 1", self.confidence)
         for name in self.edits or ():
             edits.get(name)
+        _ = self.lesson  # Its numbers are checked where it is made.
+
+    @property
+    def lesson(self) -> Lesson:
+        """How a network is trained, if one is."""
+        return Lesson(
+            epochs=max(1, self.epochs),
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            consistency=self.consistency,
+            workers=self.workers,
+            seed=self.seed,
+        )

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shiftproof._text import counted, percent
-from shiftproof.records import EstimateRecord, FixRecord, FixRowRecord, NotApplicableRecord
+from shiftproof.records import DifferenceRecord, EstimateRecord, FixRecord, FixRowRecord, NotApplicableRecord
 from shiftproof.report._audit_markdown import capped
 from shiftproof.report._audit_terminal import new_table, print_heading
 from shiftproof.report._markdown import escaped, table
@@ -158,7 +158,25 @@ def notes(record: FixRecord) -> Sequence[str]:
         f"{truth} Differences are in points of “shifted”, paired by image, with "
         f"{record.about.confidence:.0%} intervals.".replace("%", " %"),
     ]
+    lines += _passed_over(record)
     return [*lines, *(f"Not possible: {each.name}. {each.reason}" for each in record.not_possible)]
+
+
+def _passed_over(record: FixRecord) -> list[str]:
+    """Rows that are right more often under the shifts than the chosen one, and what they cost."""
+    chosen = next(row for row in record.rows if row.name == record.chosen)
+    least, found = chosen.estimates["accuracy"], []
+    for row in record.rows[1:]:
+        value, clean = row.estimates["accuracy"], row.differences["clean-accuracy"]
+        if not (isinstance(value, EstimateRecord) and isinstance(least, EstimateRecord)):
+            continue
+        if value.value > least.value and isinstance(clean, DifferenceRecord):
+            found.append(
+                f"{row.name} is right more often under the shifts here, and was not chosen by the other "
+                f"images: {change(clean.value, clean.unit)} points on images as they are, {row.cost:.2f} × "
+                "the time."
+            )
+    return found
 
 
 def changes(record: FixRecord) -> list[str]:
