@@ -87,7 +87,7 @@ def test_another_border_is_another_name() -> None:
 def test_a_protocol_refuses_what_the_operator_does_not_know() -> None:
     with pytest.raises(UnknownNameError, match=r"name of a border, got 'wrap'.* scene"):
         find_protocol("grid:2", border="wrap")  # type: ignore[arg-type]
-    with pytest.raises(UnknownNameError, match="name of a interpolation, got 'cubic'"):
+    with pytest.raises(UnknownNameError, match="name of an interpolation, got 'cubic'"):
         replace(find_protocol("grid:2"), interpolation="cubic")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="'circular' with interpolation 'fourier', got 'scene'"):
         find_protocol("half-pixel", border="scene")
