@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shiftproof._text import record_text
 from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable
 from shiftproof.cli._groups import grouped
@@ -18,8 +18,8 @@ from shiftproof.cli._request import model_request, reading_request
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    from shiftproof._digest import Json
     from shiftproof.audits import AuditQuestion
+    from shiftproof.explain import SensitivityMap
 
 HELP = (
     "Measure which layers of a network lose translation invariance, why, and how much.\n\n"
@@ -102,6 +102,8 @@ def explain(
     """Measure which layers of a network lose translation invariance, why, and how much."""
     from shiftproof.audits import AuditOptions, ask
     from shiftproof.explain import explain as explain_network
+    from shiftproof.explain import lie_derivative
+    from shiftproof.report import print_explanation, read_explanation
     from shiftproof.shifts import check_border
 
     if figure is not None:
@@ -132,30 +134,29 @@ def explain(
         batch_size=batch_size,
         on_step=(lambda step: None) if shown.quiet else _say,
     )
-    record = found.to_dict() | {"lie_derivative": _lie(question, batch_size)}
     if figure is not None:
         _draw(found.plot()[0], figure)
-    if maps:
-        record["sensitivity"] = [_sensitivity(question, each, max_shift_px, border, figure) for each in maps]
+    found = replace(
+        found,
+        lie_derivative=lie_derivative(question.classifier, question.images, batch_size=batch_size or 32),
+        sensitivity=tuple(_sensitivity(question, each, max_shift_px, border, figure) for each in maps or ()),
+    )
     if html is not None:
-        write_page(record, html)
-    _show(record, shown.as_json)
+        write_page(found.to_dict(), html)
+    if shown.as_json:
+        print_json(found.to_json())
+    else:
+        print_explanation(read_explanation(found.to_dict()), results)
 
 
 def _say(step: str) -> None:
     messages.print(f"{step} …", soft_wrap=True, markup=False)
 
 
-def _lie(question: AuditQuestion, batch_size: int | None) -> Json:
-    from shiftproof.explain import lie_derivative
-
-    return lie_derivative(question.classifier, question.images, batch_size=batch_size or 32).to_dict()
-
-
 def _sensitivity(
     question: AuditQuestion, layer: str, max_shift_px: int | None, border: str, figure: Path | None
-) -> Json:
-    """The record of one map; drawn beside the other figure, where one is wanted."""
+) -> SensitivityMap:
+    """One map; drawn beside the other figure, where one is wanted."""
     from shiftproof.errors import DataError
     from shiftproof.explain import sensitivity_map
     from shiftproof.metrics import NotApplicable
@@ -172,7 +173,7 @@ def _sensitivity(
         raise DataError(f"features of {layer} that tell images apart", "equal ones", cause=found.reason)
     if figure is not None:
         _draw(found.plot()[0], figure.with_stem(f"{figure.stem}-{layer.replace('/', '-')}"))
-    return found.to_dict()
+    return found
 
 
 def _draw(figure: MatplotlibFigure, path: Path) -> None:
@@ -181,12 +182,3 @@ def _draw(figure: MatplotlibFigure, path: Path) -> None:
 
     write_atomically(path, image_bytes(figure, "png" if path.suffix.lower() == ".png" else "svg"))
     messages.print(f"Figure: {path}", soft_wrap=True, markup=False)
-
-
-def _show(record: dict[str, Any], as_json: bool) -> None:
-    from shiftproof.report import print_explanation, read_explanation
-
-    if as_json:
-        print_json(record_text(record))
-    else:
-        print_explanation(read_explanation(record), results)

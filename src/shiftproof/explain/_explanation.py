@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from shiftproof._digest import Json
 from shiftproof._figures import COLOURS, drawing
 from shiftproof._text import percent, record_text
+from shiftproof.explain._lie import LieDerivative
 from shiftproof.explain._losses import CAUSES, Cause
 from shiftproof.explain._offsets import Condition, Frame, Pair
+from shiftproof.explain._sensitivity import SensitivityMap
 from shiftproof.explain._sentence import LITTLE
 from shiftproof.explain._staircase import Unit
 from shiftproof.metrics import Estimate, NotApplicable
@@ -139,6 +141,8 @@ class Explanation:
         model: As a report describes it.
         data: Name, number, shape and digest of the images.
         notes: What a reader has to know.
+        lie_derivative: Of the answer of the same model, where it was asked for.
+        sensitivity: Maps of the same model, of those layers that were asked for.
     """
 
     rows: tuple[LayerRow, ...]
@@ -156,6 +160,8 @@ class Explanation:
     model: Mapping[str, Json]
     data: Mapping[str, Json]
     notes: tuple[str, ...]
+    lie_derivative: LieDerivative | None = None
+    sensitivity: tuple[SensitivityMap, ...] = ()
 
     def __str__(self) -> str:
         losing = [row.sentence for row in self.ranked() if row.share > 0 or row.share_between > LITTLE]
@@ -187,6 +193,11 @@ class Explanation:
             else {unit: estimate.to_dict() for unit, estimate in found.items()}
             for condition, found in self.change.items()
         }
+        beside: dict[str, Json] = {}
+        if self.lie_derivative is not None:
+            beside["lie_derivative"] = self.lie_derivative.to_dict()
+        if self.sensitivity:
+            beside["sensitivity"] = [each.to_dict() for each in self.sensitivity]
         return {
             "schema_version": SCHEMA_VERSION,
             "kind": "explanation",
@@ -208,6 +219,7 @@ class Explanation:
             "rows": [row.to_dict() for row in self.rows],
             "tied": list(self.tied),
             "notes": list(self.notes),
+            **beside,
         }
 
     def to_json(self) -> str:
