@@ -50,7 +50,7 @@ class AuditProgress:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The response to one protocol, and how it was come by.
+    """The response to one protocol, and how it was obtained.
 
     Args:
         protocol: The protocol.

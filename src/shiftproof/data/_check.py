@@ -123,7 +123,7 @@ def check_all(
         candidates: What may be images.
         check: Decodes one.
         n_wanted: How many are enough.
-        max_bad: The share of unusable ones, of those decoded, that is put up with.
+        max_bad: The share of unusable ones, of those decoded, that is tolerated.
 
     Raises:
         DataError: More unusable ones than that, or no usable one.

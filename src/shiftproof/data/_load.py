@@ -74,7 +74,7 @@ def load_images(
             W + 2·mx), to be shifted without a border.
         limit: A random subset of this many, in random order; None or enough: all, in the source's order.
         seed: For the subset.
-        max_bad: The share of unusable files, of those looked at, that is put up with; 0 to 1.
+        max_bad: The share of unusable files, of those looked at, that is tolerated; 0 to 1.
         class_names: Names of classes that the source only numbers.
         reading: Where files are, which columns name them, and what is black and white in them.
 

@@ -94,7 +94,7 @@ class RollPlan:
         return self.body_multiply_adds + self.head_multiply_adds
 
     def _parts(self, offset: Sequence[int]) -> tuple[Pair, Pair]:
-        """An offset as remainder and whole strides; the latter are all one to a network without a head."""
+        """An offset as remainder and whole strides; the latter do not matter to a network without a head."""
         axes = list(zip(offset, self.total_stride, self.image_shape[1:], strict=True))
         down, right = (shift % stride for shift, stride, _ in axes)
         if not self.head_layers and self._graph.answer not in self._graph.rolling:

@@ -16,7 +16,7 @@ class Stopping(Protocol):
     """Whatever can tell that somebody asked for a stop."""
 
     def is_set(self) -> bool:
-        """Whether somebody asked."""
+        """Whether a stop was requested."""
 
 
 class StopSignal:
@@ -30,7 +30,7 @@ class StopSignal:
         self._event.set()
 
     def is_set(self) -> bool:
-        """Whether somebody asked."""
+        """Whether a stop was requested."""
         return self._event.is_set()
 
 
@@ -41,7 +41,7 @@ class StopsWhen:
         self._check_stop = check_stop
 
     def is_set(self) -> bool:
-        """Whether somebody asked."""
+        """Whether a stop was requested."""
         try:
             self._check_stop()
         except Stopped:

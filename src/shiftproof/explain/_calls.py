@@ -81,7 +81,7 @@ def watching(
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    """Whether a module is one layer: it has no parts, or they are nobody's business."""
+    """Whether a module is one layer: it has no parts, or they do not matter here."""
     if isinstance(module, OneLayer | nn.MultiheadAttention | torch.jit.ScriptModule):
         return True
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):

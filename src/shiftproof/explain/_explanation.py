@@ -130,7 +130,7 @@ class Explanation:
             how the images move.
         change: The whole change by condition and unit.
         tied: Rows that these images cannot tell apart from the one that loses most.
-        frame: `circle` or `border`: how places without a border were had.
+        frame: `circle` or `border`: how shifts without a border were made.
         border: What came in from outside.
         offsets_px: Of each image and shift, (dy, dx), by condition; None where it was not measured.
         reach_px: The longest shift on each axis.

@@ -77,7 +77,7 @@ def measure_costs(
     """Count and time the forward pass of networks in evaluation mode.
 
     Args:
-        networks: Any of the zoo, for images of one size; their weights are all one.
+        networks: Any of the zoo, for images of one size; their weights do not matter.
         device: Where to compute. On a CPU each operation has one thread: a network is not faster for
             having operations that are worth splitting.
         check_stop: Called between repeats; may raise `Stopped`.
