@@ -97,7 +97,7 @@ def of_windows(module: nn.Module, shape: ImageShape) -> dict[str, Any]:
 
 def of_rolls(module: nn.Module, shape: ImageShape) -> dict[str, Any]:
     """Against rolling each image."""
-    plan = plan_rolls(module, shape)
+    plan = plan_rolls(module, shape, offsets())
     if isinstance(plan, NotPlanned):
         return {"planned": False, "because": str(plan)}
     if not plan.is_cheaper(offsets()):
