@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.plans [--only NAME …] [--out FILE]
 
-All networks of the zoo, and some of torchvision and timm, with random weights; two have borders that go
+All networks of the zoo, and some of torchvision and timm, with random weights; one has borders that go
 around. A plan for windows serves any border; one for rolls serves circular shifts. Times are those of one
 processor, for all whole shifts by up to 8 px; shift by shift, some of them are timed and the rest counted
 like these.
@@ -31,7 +31,7 @@ RESULT = Path(__file__).parent / "results" / "plans.json"
 OTHERS = (
     "torchvision:resnet18", "torchvision:vgg11_bn", "torchvision:mobilenet_v2", "torchvision:convnext_tiny",
     "torchvision:efficientnet_b0", "timm:vit_tiny_patch16_224", "timm:mixer_s32_224", "timm:poolformer_s12",
-    "circular timm:convnext_atto", "circular timm:resnet10t",
+    "circular timm:convnext_atto",
 )  # fmt: skip
 RADIUS_PX = 8
 TIMED_SHIFTS = 8
