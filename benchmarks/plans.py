@@ -2,9 +2,10 @@
 
 Usage: python -m benchmarks.plans [--only NAME …] [--out FILE]
 
-All networks of the zoo, and some of torchvision and timm, with random weights. A plan for windows serves any
-border; one for rolls serves circular shifts. Times are those of one processor, for all whole shifts by up to
-8 px; shift by shift, some of them are timed and the rest counted like these.
+All networks of the zoo, and some of torchvision and timm, with random weights; one has borders that go
+around. A plan for windows serves any border; one for rolls serves circular shifts. Times are those of one
+processor, for all whole shifts by up to 8 px; shift by shift, some of them are timed and the rest counted
+like these.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ RESULT = Path(__file__).parent / "results" / "plans.json"
 OTHERS = (
     "torchvision:resnet18", "torchvision:vgg11_bn", "torchvision:mobilenet_v2", "torchvision:convnext_tiny",
     "torchvision:efficientnet_b0", "timm:vit_tiny_patch16_224", "timm:mixer_s32_224", "timm:poolformer_s12",
+    "circular timm:convnext_atto",
 )  # fmt: skip
 RADIUS_PX = 8
 TIMED_SHIFTS = 8
@@ -61,9 +63,12 @@ def main() -> None:
 
 def row(reference: str) -> dict[str, Any]:
     """Both plans of a network, or why there is none."""
-    classifier = load_classifier(reference, ModelRequest(untrained=True))
+    *circular, name = reference.split()
+    classifier = load_classifier(name, ModelRequest(untrained=True))
     module = classifier.pipeline
     assert module is not None
+    if circular:
+        go_around(module)
     shape: ImageShape = classifier.framing.image_shape or (1, 28, 28)
     return {
         "network": reference,
@@ -71,6 +76,13 @@ def row(reference: str) -> dict[str, Any]:
         "any-border": of_windows(module, shape),
         "circular": of_rolls(module, shape),
     }
+
+
+def go_around(network: nn.Module) -> None:
+    """Give all convolutions that pad with zeros a circular border."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.padding not in (0, (0, 0)):
+            layer.padding_mode = "circular"
 
 
 def offsets() -> Tensor:
@@ -97,7 +109,7 @@ def of_windows(module: nn.Module, shape: ImageShape) -> dict[str, Any]:
 
 def of_rolls(module: nn.Module, shape: ImageShape) -> dict[str, Any]:
     """Against rolling each image."""
-    plan = plan_rolls(module, shape)
+    plan = plan_rolls(module, shape, offsets())
     if isinstance(plan, NotPlanned):
         return {"planned": False, "because": str(plan)}
     if not plan.is_cheaper(offsets()):

@@ -219,6 +219,43 @@ def anatomies() -> str:
     return "\n".join([first, "", *table(columns, cells, left=3), "", footer]) + "\n"
 
 
+def normalised() -> str:
+    """An audit of a normalised network, both ways."""
+    record = _read("normalised")
+    text = (
+        f"A whole audit of `zoo:cnn2` behind a mean of {record['mean']} and a standard deviation of "
+        f"{record['std']}, of {record['n_images']:,} images under `{record['protocol']}`: "
+        f"{record['dense_s']:.1f} s with `dense`, {record['direct_s']:.0f} s with `direct`, "
+        f"{record['times_faster']:.1f} × as fast. "
+        f"Seconds of one processor, {record['machine']}, measured {record['date']} by "
+        "`python -m benchmarks.normalised`."
+    )
+    return text + "\n"
+
+
+RANKED = ("all", "downsampling", "border")
+
+
+def remedies() -> str:
+    """Whether remedies remove what was promised."""
+    record = _read("remedies")
+    columns = ["networks", "remedied", "layers", "rank correlation", "of downsampling", "of borders"]
+    rows = [
+        [row["networks"], how, str(row[how]["n"]), *map(_ranks, (row[how][key] for key in RANKED))]
+        for row in record["rows"]
+        for how in ("alone", "together")
+    ]
+    footer = (
+        f"Of {record['n_networks']} random networks of each kind, measured {record['date']} by "
+        "`python -m benchmarks.remedies`. Together: with all layers before it."
+    )
+    return "\n".join([*table(columns, rows, left=2), "", footer]) + "\n"
+
+
+def _ranks(correlation: float | None) -> str:
+    return "–" if correlation is None else f"{correlation:.2f}"
+
+
 def plans() -> str:
     """Which networks get a dense plan, and how much faster that is."""
     record = _read("plans")

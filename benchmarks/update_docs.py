@@ -49,6 +49,8 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/certify.md", "anatomies"): tables.anatomies,
         ("docs/results/speed.md", "probing"): tables.probing,
         ("docs/results/speed.md", "plans"): tables.plans,
+        ("docs/results/speed.md", "normalised"): tables.normalised,
+        ("docs/results/explain.md", "remedies"): tables.remedies,
         ("docs/results/speed.md", "layers"): tables.layers,
         ("docs/results/speed.md", "networks"): tables.networks,
         ("docs/results/speed.md", "training"): tables.training,

@@ -293,3 +293,51 @@ def test_wrong_images_and_offsets_are_refused() -> None:
         plan.answer(images, OFFSETS[None])
     with pytest.raises(OptionError, match=r"dtype torch.int64, got torch.float32. Convert with"):
         plan.answer(images, OFFSETS.float())
+
+
+def convnext(size_px: int) -> tuple[nn.Module, ImageShape]:
+    """torchvision's, of two small stages, with borders that go around."""
+    models = pytest.importorskip("torchvision.models.convnext")
+    torch.manual_seed(0)
+    stages = [models.CNBlockConfig(8, 16, 1), models.CNBlockConfig(16, None, 1)]
+    network: nn.Module = models.ConvNeXt(stages, num_classes=5, layer_scale=1.0).eval()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and any(map(bool, layer.padding)):
+            layer.padding_mode = "circular"
+    return network, (3, size_px, size_px)
+
+
+def test_a_circular_convnext_rolls_by_its_stride() -> None:
+    network, shape = convnext(32)
+    plan = planned(network, shape)
+    assert plan.total_stride == (8, 8)
+    assert plan.head_layers == ()
+    images, offsets = torch.rand(2, *shape), torch.tensor([[0, 0], [8, -16], [3, 5], [11, 5], [-1, 31]])
+    with torch.inference_mode():
+        expected = torch.stack([network(torch.roll(images, o, (2, 3))) for o in map(tuple, offsets)], 1)
+    torch.testing.assert_close(plan.answer(images, offsets), expected, rtol=1e-4, atol=1e-5)
+    every = torch.cartesian_prod(torch.arange(32), torch.arange(32))
+    assert plan.multiply_adds(every) == 64 * plan.direct_multiply_adds, "of 1,024 shifts"
+
+
+def test_the_plan_is_the_one_for_the_shifts_that_are_wanted() -> None:
+    """Of shifts by up to 2 px, of which no two differ by 8 px, only the first stage can be shared."""
+    network, shape = convnext(32)
+    few = torch.cartesian_prod(torch.arange(-2, 3), torch.arange(-2, 3))
+    plan = plan_rolls(network, shape, few)
+    assert not isinstance(plan, NotPlanned)
+    assert plan.total_stride == (4, 4)
+    assert "classifier.2" in plan.head_layers
+    assert plan.multiply_adds(few) < planned(network, shape).multiply_adds(few)
+
+
+def test_a_plan_that_shares_next_to_nothing_is_not_cheaper() -> None:
+    """A transformer shares its patches alone, of 256 of 289 shifts: steps of a graph cost more."""
+    patches = nn.Sequential(nn.Conv2d(3, 32, 16, 16), nn.Flatten(2))
+    head = [nn.Sequential(nn.Linear(16, 16), nn.GELU()) for _ in range(6)]
+    network = nn.Sequential(patches, *head, nn.Flatten(), nn.Linear(512, 5)).eval()
+    offsets = torch.cartesian_prod(torch.arange(-8, 9), torch.arange(-8, 9))
+    plan = plan_rolls(network, (3, 64, 64), offsets)
+    assert not isinstance(plan, NotPlanned)
+    assert plan.multiply_adds(offsets) < len(offsets) * plan.direct_multiply_adds
+    assert not plan.is_cheaper(offsets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -74,4 +75,58 @@ def good_network(
             nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5)
             if layer.bias is not None:
                 nn.init.normal_(layer.bias, std=0.1)
+    return network.eval()
+
+
+class Residual(nn.Module):
+    """A sum of maps and what two convolutions make of them."""
+
+    def __init__(self, border: str) -> None:
+        super().__init__()
+        self.first, self.second = conv(border=border), conv(border=border)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        summed: Tensor = torch.relu(maps + self.second(torch.relu(self.first(maps))))
+        return summed
+
+
+def three_faults(seed: int) -> nn.Sequential:
+    """Two strides and a border, at which different shares are lost in each network."""
+    first, second = ("zeros", "circular")[:: 1 if seed % 2 else -1]
+    return _random(
+        seed,
+        lambda: [
+            conv(2, border=first, kernel=5), nn.ReLU(), nn.MaxPool2d(2), conv(border=second), nn.ReLU(),
+            nn.MaxPool2d(2), conv(), nn.ReLU(),
+        ],
+    )  # fmt: skip
+
+
+def borders_everywhere(seed: int) -> nn.Sequential:
+    """Two strides, and a border of zeros at every convolution."""
+    return _random(
+        seed,
+        lambda: [
+            conv(2, border="zeros", kernel=5), nn.ReLU(), nn.MaxPool2d(2), conv(border="zeros"), nn.ReLU(),
+            nn.MaxPool2d(2), conv(border="zeros"), nn.ReLU(),
+        ],
+    )  # fmt: skip
+
+
+def residual_faults(seed: int) -> nn.Sequential:
+    """Two strides, and borders of zeros within residual blocks and before them."""
+    return _random(
+        seed,
+        lambda: [
+            conv(2, border="zeros"), nn.ReLU(), Residual("zeros"), nn.MaxPool2d(2), Residual("zeros"),
+            nn.MaxPool2d(2), Residual("zeros"),
+        ],
+    )  # fmt: skip
+
+
+def _random(seed: int, layers: Callable[[], list[nn.Module]]) -> nn.Sequential:
+    torch.manual_seed(seed)
+    network = nn.Sequential(*layers(), GlobalMeanPool(), nn.Linear(CHANNELS, 4))
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.4)
     return network.eval()

@@ -15,12 +15,8 @@ from shiftproof.anatomy._circular_group import Group as Group
 from shiftproof.anatomy._circular_pass import Walk as Walk
 from shiftproof.anatomy._cuts import Cut as Cut
 from shiftproof.anatomy._cuts import Motion as Motion
-from shiftproof.anatomy._cuts import Place as Place
-from shiftproof.anatomy._cuts import Placed as Placed
-from shiftproof.anatomy._cuts import common_stride as common_stride
 from shiftproof.anatomy._cuts import commutes as commutes
 from shiftproof.anatomy._cuts import find_cuts as find_cuts
-from shiftproof.anatomy._cuts import find_places as find_places
 from shiftproof.anatomy._law import APART as APART
 from shiftproof.anatomy._law import NEAR_THE_BORDER as NEAR_THE_BORDER
 from shiftproof.anatomy._law import Lost as Lost
@@ -51,6 +47,11 @@ from shiftproof.anatomy._operations import Take as Take
 from shiftproof.anatomy._operations import Unknown as Unknown
 from shiftproof.anatomy._operations import Unpool as Unpool
 from shiftproof.anatomy._operations import Varying as Varying
+from shiftproof.anatomy._places import Place as Place
+from shiftproof.anatomy._places import Placed as Placed
+from shiftproof.anatomy._places import common_stride as common_stride
+from shiftproof.anatomy._places import find_places as find_places
+from shiftproof.anatomy._places import is_row as is_row
 from shiftproof.anatomy._positions import Located as Located
 from shiftproof.anatomy._positions import Positions as Positions
 from shiftproof.anatomy._positions import locate as locate

@@ -51,6 +51,8 @@ class Positions:
         n: How many positions there are.
         stride_px: Pixels from one position to the next.
         fields: Of positions 0, 1, …; then the same again.
+        content: The first position that stands for a place of the image and the one after the last; those
+            beyond were added as a border.
 
     Example:
         >>> pixels = Positions.of_image(224)
@@ -62,11 +64,12 @@ class Positions:
     n: int
     stride_px: Fraction
     fields: tuple[Field, ...]
+    content: Pair
 
     @classmethod
     def of_image(cls, size_px: int) -> Positions:
         """Each pixel sees itself."""
-        return cls(size_px, Fraction(1), ((Fraction(0), Fraction(0)),))
+        return cls(size_px, Fraction(1), ((Fraction(0), Fraction(0)),), (0, size_px))
 
     @property
     def centre_px(self) -> Fraction:
@@ -107,7 +110,15 @@ class Positions:
                 raise _Hole
             here = position * stride_px
             fields.append((min(low for low, _ in seen) - here, max(high for _, high in seen) - here))
-        return Positions(n, stride_px, tuple(fields))
+        return Positions(n, stride_px, tuple(fields), self._content_after(n, read))
+
+    def _content_after(self, n: int, read: Callable[[int], Iterable[int]]) -> Pair:
+        """New positions that read around a middle which lies in the content, up to half a position."""
+        begin, end = self.content
+        sources = (list(read(position)) for position in range(n))
+        twice = [min(read_here) + max(read_here) for read_here in sources]
+        inside = [position for position in range(n) if 2 * begin - 1 <= twice[position] <= 2 * end - 1]
+        return (inside[0], inside[-1] + 1) if inside else (0, 0)
 
     def joined(self, other: Positions) -> Positions | None:
         """Those of a function of both; None where they do not lie at the same distances."""
@@ -118,7 +129,8 @@ class Positions:
             (self.fields[i % len(self.fields)], other.fields[i % len(other.fields)]) for i in range(period)
         ]
         fields = tuple((min(one[0], two[0]), max(one[1], two[1])) for one, two in pairs)
-        return replace(self, fields=fields)
+        (begin, end), (first, last) = self.content, other.content
+        return replace(self, fields=fields, content=(min(begin, first), max(end, last)))
 
 
 class _Hole(Exception):  # never leaves this file
@@ -133,10 +145,12 @@ class Located:
         axes: Rows and columns; None along an axis on which there are none.
         sees_all: Whether more than the receptive field comes in, from everywhere: statistics of all
             positions, attention, or a gate computed from all of the image.
+        chosen: Whether a layer chooses by the content by how many whole positions maps move.
     """
 
     axes: tuple[Positions | None, Positions | None]
     sees_all: bool = False
+    chosen: bool = False
 
     @property
     def stride_px(self) -> tuple[Fraction, Fraction] | None:
@@ -189,7 +203,9 @@ def _located(step: Step, inputs: list[Located | Reason]) -> Located | Reason:
         axes.append(joined)
     more = len(maps) < len(inputs) or any(found.sees_all for found in maps)
     gone = any(axes[axis] is None and any(found.axes[axis] for found in maps) for axis in AXES)
-    return Located((axes[0], axes[1]), more or gone or any(_looks_around(o) for o in step.operations))
+    chosen = any(isinstance(o, Adaptive | Take) for o in step.operations) or any(m.chosen for m in maps)
+    sees_all = more or gone or any(_looks_around(o) for o in step.operations)
+    return Located((axes[0], axes[1]), sees_all, chosen)
 
 
 def _joined(several: list[Positions]) -> Positions | Any | None:
@@ -262,7 +278,7 @@ def _unpooled(operation: Unpool, old: Positions, axis: Axis) -> Positions:
 
 def _low_passed(operation: LowPass, old: Positions, axis: Axis) -> Positions:
     n = -(-old.n // operation.stride[axis])
-    return old.read_by(n, Fraction(old.n, n), 1, lambda position: [0])
+    return old.read_by(n, Fraction(old.n, n), 1, lambda position: [position * old.n // n])
 
 
 def _window(operation: Reduce, old: Positions, axis: Axis) -> Operation:

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier
+from shiftproof.anatomy import BATCH, is_row
 from shiftproof.errors import ModelError
 from shiftproof.explain._calls import IMAGES, Call, watching
 from shiftproof.explain._reach import located
 from shiftproof.explain._space import Pair, Space
 from shiftproof.zoo import ImageShape
 
-# Two images, so that a layer that needs more than one, or takes the first axis away, shows.
-N_IMAGES = 2
+# So that a layer that needs more than one image, or takes the first axis away, shows.
+N_IMAGES = BATCH
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,12 +84,12 @@ def read_graph(classifier: Classifier, images: Tensor) -> Graph:
         shape = tuple(call.answer.shape)
         opaque = [name for name, step in steps.items() if step.space is None]
         found = located(call, anchors, N_IMAGES, opaque=opaque)
-        is_row = found is None and _is_row(shape)
+        no_place = found is None and is_row(shape)
         inputs = tuple(name for name in call.inputs if name in steps)
         stride = found.stride if found else max((steps[name].stride for name in inputs), default=(one, one))
-        steps[call.name] = Step(call.name, call.kind, call.layer, inputs, found, shape[1:], is_row, stride)
+        steps[call.name] = Step(call.name, call.kind, call.layer, inputs, found, shape[1:], no_place, stride)
         anchor = found or next((anchors[n].blind for n in inputs if n in anchors), None)
-        if anchor is not None and not is_row:
+        if anchor is not None and not no_place:
             anchors[call.name] = anchor
         answers[id(call.answer)] = call.name
         kept.append(call.answer)  # So that no other tensor gets its id.
@@ -138,8 +139,3 @@ def _space_of_images(shown: Tensor, images: Tensor) -> Space:
     channels, height, width = _shape_of(images)
     layout = "nchw" if tuple(shown.shape) == tuple(images[: len(shown)].shape) else "nhwc"
     return Space("nhwc" if layout == "nhwc" else "nchw", channels, (height, width))
-
-
-def _is_row(shape: tuple[int, ...]) -> bool:
-    """(N, F), (N, 1, F), (N, F, 1) or (N, F, 1, 1)."""
-    return shape[:1] == (N_IMAGES,) and len(shape) > 1 and sum(size > 1 for size in shape[1:]) <= 1

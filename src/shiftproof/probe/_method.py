@@ -108,7 +108,7 @@ def _all_at_once(classifier: Classifier, views: Views, n_channels: int) -> AllAt
     plans: list[AllAtOnce] = []
     reasons = []
     if views.protocol.border == "circular":
-        rolls = plan_rolls(module, shape)
+        rolls = plan_rolls(module, shape, views.offsets_px.long())
         if isinstance(rolls, NotPlanned):
             reasons.append(str(rolls))
         else:
