@@ -199,7 +199,9 @@ def ask(
     if len(set(names)) < len(names):
         raise OptionError("each protocol once", ", ".join(names))
     classifier = with_task(
-        load_classifier(model, request or ModelRequest()) if isinstance(model, str) else as_classifier(model),
+        load_classifier(model, _request(request, options))
+        if isinstance(model, str)
+        else as_classifier(model),
         task=options.task,
         outputs=options.outputs,
         threshold=options.threshold,
@@ -225,6 +227,12 @@ def ask(
         parts.append((protocol, loaded[margin]))
     known = with_task(classifier, task=task.name, outputs=task.outputs, threshold=task.threshold)
     return AuditQuestion(known, tuple(parts), options, devices, n_classes, task)
+
+
+def _request(request: ModelRequest | None, options: AuditOptions) -> ModelRequest:
+    """The task too, as some sources have another model for another task."""
+    request = request or ModelRequest()
+    return request if options.task is None else replace(request, task=options.task)
 
 
 def _protocol(reference: str | ShiftProtocol, border: ProtocolBorder | None) -> ShiftProtocol:
