@@ -130,8 +130,8 @@ def test_an_audit_that_stops_when_its_gate_is_decided(command: Command, tmp_path
     # Thresholds that each look, and no earlier one, is sure of; and one that none is.
     gates = {
         ends[0][0] - 0.05: 0,
-        ends[0][1] + 0.05: 0,
-        (max(ends[0][0], 0) + ends[1][0]) / 2: 1,
+        (ends[0][1] + 1) / 2: 0,
+        (ends[0][0] + ends[1][0]) / 2: 1,
         (ends[1][0] + ends[2][0]) / 2: 2,
         float(keeps.mean()) + 1e-3: None,
     }
