@@ -199,8 +199,10 @@ def test_the_noise_floor(command: Command, tmp_path: Path) -> None:
     chosen = torch.randperm(n, generator=generator)[:32].sort().values
     order = torch.randperm(32, generator=generator)
     logits = cnn2(packaged("cnn2"), 255 * batch_of(images[chosen.numpy()] / 255))
-    first = torch.cat([part - part.mean(0) for part in logits.split(size)])
-    elsewhere = torch.cat([part - part.mean(0) for part in logits[order].split(size // 2)])[order.argsort()]
+    first = torch.cat([part - part.mean(0) for part in torch.split(logits, size)])
+    elsewhere = torch.cat([part - part.mean(0) for part in torch.split(logits[order], size // 2)])[
+        order.argsort()
+    ]
     flips = first.argmax(1) != elsewhere.argmax(1)
     drift = (elsewhere - first).norm(dim=1) / first.norm(dim=1)
     change = (elsewhere.softmax(1) - first.softmax(1)).gather(
