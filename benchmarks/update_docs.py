@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from benchmarks import fix_tables, pictures, tables
+from benchmarks.older_intervals import older_intervals
 from benchmarks.tables import RESULTS
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,7 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/coverage.md", "means"): partial(tables.coverage, "means"),
         ("docs/results/coverage.md", "precision"): tables.stopping,
         ("docs/results/coverage.md", "gates"): tables.gates,
+        ("docs/results/coverage.md", "older"): older_intervals,
         ("docs/results/fix.md", "mnist"): partial(fix_tables.trained, "mnist"),
         ("docs/results/fix.md", "fashion"): partial(fix_tables.trained, "fashion"),
         ("docs/results/fix.md", "photographs"): fix_tables.photographs,

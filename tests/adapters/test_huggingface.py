@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from shiftproof.adapters import Framing, ModelRequest, load_classifier
+from shiftproof.audits import audit
 from shiftproof.data import Fit
 from shiftproof.data._frame import Frame
 from shiftproof.errors import ModelError
@@ -147,3 +148,73 @@ def test_pickled_weights_and_foreign_code_do_not_load(folder: Path) -> None:
         with pytest.raises(ModelError, match="needs code of its own"):
             load_classifier(f"hf:{folder}", request)
     assert not (folder / "ran").exists()
+
+
+def as_vectors(folder: Path, **said: Any) -> tuple[Any, torch.Tensor, torch.Tensor]:
+    """An encoder, what it is shown of some images, and its vectors of them."""
+    classifier = load_classifier(f"hf:{folder}", ModelRequest(task="embedding", **said))
+    assert classifier.task == "embedding"
+    images = torch.rand(
+        3, *(classifier.framing.image_shape or ()), generator=torch.Generator().manual_seed(1)
+    )
+    with torch.inference_mode():
+        return classifier, classifier.preprocess(images), classifier(images)
+
+
+def test_the_encoder_of_a_classifier_answers_with_what_the_classifier_sees(folder: Path) -> None:
+    """It has no file for the pooling of an encoder, whose random weights would be the answer."""
+    classifier, shown, vectors = as_vectors(folder)
+    assert "the embedding is the vector of its first token" in classifier.notes
+    whole = transformers.AutoModelForImageClassification.from_pretrained(folder)
+    with torch.inference_mode():
+        torch.testing.assert_close(whole.classifier(vectors), whole(pixel_values=shown).logits)
+    assert as_vectors(folder)[0].digest == classifier.digest
+
+
+def test_the_pooled_output_of_an_encoder(folder: Path) -> None:
+    transformers.ViTModel(config()).save_pretrained(folder)
+    classifier, shown, vectors = as_vectors(folder)
+    assert classifier.class_names is None
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            vectors, transformers.ViTModel.from_pretrained(folder)(pixel_values=shown).pooler_output
+        )
+    transformers.ResNetModel(
+        transformers.ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic")
+    ).save_pretrained(folder)
+    _, shown, vectors = as_vectors(folder)
+    assert vectors.shape == (3, 8)
+    model = transformers.ResNetModel.from_pretrained(folder)
+    with torch.inference_mode():
+        torch.testing.assert_close(vectors, model(pixel_values=shown).last_hidden_state.mean((2, 3)))
+
+
+def test_the_tower_of_images_of_clip(folder: Path) -> None:
+    tiny = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    clip = transformers.CLIPModel(
+        transformers.CLIPConfig(
+            text_config={**tiny, "vocab_size": 9},
+            vision_config={**tiny, "image_size": 16, "patch_size": 8},
+            projection_dim=5,
+        )
+    ).eval()
+    clip.save_pretrained(folder)
+    PROCESSORS["cut"]().save_pretrained(folder)
+    _, shown, vectors = as_vectors(folder)
+    assert vectors.shape == (3, 5)
+    with torch.inference_mode():
+        expected = clip.visual_projection(clip.vision_model(pixel_values=shown).pooler_output)
+    torch.testing.assert_close(vectors, expected)
+    done = audit(
+        f"hf:{folder}", torch.rand(6, 3, 16, 16), task="embedding", protocols=["grid:1"], device="cpu"
+    )
+    assert done.record["task"]["name"] == "embedding"
+    assert done.record["protocols"][0]["n_classes"] == 5
+
+
+def test_an_encoder_without_its_weights_is_refused(folder: Path) -> None:
+    model = transformers.ViTModel(config())
+    state = {key: value for key, value in model.state_dict().items() if "layernorm.weight" not in key}
+    model.save_pretrained(folder, state_dict=state)
+    with pytest.raises(ModelError, match="Without them its vectors would be random"):
+        load_classifier(f"hf:{folder}", ModelRequest(task="embedding"))

@@ -314,3 +314,33 @@ def test_thresholds_by_name_and_those_that_do_not_fit(tmp_path: Path) -> None:
     declared = Classifier("m", network(4), task="multi-label", outputs="logits", threshold=(0.5, 0.4))
     with pytest.raises(OptionError, match=r"one for each of the 4 numbers .* got 2"):
         audit(declared, images(), **PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("table", "said", "why"),
+    [
+        ("path,labels\n{}", {"task": "embedding"}, "one class for each image, or none"),
+        ("path,label\n{}", {}, "as many classes in the data as in the model"),
+        ("path,labels\n{}", {}, "labels among the 4 of the model"),
+    ],
+)
+def test_a_table_that_was_only_found_need_not_fit_the_model(
+    table: str, said: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    """It is said, and the audit goes on as without it; a table that was named is an error."""
+    rows = []
+    for i in range(6):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(
+            tmp_path / f"{i}.png"
+        )
+        rows.append(f"{i}.png,{'up' if i % 2 else 'down'}")
+    (tmp_path / "list.csv").write_text(table.format("\n".join(rows)))
+    done = audit(network(4), str(tmp_path), **said, **PLAIN)
+    record = read_audit(done.record)
+    assert record.data.labelled is False
+    assert record.data.note.startswith("no labels from list.csv beside the images, which do not fit (")
+    assert why in record.data.note
+    assert "no labels from list.csv beside the images" in audit_markdown(record).replace("\\", "")
+    assert record.task.name == said.get("task", "single-label")
+    with pytest.raises(DataError, match=why):
+        audit(network(4), str(tmp_path / "list.csv"), **said, **PLAIN)

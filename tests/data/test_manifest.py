@@ -225,7 +225,7 @@ def test_which_of_several_tables_is_not_guessed(tmp_path: Path) -> None:
 def test_columns_of_the_table_in_a_folder(tmp_path: Path) -> None:
     folder = flat_folder(tmp_path, "path,label,kind\n0.png,a,x\n1.png,b,y\n2.png,a,y\n")
     images = load_images(str(folder), image_shape=None, reading=Reading(label_column="kind"))
-    assert (images.labels.tolist(), images.class_names) == ([0, 1, 1], ("x", "y"))
+    assert (images.labels.tolist(), images.class_names, images.note) == ([0, 1, 1], ("x", "y"), "")
     (folder / "list.csv").unlink()
     with pytest.raises(OptionError, match="no --label-column for a folder of images without a table"):
         load_images(str(folder), image_shape=None, reading=Reading(label_column="kind"))

@@ -1,4 +1,4 @@
-"""`hf:ORG/NAME[@REV]` and `hf:./folder`: image classifiers of transformers, with their own preprocessing."""
+"""`hf:ORG/NAME[@REV]` and `hf:./folder`: models of transformers, preprocessed as they say themselves."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from shiftproof.adapters._sources import ModelRequest, ModelSource
 from shiftproof.adapters._weights import put_weights_if_any
 from shiftproof.errors import ModelError
 
+# A layer behind the first token, which a classifier of the same architecture does not have.
+POOLING = "pooler."
 # What the configuration of a model that was trained for several labels an image says.
 SEVERAL_LABELS = "multi_label_classification"
 
@@ -51,24 +53,65 @@ class _LogitsOf(nn.Module):
         return logits
 
 
+class _VectorOf(nn.Module):
+    """An encoder of transformers that answers with one vector for each image.
+
+    Args:
+        model: Of images and texts: its `get_image_features`; of images: the pooled output.
+        first_token: Whether the vector is that of the first token, which is what a classifier would see, in
+            place of the pooled output.
+    """
+
+    def __init__(self, model: nn.Module, *, first_token: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.first_token = first_token
+
+    def forward(self, images: Tensor) -> Tensor:
+        asked: Any = getattr(self.model, "get_image_features", self.model)
+        found: Any = asked(pixel_values=images)
+        if self.first_token:
+            return found.last_hidden_state[:, 0]  # type: ignore[no-any-return]
+        vector: Tensor | None = found if isinstance(found, Tensor) else found.pooler_output
+        if vector is None:
+            raise ModelError("an encoder that pools its output to one vector", type(self.model).__name__)
+        return vector.flatten(1)
+
+
 def _load(rest: str, request: ModelRequest) -> Classifier:
     transformers: Any = require("transformers", extra="hf", purpose=f"hf:{rest}")
     if importlib.util.find_spec("torchvision"):  # transformers imports it then, and hides why that fails
         require("torchvision", extra="torchvision", purpose=f"transformers, for hf:{rest},")
     place = _place(rest)
     with _quiet(transformers):
-        model, notes = _model(transformers, place, request)
+        is_encoder = request.task == "embedding"
+        model, absent, notes = _model(transformers, place, request, is_encoder)
         read = _preprocessing(transformers, place, request)
-    module = _LogitsOf(model).eval()
+    if is_encoder:
+        encoder = _VectorOf(model, first_token=bool(absent)).eval()
+        vector = "the vector of its first token" if absent else "its pooled output"
+        return _classifier(place, encoder, read, (*notes, f"the embedding is {vector}"), task="embedding")
+    return _classifier(
+        place,
+        _LogitsOf(model).eval(),
+        read,
+        tuple(notes),
+        class_names=_class_names(model.config.id2label) if not request.untrained else None,
+        task="multi-label" if model.config.problem_type == SEVERAL_LABELS else None,
+    )
+
+
+def _classifier(
+    place: _Place, module: nn.Module, read: ReadProcessor, notes: tuple[str, ...], **known: Any
+) -> Classifier:
     return Classifier(
         place.name,
         module,
         read.preprocess,
         read.framing,
-        class_names=_class_names(model.config.id2label) if not request.untrained else None,
         digest=digest_of_module(module),
         notes=(*notes, *read.notes),
-        task="multi-label" if model.config.problem_type == SEVERAL_LABELS else None,
+        **known,
     )
 
 
@@ -91,30 +134,44 @@ def _check_files(folder: Path) -> None:
                 check_file(path, Most.RECORD if path.suffix == ".json" else Most.WEIGHTS)
 
 
-def _model(transformers: Any, place: _Place, request: ModelRequest) -> tuple[Any, list[str]]:
-    auto = transformers.AutoModelForImageClassification
+def _model(
+    transformers: Any, place: _Place, request: ModelRequest, is_encoder: bool
+) -> tuple[Any, list[str], list[str]]:
+    """The model, which weights of a last pooling it has no file for, and notes."""
+    auto = transformers.AutoModel if is_encoder else transformers.AutoModelForImageClassification
+    kind = "an encoder of images" if is_encoder else "an image classifier"
     with explained(
-        f"{place.name} to be an image classifier that transformers can load",
+        f"{place.name} to be {kind} that transformers can load",
         cause="It is not there, cannot be downloaded, needs code of its own, or has no safetensors file.",
         fix="Check its name and the network.",
     ):
         if request.untrained or request.weights:
             config = transformers.AutoConfig.from_pretrained(place.path, **place.options)
             model = auto.from_config(config, trust_remote_code=False)
-            return model, put_weights_if_any(model, request.weights)
+            return model, [], put_weights_if_any(model, request.weights)
         only_safetensors = {} if request.trust else {"use_safetensors": True}
         model, loading = auto.from_pretrained(
             place.path, output_loading_info=True, **only_safetensors, **place.options
         )
     absent = sorted({*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])})
-    if absent:
+    if absent and is_encoder and all(key.startswith(POOLING) for key in absent):
+        model.pooler = None  # its random weights are no part of the answer
+        return model, absent, []
+    if not absent:
+        return model, [], []
+    if is_encoder:
         raise ModelError(
             f"all weights of {place.name}",
             f"none for {', '.join(absent[:3])}",
-            cause="It is a backbone without a trained classifier, so it would answer at random.",
-            fix="Choose a model that was fine-tuned for image classification, or use --untrained.",
+            cause="Without them its vectors would be random.",
         )
-    return model, []
+    raise ModelError(
+        f"all weights of {place.name}",
+        f"none for {', '.join(absent[:3])}",
+        cause="It is a backbone without a trained classifier, so it would answer at random.",
+        fix="Choose a model that was fine-tuned for image classification, measure its vectors with --task "
+        "embedding, or use --untrained.",
+    )
 
 
 def _preprocessing(transformers: Any, place: _Place, request: ModelRequest) -> ReadProcessor:
@@ -138,13 +195,15 @@ def _class_names(names: Mapping[int, str]) -> tuple[str, ...] | None:
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """Without the progress bars of transformers, which come in between those of the caller."""
+    """Without progress bars, which come in between those of the caller, and tables of weights."""
     logging = transformers.utils.logging
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 
@@ -152,7 +211,7 @@ def _quiet(transformers: Any) -> Iterator[None]:
 HUGGINGFACE = ModelSource(
     "hf",
     _load,
-    "an image classifier of transformers, from a repository or a folder",
+    "an image classifier or, as an embedding, an encoder of transformers, from a repository or a folder",
     "hf:microsoft/resnet-50@main",
     takes=frozenset({"untrained", "weights"}),
     extra="hf",

@@ -12,6 +12,7 @@ from torch import Tensor
 from shiftproof._device import choose_devices, describe_environment
 from shiftproof._digest import Json, derive_seed
 from shiftproof._tasks import Outputs, TaskName
+from shiftproof._text import said
 from shiftproof.adapters import (
     N_ASKED,
     Classifier,
@@ -29,13 +30,14 @@ from shiftproof.adapters import (
     with_task,
 )
 from shiftproof.audits._task import fitted
-from shiftproof.data import AS_USUAL, Images, ImagesLike, Reading
-from shiftproof.errors import OptionError, ShapeError
+from shiftproof.data import AS_USUAL, Images, ImagesLike, Reading, without_found_labels
+from shiftproof.errors import DataError, OptionError, ShapeError
 from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
 
 DEFAULT_PROTOCOL = "grid:4"
 MAX_IMAGES = 10**9
+MOST_SAID = 300
 # No machine has more cores, and each would be a thread that waits.
 MAX_THREADS = 1024
 
@@ -199,7 +201,9 @@ def ask(
     if len(set(names)) < len(names):
         raise OptionError("each protocol once", ", ".join(names))
     classifier = with_task(
-        load_classifier(model, request or ModelRequest()) if isinstance(model, str) else as_classifier(model),
+        load_classifier(model, _request(request, options))
+        if isinstance(model, str)
+        else as_classifier(model),
         task=options.task,
         outputs=options.outputs,
         threshold=options.threshold,
@@ -220,11 +224,36 @@ def ask(
                 max_bad=options.max_bad,
                 reading=options.reading,
             )
-            task, n_classes = _told(classifier, raw, margin, device)
-            loaded[margin] = _in_random_order(fitted(raw, classifier, task, n_classes), options)
+            understood, task, n_classes = _understood(classifier, raw, margin, device)
+            loaded[margin] = _in_random_order(understood, options)
         parts.append((protocol, loaded[margin]))
     known = with_task(classifier, task=task.name, outputs=task.outputs, threshold=task.threshold)
     return AuditQuestion(known, tuple(parts), options, devices, n_classes, task)
+
+
+def _understood(
+    classifier: Classifier, raw: Images, margin_px: tuple[int, int], device: torch.device
+) -> tuple[Images, Task, int]:
+    """Images with labels as the model numbers them, its task, and how many classes it tells apart.
+
+    A table that nobody named, and that was only found beside the images, may be about something else.
+    """
+    try:
+        task, n_classes = _told(classifier, raw, margin_px, device)
+        return fitted(raw, classifier, task, n_classes), task, n_classes
+    except DataError as error:
+        why = said(f"expected {error.expected}, got {error.got}", MOST_SAID)
+        bare = without_found_labels(raw, why)
+        if bare is None:
+            raise
+    task, n_classes = _told(classifier, bare, margin_px, device)
+    return bare, task, n_classes
+
+
+def _request(request: ModelRequest | None, options: AuditOptions) -> ModelRequest:
+    """The task too, as some sources have another model for another task."""
+    request = request or ModelRequest()
+    return request if options.task is None else replace(request, task=options.task)
 
 
 def _protocol(reference: str | ShiftProtocol, border: ProtocolBorder | None) -> ShiftProtocol:

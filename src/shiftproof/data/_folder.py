@@ -110,13 +110,15 @@ def _with_table(flat: Listing, folder: Path, reading: Reading) -> Listing:
         why = said(f"expected {error.expected}, got {error.got}", MOST_SAID)
         return replace(flat, note=f"no labels: {names[0]} beside the images does not fit ({why})")
     beside = tuple(name for name in flat.not_considered if name not in names)
+    # Who names its columns has asked for it; otherwise it may turn out to be about something else.
+    note = "" if reading.path_column or reading.label_column else f"labels from {names[0]} beside the images"
     places = {entry.name: entry.place for entry in flat.entries}
     return replace(
         table,
         name=flat.name,
         entries=tuple(entry._replace(place=places[entry.name]) for entry in table.entries),
         not_considered=beside,
-        note=f"labels from {names[0]} beside the images",
+        note=note,
     )
 
 

@@ -18,7 +18,7 @@ from shiftproof._digest import canonical_json, digest_of_bytes
 from shiftproof.data._check import Original
 from shiftproof.data._decode import plain
 from shiftproof.data._frame import Frame
-from shiftproof.data._images import LabelledImages, Skipped
+from shiftproof.data._images import UNKNOWN, Images, LabelledImages, Skipped
 from shiftproof.data._side_by_side import side_by_side
 
 RGBA = 4
@@ -96,6 +96,19 @@ class FramedImages:
     def with_labels(self, labels: Tensor, class_names: tuple[str, ...]) -> FramedImages:
         """The same images under other labels, int64 (N,)."""
         return replace(self, labels=labels, class_names=class_names)
+
+
+def without_found_labels(images: Images, why: str) -> Images | None:
+    """Images without labels that were only found in a table beside them; None where they have no such labels.
+
+    Args:
+        images: Of any kind.
+        why: What is wrong with these labels, for a report.
+    """
+    if not isinstance(images, FramedImages) or not images.note or not images.class_names:
+        return None
+    unknown = torch.full((len(images),), UNKNOWN)
+    return replace(images, labels=unknown, class_names=(), note=f"no {images.note}, which do not fit ({why})")
 
 
 @dataclass(frozen=True, slots=True)
