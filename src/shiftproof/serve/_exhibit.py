@@ -7,10 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from shiftproof.adapters import N_ASKED, Classifier, Task, evaluating, load_classifier, tell_task
 from shiftproof.data import Images, load_data
 from shiftproof.errors import DataError, ModelError, OptionError, ShapeError
+from shiftproof.probe import chosen_for_gallery
+from shiftproof.serve._told import TASKS
 
 # The article's story: a network that is said to be invariant, one without convolutions, one that was
 # trained on shifted digits. The first two are shown first.
@@ -46,8 +49,17 @@ class Exhibit:
         return self.images.image_shape[1], self.images.image_shape[2]
 
     def class_names(self, model: int) -> tuple[str, ...]:
-        """Of a model, or of the data where the model has none; empty where nobody knows."""
+        """What a model tells apart: its classes, or those of the data where it names none; empty where nobody
+        knows; for an embedding, the images that may be the nearest.
+        """
+        places = self.gallery(model)
+        if places is not None:
+            return tuple(self.images.name_of(place) for place in places.tolist())
         return self.models[model].class_names or self.images.class_names
+
+    def gallery(self, model: int) -> Tensor | None:
+        """Among which images the nearest is looked for, for an embedding: int64 (G,); None for other tasks."""
+        return chosen_for_gallery(len(self.images), 0) if self.tasks[model].name == "embedding" else None
 
 
 @contextmanager
@@ -62,9 +74,9 @@ def exhibit(
 
     Raises:
         OptionError: A radius that is no number of pixels to move an image by.
-        DataError: No images, or images that have no colours to show.
+        DataError: No images, images that have no colours to show, or too few for an embedding.
         ShapeError: A model that takes images of another shape.
-        ModelError: A model whose answer is not one class.
+        ModelError: A model whose answers are of a kind that a page cannot show.
     """
     device = device or torch.device("cpu")
     if not len(images):
@@ -98,13 +110,15 @@ def exhibit(
 def _task(model: Classifier, images: Images, device: torch.device) -> Task:
     pixels = images.pixels(slice(0, min(N_ASKED, len(images))))
     task, _ = tell_task(model, pixels.to(device).float().div_(255), images.labels)
-    if task.name not in ("single-label", "binary"):
+    if task.name not in TASKS:
         raise ModelError(
-            f"one class as the answer of {model.name}",
+            f"one answer for each image from {model.name}",
             f"{task.name} ({task.why})",
-            cause="The page shows one prediction for each shift.",
+            cause=f"The page shows answers that are {', '.join(TASKS)}.",
             fix="Use `shiftproof audit`; or say what the answers are with --task.",
         )
+    if task.name == "embedding":
+        chosen_for_gallery(len(images), 0)  # says where there are too few
     return task
 
 

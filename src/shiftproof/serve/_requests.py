@@ -22,12 +22,12 @@ class TooLargeError(Exception):
 
 
 class PlaneQuestion(BaseModel):
-    """All whole shifts of an image: numbers of model and image, or the name of an upload."""
+    """All whole shifts of an image: numbers of model and image, or the name of the letter or of an upload."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Annotated[int, Field(ge=0, lt=1000)]
-    image: Annotated[str, Field(pattern=r"^([0-9]{1,9}|u[0-9a-f]{16})$")]
+    image: Annotated[str, Field(pattern=r"^([0-9]{1,9}|u[0-9a-f]{16}|letter-c)$")]
     border: Border = "zeros"
 
 
