@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from PIL import Image
 from tests.browser.seen import NARROW, Visit, overflow_px
 
 from shiftproof._text import percent
-from shiftproof.data import load_data
+from shiftproof.data import draw_letter_c, load_data
 from shiftproof.serve import demo, export_page
 from shiftproof.shifts import translate
 from shiftproof.zoo import load_trained
@@ -306,6 +307,108 @@ def test_maps_of_a_layer_that_moves_with_the_image_are_alike(visit: Visit, serve
     expect(panel.locator(".maps .ring.inside").first).to_be_visible()
     assert panel.locator(".maps img").count() == 24
     visit.keep(page, "serve-maps")
+
+
+def test_the_letter_is_the_example_and_its_pooled_maximum_is_marked(visit: Visit, served: str) -> None:
+    from playwright.sync_api import expect
+
+    page = ready(visit.open(f"{served}#models=cnn2,cnn1"))
+    panel = page.locator(".model").nth(0)
+    panel.locator("summary").click()
+    panel.get_by_role("button", name="letter C").click()
+    expect(page.locator("#about")).to_have_text("the letter C")
+    assert_moved(page, "moved 0 px down, 1 px right")
+    assert panel.locator("details select").input_value() == "body.pool1"
+    expect(panel.locator(".maps li")).to_have_count(12)
+    network = load_trained("cnn2")
+    letter = draw_letter_c().float() / 255
+    with torch.inference_mode():
+        pooled = network.body[:3](
+            network.scaled(torch.cat([letter, translate(letter, (0, 1), border="zeros")]))
+        )
+    channels = pooled[0].amax((1, 2)).argsort(descending=True)[:12]
+    for number, channel in enumerate(channels.tolist()):
+        for ring, found, back in ((0, pooled[0, channel], 0), (1, pooled[1, channel], 0.5)):
+            marks = panel.locator(".maps li").nth(number).locator(".ring")
+            placed = marks.nth(ring).evaluate("mark => [mark.style.top, mark.style.left].map(parseFloat)")
+            row, column = (px * found.shape[0] / 64 - 0.5 for px in placed)
+            assert float(found[round(row), round(column + back)]) == pytest.approx(
+                float(found.max()), rel=1e-4
+            )
+    page.wait_for_url("**image=letter-c**")
+    assert_moved(ready(visit.open(page.url)), "moved 0 px down, 1 px right")
+    visit.keep(page, "serve-letter")
+
+
+LABELS = """\
+import torch
+
+
+def labels(images):
+    parts = images[:, 0, :14].mean((1, 2)), images[:, 0, :, :14].mean((1, 2)), images.mean((1, 2, 3))
+    return torch.stack(parts, 1) * 30 - 4
+
+
+def profile(images):
+    return images.sum((1, 3)) + 0.01
+"""
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page of two models that do not answer with one class."""
+    folder = tmp_path_factory.mktemp("others")
+    (folder / "mine.py").write_text(LABELS)
+    digits = load_data("mnist", "test").head(8)
+    labels = np.stack([digits.labels.numpy() >> k & 1 for k in range(3)], 1)
+    np.savez(folder / "digits.npz", images=digits.images[:, 0].numpy(), labels=labels)
+    with exhibit_of(folder) as address:
+        yield address
+
+
+@contextmanager
+def exhibit_of(folder: Path) -> Iterator[str]:
+    code = (
+        "from shiftproof.adapters import Classifier, Framing; from shiftproof.data import load_images\n"
+        "from shiftproof.serve import exhibit, run_server; import mine\n"
+        "made = [Classifier('labels', mine.labels, framing=Framing((1, 28, 28)), task='multi-label', "
+        "outputs='logits', class_names=('top', 'left', 'bright')), "
+        "Classifier('profile', mine.profile, framing=Framing((1, 28, 28)), task='embedding')]\n"
+        "with exhibit(made, load_images('digits.npz', image_shape=(1, 28, 28)), radius_px=4) as shown:\n"
+        "    run_server(shown, port=0, on_ready=lambda address: print(address, flush=True))\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_labels_and_neighbours_are_answers_too(visit: Visit, others: str) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.open(others)
+    labels, profile = page.locator(".model").nth(0), page.locator(".model").nth(1)
+    digits = load_data("mnist", "test").images[:8].float() / 255
+    for dy, dx in ((0, 0), (4, 2), (-4, -4)):
+        drag(page, dy, dx)
+        moved = translate(digits[:1], (dy, dx), border="zeros")[0, 0]
+        chances = (30 * torch.stack([moved[:14].mean(), moved[:, :14].mean(), moved.mean()]) - 4).sigmoid()
+        there = [name for name, p in zip(("top", "left", "bright"), chances.tolist(), strict=True) if p > 0.5]
+        expect(labels.locator(".answer .value")).to_have_text(", ".join(there) or "none")
+        vectors = digits.sum((1, 3)) + 0.01
+        cosines = torch.cosine_similarity(vectors, moved.sum(1) + 0.01)
+        nearest = int(cosines[1:].argmax()) + 1
+        expect(profile.locator(".answer .value")).to_have_text(f"digits.npz[{nearest}]")
+        expect(profile.locator(".answer > .share")).to_have_text(f"cosine {float(cosines[0]):.3f}")
+        page.locator("#home").click()
+    profile.locator("select").nth(1).select_option(label="cosine to the unshifted image")
+    assert "nearest neighbour" in str(profile.locator("select").nth(1).inner_text())
+    visit.keep(page, "serve-other-answers")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    assert axe.run(visit.open(others, bypass_csp=True)).violations_count == 0
 
 
 def test_two_pages_at_once(visit: Visit, served: str) -> None:

@@ -154,7 +154,9 @@ def test_an_embedding_needs_others_beside_it() -> None:
         pass
 
 
-def test_the_letter_is_an_image_of_every_page_with_room(client: TestClient, vectors: Exhibit, worker: Worker) -> None:
+def test_the_letter_is_an_image_of_every_page_with_room(
+    client: TestClient, vectors: Exhibit, worker: Worker
+) -> None:
     assert client.get("start").json()["letter"] == "letter-c"
     facts = client.get("image/letter-c").json()
     assert (facts["name"], facts["label"]) == ("the letter C", "")

@@ -180,7 +180,9 @@ class Answers:
             with torch.inference_mode():
                 vectors.append(self.exhibit.models[model](pixels.to(self.exhibit.device).float().div_(255)))
             yield Part(())
-        self._galleries[model] = Gallery(normalize(torch.cat(vectors), dim=-1), places.to(self.exhibit.device))
+        self._galleries[model] = Gallery(
+            normalize(torch.cat(vectors), dim=-1), places.to(self.exhibit.device)
+        )
 
     def _asked(self, model: int, shown: Shown) -> _Asked:
         known = self.exhibit

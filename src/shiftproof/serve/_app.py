@@ -182,7 +182,7 @@ class _Desk:
         return Shown(images.pixels(slice(row, row + 1))[0], place)
 
     def _found(self, name: str) -> tuple[Images, int]:
-        """The images that one is among, and its place there: a number, the letter, or an upload that is kept."""
+        """The images that one is among, and its place there: a number, the letter, or a kept upload."""
         if name == LETTER and self.letter is not None:
             return self.letter, 0
         upload = self.uploads.get(name)

@@ -58,7 +58,7 @@ class Exhibit:
         return self.models[model].class_names or self.images.class_names
 
     def gallery(self, model: int) -> Tensor | None:
-        """Among which images the nearest is looked for, for an embedding: int64 (G,); None for other tasks."""
+        """Among which images an embedding looks for the nearest: int64 (G,); None for other tasks."""
         return chosen_for_gallery(len(self.images), 0) if self.tasks[model].name == "embedding" else None
 
 

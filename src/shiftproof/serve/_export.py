@@ -15,10 +15,10 @@ from shiftproof._text import said
 from shiftproof.adapters import check_finite
 from shiftproof.errors import DataError, ModelError
 from shiftproof.probe import Views, choose_method
-from shiftproof.serve._told import class_probabilities
 from shiftproof.serve._exhibit import Exhibit
 from shiftproof.serve._page import page_html
 from shiftproof.serve._start import MOST_NAME, image_facts, start_facts
+from shiftproof.serve._told import class_probabilities
 from shiftproof.shifts import find_protocol
 
 LEVELS = 65535

@@ -10,7 +10,7 @@ from shiftproof.zoo import ImageShape
 # What a page asks for it by.
 LETTER = "letter-c"
 NAME = "the letter C"
-# On a canvas of 28 px it is the article's: 7 px high, one pixel thick. On larger ones it is as many times larger.
+# On a canvas of 28 px it is 7 px high and one pixel thick; on larger ones it is as many times larger.
 CANVAS_PX, SIZE_PX, POSITION_PX = 28, 7, 10
 
 

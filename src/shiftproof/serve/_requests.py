@@ -26,7 +26,7 @@ class PlaneQuestion(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: Annotated[int, Field(ge=0, lt=1000)]
+    model: Annotated[int, Field(strict=True, ge=0, lt=1000)]
     image: Annotated[str, Field(pattern=r"^([0-9]{1,9}|u[0-9a-f]{16}|letter-c)$")]
     border: Border = "zeros"
 
@@ -34,8 +34,8 @@ class PlaneQuestion(BaseModel):
 class ShiftQuestion(PlaneQuestion):
     """One shift of an image, in pixels, also between them."""
 
-    dy: Annotated[float, Field(allow_inf_nan=False)]
-    dx: Annotated[float, Field(allow_inf_nan=False)]
+    dy: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    dx: Annotated[float, Field(strict=True, allow_inf_nan=False)]
     interpolation: Interpolation = "bilinear"
 
 

@@ -32,6 +32,7 @@ def start_facts(exhibit: Exhibit) -> dict[str, Any]:
         "n_images": len(exhibit.images),
         "letter": LETTER if letter_c(exhibit.images.image_shape) else "",
         "data": said(exhibit.images.name, MOST_NAME),
+        "labelled": "class" if exhibit.images.labels.ndim == 1 else "labels",
         "size_px": list(exhibit.size_px),
         "radius_px": exhibit.radius_px,
         "borders": list(BORDERS),

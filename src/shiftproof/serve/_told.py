@@ -21,8 +21,8 @@ class Told(NamedTuple):
     """An answer.
 
     Args:
-        key: The number of the class, of the set of labels, or of the nearest image in the gallery: answers with
-            the same key are the same prediction.
+        key: The number of the class, of the set of labels, or of the nearest image in the gallery: answers
+            with the same key are the same prediction.
         n: How many classes are predicted: 1, or the size of the set; they are the first of `ranked`.
         ranked: Class, probability, class, probability, …, the predicted ones first and then the likeliest.
             Of an embedding: image, cosine, …, the nearest first.
@@ -73,10 +73,12 @@ def told(task: Task, outputs: Tensor, still: Still, gallery: Gallery | None = No
     if task.name == "multi-label":
         there = task.probabilities(outputs) > task.cut
         sizes = there.sum(1).tolist()
-        alike = _overlaps(there, None if still.outputs is None else task.probabilities(still.outputs) > task.cut)
+        alike = _overlaps(
+            there, None if still.outputs is None else task.probabilities(still.outputs) > task.cut
+        )
         rows = _ranked(chances, outputs.double(), ALL_UP_TO)
     else:
-        # By the logits: two probabilities may both be rounded to 1. Of equal ones the first class comes first.
+        # By the logits: two probabilities may both be rounded to 1. Of equal ones the first comes first.
         by = chances if task.name == "binary" else outputs.double()
         sizes, alike = [1] * len(outputs), [None] * len(outputs)
         rows = _ranked(chances, by.scatter(1, keys.long()[:, None], torch.inf), FEW)

@@ -128,8 +128,8 @@ async function main() {
     }
     if (number !== wanted) return;
     const own = !/^\d+$/.test(String(current.key));
-    if (!own) get("number").value = current.key;
-    get("about").textContent = `${current.name}${own ? "" : `, one of ${start.n_images}`}${current.label ? `, class ${current.label}` : ""}`;
+    get("number").value = own ? "" : current.key;
+    get("about").textContent = `${current.name}${own ? "" : `, one of ${start.n_images}`}${current.label ? `, ${start.labelled} ${current.label}` : ""}`;
     draw();
   }
 
