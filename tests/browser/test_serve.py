@@ -20,7 +20,8 @@ from PIL import Image
 from tests.browser.seen import NARROW, Visit, overflow_px
 
 from shiftproof._text import percent
-from shiftproof.data import draw_letter_c, load_data
+from shiftproof.article import draw_letter_c
+from shiftproof.data import load_data
 from shiftproof.serve import demo, export_page
 from shiftproof.shifts import translate
 from shiftproof.zoo import load_trained
@@ -315,7 +316,7 @@ def test_the_letter_is_the_example_and_its_pooled_maximum_is_marked(visit: Visit
     page = ready(visit.open(f"{served}#models=cnn2,cnn1"))
     panel = page.locator(".model").nth(0)
     panel.locator("summary").click()
-    panel.get_by_role("button", name="letter C").click()
+    panel.get_by_role("button", name="the letter C").click()
     expect(page.locator("#about")).to_have_text("the letter C")
     assert_moved(page, "moved 0 px down, 1 px right")
     assert panel.locator("details select").input_value() == "body.pool1"
@@ -335,7 +336,7 @@ def test_the_letter_is_the_example_and_its_pooled_maximum_is_marked(visit: Visit
             assert float(found[round(row), round(column + back)]) == pytest.approx(
                 float(found.max()), rel=1e-4
             )
-    page.wait_for_url("**image=letter-c**")
+    page.wait_for_url("**image=example**")
     assert_moved(ready(visit.open(page.url)), "moved 0 px down, 1 px right")
     visit.keep(page, "serve-letter")
 

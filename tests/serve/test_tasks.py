@@ -15,9 +15,10 @@ from tests.serve.test_app import plane, png
 from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier, Framing
+from shiftproof.article import letter_image
 from shiftproof.data import LabelledImages, load_data
-from shiftproof.errors import DataError
-from shiftproof.serve import Exhibit, exhibit
+from shiftproof.errors import DataError, ShapeError
+from shiftproof.serve import Exhibit, demo, exhibit
 from shiftproof.serve._worker import Worker
 
 PX, RADIUS = 8, 2
@@ -154,16 +155,21 @@ def test_an_embedding_needs_others_beside_it() -> None:
         pass
 
 
-def test_the_letter_is_an_image_of_every_page_with_room(
-    client: TestClient, vectors: Exhibit, worker: Worker
-) -> None:
-    assert client.get("start").json()["letter"] == "letter-c"
-    facts = client.get("image/letter-c").json()
-    assert (facts["name"], facts["label"]) == ("the letter C", "")
-    assert len(plane(client, image="letter-c")[0]) == 25
-    small = client_of(vectors, worker)
-    assert small.get("start").json()["letter"] == ""
-    assert small.get("image/letter-c").status_code == 400
+def test_the_example_is_an_image_too(client: TestClient, vectors: Exhibit, worker: Worker) -> None:
+    assert client.get("start").json()["example"] == ""
+    assert client.get("image/example").status_code == 400
+    letter = letter_image((1, PX, 28))
+    assert letter is None
+    letter = letter_image((1, 28, 28))
+    with demo(radius_px=RADIUS, example=letter) as found:
+        shown_too = client_of(found, worker)
+        assert shown_too.get("start").json()["example"] == "the letter C"
+        facts = shown_too.get("image/example").json()
+        assert (facts["name"], facts["label"]) == ("the letter C", "")
+        assert len(plane(shown_too, image="example")[0]) == 25
+    made = exhibit(vectors.models, blobs(), radius_px=RADIUS, example=letter)
+    with pytest.raises(ShapeError, match="an example of shape"), made:
+        pass
 
 
 def test_a_vector_without_a_direction_has_no_answer(vectors: Exhibit, worker: Worker) -> None:

@@ -21,10 +21,10 @@ from shiftproof.errors import OptionError, ShiftproofError
 from shiftproof.serve._answers import Answers, Part, Shown
 from shiftproof.serve._exhibit import Exhibit
 from shiftproof.serve._kept import Kept
-from shiftproof.serve._letter import LETTER, letter_c
 from shiftproof.serve._page import page_html, script, style
 from shiftproof.serve._pictures import png_address
 from shiftproof.serve._requests import (
+    EXAMPLE,
     MEGABYTE,
     MOST_UPLOAD_BYTES,
     MapsQuestion,
@@ -77,7 +77,6 @@ class _Desk:
         self.exhibit, self.worker, self.answers = exhibit, worker, answers
         self.uploads = Kept[str, LabelledImages](MOST_UPLOADS)
         self.planes = Kept[PlaneQuestion, tuple[Part, ...]](MOST_PLANES)
-        self.letter = letter_c(exhibit.images.image_shape)
 
     async def page(self, request: Request) -> Response:
         return Response(page_html(), media_type="text/html")
@@ -182,9 +181,9 @@ class _Desk:
         return Shown(images.pixels(slice(row, row + 1))[0], place)
 
     def _found(self, name: str) -> tuple[Images, int]:
-        """The images that one is among, and its place there: a number, the letter, or a kept upload."""
-        if name == LETTER and self.letter is not None:
-            return self.letter, 0
+        """The images that one is among, and its place there: a number, the example, or a kept upload."""
+        if name == EXAMPLE and self.exhibit.example is not None:
+            return self.exhibit.example, 0
         upload = self.uploads.get(name)
         if upload is not None:
             return upload, 0

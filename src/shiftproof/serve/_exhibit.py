@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from shiftproof.adapters import N_ASKED, Classifier, Task, evaluating, load_classifier, tell_task
-from shiftproof.data import Images, load_data
+from shiftproof.data import Images, LabelledImages, load_data
 from shiftproof.errors import DataError, ModelError, OptionError, ShapeError
 from shiftproof.probe import chosen_for_gallery
 from shiftproof.serve._told import TASKS
@@ -35,6 +35,7 @@ class Exhibit:
         images: All of one shape, which each model takes.
         radius_px: How far an image can be moved in each direction.
         device: Where the models are.
+        example: An image that shows well what feature maps do.
     """
 
     models: tuple[Classifier, ...]
@@ -42,6 +43,7 @@ class Exhibit:
     images: Images
     radius_px: int
     device: torch.device
+    example: LabelledImages | None = None
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -69,6 +71,7 @@ def exhibit(
     *,
     radius_px: int = DEFAULT_RADIUS_PX,
     device: torch.device | None = None,
+    example: LabelledImages | None = None,
 ) -> Iterator[Exhibit]:
     """Check that models and images fit together, and have the models answer as in use meanwhile.
 
@@ -89,6 +92,8 @@ def exhibit(
         raise OptionError(
             f"a radius from 1 to {most} px for images of {shape[1]} × {shape[2]} px", f"{radius_px}"
         )
+    if example is not None and example.image_shape != shape:
+        raise ShapeError(f"an example of shape {shape}, as the other images", example.image_shape)
     for model in models:
         takes = model.framing.image_shape
         if takes is not None and takes != shape:
@@ -103,7 +108,7 @@ def exhibit(
         for model in moved:
             stack.enter_context(evaluating(model.model))
         tasks = tuple(_task(model, images, device) for model in moved)
-        yield Exhibit(moved, tasks, images, radius_px, device)
+        yield Exhibit(moved, tasks, images, radius_px, device, example)
 
 
 @torch.inference_mode()
@@ -123,7 +128,7 @@ def _task(model: Classifier, images: Images, device: torch.device) -> Task:
 
 
 @contextmanager
-def demo(*, radius_px: int = DEFAULT_RADIUS_PX) -> Iterator[Exhibit]:
+def demo(*, radius_px: int = DEFAULT_RADIUS_PX, example: LabelledImages | None = None) -> Iterator[Exhibit]:
     """The article's networks, trained, and the first digits of MNIST's test set.
 
     Example:
@@ -132,5 +137,6 @@ def demo(*, radius_px: int = DEFAULT_RADIUS_PX) -> Iterator[Exhibit]:
         (200, 'zoo:cnn2')
     """
     models = [load_classifier(f"zoo:{name}") for name in DEMO_MODELS]
-    with exhibit(models, load_data("mnist", "test").head(DEMO_IMAGES), radius_px=radius_px) as shown:
+    digits = load_data("mnist", "test").head(DEMO_IMAGES)
+    with exhibit(models, digits, radius_px=radius_px, example=example) as shown:
         yield shown

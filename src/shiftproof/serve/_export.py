@@ -46,7 +46,7 @@ def export_page(exhibit: Exhibit, folder: Path) -> Path:
     if images.image_shape[0] != 1:
         raise DataError("grey images for a page without a server", f"{images.image_shape[0]} channels")
     data: dict[str, Any] = {
-        "start": {**start_facts(exhibit), "borders": ["zeros"], "letter": ""},
+        "start": {**start_facts(exhibit), "borders": ["zeros"], "example": ""},
         "images": [
             {
                 "name": said(images.name_of(row), MOST_NAME),

@@ -9,7 +9,6 @@ from shiftproof._text import said
 from shiftproof.data import UNKNOWN, Images
 from shiftproof.report import BRIGHT, SCALE
 from shiftproof.serve._exhibit import Exhibit
-from shiftproof.serve._letter import LETTER, letter_c
 from shiftproof.serve._pictures import png_address
 from shiftproof.shifts import BORDERS, INTERPOLATIONS
 
@@ -30,7 +29,7 @@ def start_facts(exhibit: Exhibit) -> dict[str, Any]:
             for number, model in enumerate(exhibit.models)
         ],
         "n_images": len(exhibit.images),
-        "letter": LETTER if letter_c(exhibit.images.image_shape) else "",
+        "example": said(exhibit.example.name, MOST_NAME) if exhibit.example else "",
         "data": said(exhibit.images.name, MOST_NAME),
         "labelled": "class" if exhibit.images.labels.ndim == 1 else "labels",
         "size_px": list(exhibit.size_px),

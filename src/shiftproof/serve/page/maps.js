@@ -11,8 +11,8 @@ function mountMaps(source, { onExample }) {
   const list = element("ul", { class: "maps" });
   const hint = "Left: the unshifted image. Right: the shifted one, moved back. Alike where the layer moves with the image; the ring is the maximum.";
   const note = element("p", { class: "maps-note" }, hint);
-  const example = element("button", { type: "button" }, "letter C, moved by 1 px");
-  example.hidden = !source.start.letter;
+  const example = element("button", { type: "button" }, `${source.start.example}, moved by 1 px`);
+  example.hidden = !source.start.example;
   const choice = element("div", { class: "row" }, element("label", {}, "layer ", picker), example);
   const root = element("details", {}, element("summary", {}, "Feature maps"), choice, note, list);
   root.hidden = !source.maps;
@@ -73,7 +73,7 @@ function mountMaps(source, { onExample }) {
 
   root.addEventListener("toggle", draw);
   picker.addEventListener("change", draw);
-  // The article's example: after the first layer that pools, a move by one pixel is hidden, or not.
+  // After the first layer that pools, a move by one pixel is hidden, or not.
   example.addEventListener("click", async () => {
     await offer(wanted[0]);
     const pooled = layers.find(({ stride_px }) => Math.max(...stride_px) > 1);

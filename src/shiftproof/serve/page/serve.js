@@ -34,7 +34,7 @@ async function main() {
       onSeen: (address) => state.interpolation === "fourier" && drawSeen(address),
       onExample() {
         [state.dy, state.dx] = [0, 1];
-        showImage(start.letter);
+        showImage("example");
       },
     }),
   );
@@ -98,7 +98,7 @@ async function main() {
     const said = new URLSearchParams(location.hash.slice(1));
     const number = (name) => (Number.isFinite(Number(said.get(name))) ? clamped(Number(said.get(name))) : 0);
     const borders = [...get("border").options].map((option) => option.value);
-    state.image = /^(\d{1,9}|u[0-9a-f]{16}|letter-c)$/.test(said.get("image") ?? "") ? said.get("image") : 0;
+    state.image = /^(\d{1,9}|u[0-9a-f]{16}|example)$/.test(said.get("image") ?? "") ? said.get("image") : 0;
     [state.dy, state.dx] = [number("dy"), number("dx")];
     if (!source.shift) [state.dy, state.dx] = [Math.round(state.dy), Math.round(state.dx)];
     state.border = borders.includes(said.get("border")) ? said.get("border") : "zeros";

@@ -1,29 +1,28 @@
-"""The article's letter C as an image of the page: the example for feature maps."""
+"""The article's letter C as an image of any size: an example for feature maps."""
 
 from __future__ import annotations
 
 import torch
 
-from shiftproof.data import UNKNOWN, LabelledImages, draw_letter_c
+from shiftproof.article._draw_letter import draw_letter_c
+from shiftproof.data import UNKNOWN, LabelledImages
 from shiftproof.zoo import ImageShape
 
-# What a page asks for it by.
-LETTER = "letter-c"
 NAME = "the letter C"
 # On a canvas of 28 px it is 7 px high and one pixel thick; on larger ones it is as many times larger.
 CANVAS_PX, SIZE_PX, POSITION_PX = 28, 7, 10
 
 
-def letter_c(image_shape: ImageShape) -> LabelledImages | None:
+def letter_image(image_shape: ImageShape) -> LabelledImages | None:
     """The letter on a canvas of this shape; None where there is no room for it.
 
     Args:
-        image_shape: (C, H, W) of the images on the page.
+        image_shape: (C, H, W).
 
     Example:
-        >>> letter_c((3, 224, 224)).images.shape
+        >>> letter_image((3, 224, 224)).images.shape
         torch.Size([1, 3, 224, 224])
-        >>> letter_c((1, 16, 28)) is None
+        >>> letter_image((1, 16, 28)) is None
         True
     """
     channels, height, width = image_shape
