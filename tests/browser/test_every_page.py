@@ -132,7 +132,10 @@ def test_training_and_staircase_are_drawn(visit: Visit, page_of: Callable[[str],
     page = visit.open(page_of("explanation"), java_script_enabled=False)
     stairs = kept("explanation")["stairs"]
     section = page.locator("section#the-staircase")
-    assert section.locator("svg").first.locator("text.small").get_by_text("images", exact=True).count() == 1
+    assert (
+        section.locator("svg").first.locator("text.small").get_by_text(stairs[0]["after"], exact=True).count()
+        == 1
+    )
     section.locator("summary").click()
     assert section.locator("tbody tr").count() == len(stairs)
     first = section.locator("tbody tr").first.inner_text().split("\t")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import signal
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 import torch
 from benchmarks.serving import DRAG
 from PIL import Image
-from tests.browser.seen import NARROW, Visit, overflow_px
+from tests.browser.seen import NARROW, WIDE, Visit, overflow_px
 
 from shiftproof._text import percent
 from shiftproof.article import draw_letter_c
@@ -251,14 +252,38 @@ def test_a_drawing(visit: Visit, served: str) -> None:
     visit.keep(page, "serve-drawing")
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_axe_finds_nothing_on_the_page(visit: Visit, served: str, scheme: Any) -> None:
+@pytest.mark.parametrize(("scheme", "window"), [("light", WIDE), ("dark", NARROW)])
+def test_axe_finds_nothing_on_the_page(visit: Visit, served: str, scheme: Any, window: Any) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = ready(visit.open(served, color_scheme=scheme, bypass_csp=True))
+    page = ready(visit.open(served, color_scheme=scheme, viewport=window, bypass_csp=True))
     page.locator("#own summary").click()
+    page.locator(".model").nth(0).locator("summary").click()
+    page.locator(".maps li").first.wait_for()
     found = axe.run(page)
     assert found.violations_count == 0, found.generate_report()
+    assert overflow_px(page) <= 0
     visit.keep(page, f"serve-{scheme}")
+
+
+@pytest.mark.parametrize(("scheme", "window"), [("light", NARROW), ("dark", WIDE)])
+def test_axe_finds_nothing_on_the_exported_page(
+    visit: Visit, exported: Path, scheme: Any, window: Any
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = ready(visit.open(exported, color_scheme=scheme, viewport=window, bypass_csp=True))
+    found = axe.run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert overflow_px(page) <= 0
+    visit.keep(page, f"serve-exported-{scheme}")
+
+
+def test_pages_print_and_say_that_they_need_scripts(visit: Visit, served: str, exported: Path) -> None:
+    for place in (served, exported):
+        page = ready(visit.open(place))
+        boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", page.pdf(prefer_css_page_size=True))
+        assert {(round(float(width)), round(float(height))) for width, height in boxes} == {(595, 842)}
+        still = visit.open(place, java_script_enabled=False)
+        assert still.get_by_text("Moving the image needs scripts.").is_visible()
 
 
 def test_the_exported_page_runs_from_disk(visit: Visit, exported: Path) -> None:

@@ -170,8 +170,8 @@ def _not_measured(record: ExplanationRecord) -> list[str]:
     ]
     return [
         *absent,
-        *([] if record.lie_derivative else ["The Lie derivative: `shiftproof explain --lie` measures it."]),
-        *([] if record.sensitivity else ["Sensitivity maps: `shiftproof explain --sensitivity` draws them."]),
+        *([] if record.lie_derivative else ["The Lie derivative is not in this record."]),
+        *([] if record.sensitivity else ["Sensitivity maps: `shiftproof explain --map LAYER` draws them."]),
         f"Shifts of more than {record.reach_px} px, and other borders than {record.border}.",
         "Each image and class by itself: `shiftproof audit MODEL DATA` measures them.",
     ]
