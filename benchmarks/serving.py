@@ -2,8 +2,8 @@
 
 python -m benchmarks.serving [--screenshot]
 
-The peer is a page of Gradio, whose packages are expected in .gradio (`make bench` puts them there), or in the folder
-that SHIFTPROOF_GRADIO names.
+The peer is a page of Gradio, whose packages are expected in .gradio (`make bench` puts them there), or in the
+folder that SHIFTPROOF_GRADIO names.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ ROUND_TRIPS = """async (count) => {
 # From a move by one pixel until the answer to it is on the screen, frame by frame, as a visitor sees it.
 OUR_MOVES = """async (count) => {
   const [image, where] = ["image", "where"].map((id) => document.getElementById(id));
-  const model = document.querySelector(".model");
+  const value = document.querySelector(".model .value");
   const frame = () => new Promise(requestAnimationFrame);
   const times = [];
   for (let k = 0; k < count; k += 1) {
@@ -100,7 +100,7 @@ OUR_MOVES = """async (count) => {
     await frame();
     const start = performance.now();
     image.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-    do await frame(); while (where.textContent === before || model.querySelector(".value").textContent === "…");
+    do await frame(); while (where.textContent === before || value.textContent === "…");
     times.push(performance.now() - start);
   }
   return times;
