@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-import gradio
+import gradio  # type: ignore[import-not-found]  # it lives in a folder of its own
 import torch
 
 from shiftproof.data import load_data

@@ -47,7 +47,7 @@ def kept(what: str) -> Any:
 def page_of(measured: Audit, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Writes the page of a kind of record."""
     folder = tmp_path_factory.mktemp("kinds")
-    made = {
+    made: dict[str, Callable[[], Any]] = {
         "audit": lambda: measured.record,
         "comparison": lambda: compare_audits(measured, measured, confidence=0.95),
     }

@@ -71,12 +71,11 @@ def told(task: Task, outputs: Tensor, still: Still, gallery: Gallery | None = No
     chances = class_probabilities(task, outputs)
     keys = task.decided(outputs)
     if task.name == "multi-label":
-        there = task.probabilities(outputs) > task.cut
+        there = task.there(outputs)
         sizes = there.sum(1).tolist()
-        alike = _overlaps(
-            there, None if still.outputs is None else task.probabilities(still.outputs) > task.cut
-        )
-        rows = _ranked(chances, outputs.double(), ALL_UP_TO)
+        alike = _overlaps(there, None if still.outputs is None else task.there(still.outputs[None])[0])
+        # A label with a threshold of its own may be there and less likely than one that is not.
+        rows = _ranked(chances, chances + there, ALL_UP_TO)
     else:
         # By the logits: two probabilities may both be rounded to 1. Of equal ones the first comes first.
         by = chances if task.name == "binary" else outputs.double()
