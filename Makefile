@@ -36,7 +36,7 @@ lint: .venv/dev
 types: .venv/dev
 	.venv/bin/mypy
 
-bench: .venv/dev .venv-keras/done
+bench: .venv/dev .venv-keras/done .gradio/done
 	.venv/bin/python -m benchmarks.probing
 	.venv/bin/python -m benchmarks.layers
 	.venv/bin/python -m benchmarks.networks
@@ -54,7 +54,7 @@ docs: .venv/dev
 	.venv/bin/python -m benchmarks.update_docs
 
 clean:
-	rm -rf .venv .venv-keras build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-keras .gradio build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/core: pyproject.toml constraints.txt
 	rm -rf .venv
@@ -64,6 +64,11 @@ clean:
 
 .venv/dev: .venv/core
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+.gradio/done: benchmarks/gradio-requirements.txt .venv/dev
+	rm -rf .gradio
+	.venv/bin/python -m pip --disable-pip-version-check install --quiet --target .gradio -r $<
 	touch $@
 
 .venv-keras/done: benchmarks/keras-requirements.txt

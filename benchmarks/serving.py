@@ -1,11 +1,15 @@
 """How long one waits on the page of `shiftproof serve`: for an answer, for the plane, and while dragging.
 
 python -m benchmarks.serving [--screenshot]
+
+The peer is a page of Gradio, whose packages are expected in .gradio (`make bench` puts them there), or in the
+folder that SHIFTPROOF_GRADIO names.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -85,7 +89,43 @@ ROUND_TRIPS = """async (count) => {
 }"""
 
 
+# From a move by one pixel until the answer to it is on the screen, frame by frame, as a visitor sees it.
+OUR_MOVES = """async (count) => {
+  const [image, where] = ["image", "where"].map((id) => document.getElementById(id));
+  const value = document.querySelector(".model .value");
+  const frame = () => new Promise(requestAnimationFrame);
+  const times = [];
+  for (let k = 0; k < count; k += 1) {
+    const [key, before] = [k % 2 ? "ArrowLeft" : "ArrowRight", where.textContent];
+    await frame();
+    const start = performance.now();
+    image.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+    do await frame(); while (where.textContent === before || value.textContent === "…");
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+PEER_MOVES = """async (count) => {
+  const slider = document.querySelectorAll("input[type=range]")[1];
+  const said = document.querySelector("textarea");
+  const frame = () => new Promise(requestAnimationFrame);
+  const times = [];
+  for (let k = 0; k < count; k += 1) {
+    const dx = k % 2 ? 0 : 1;
+    await frame();
+    const start = performance.now();
+    slider.value = dx;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    do await frame(); while (!said.value.startsWith(`dy 0 dx ${dx}:`));
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+
+
 def main() -> None:
+    load = os.getloadavg()[0]
+    peer = _peer()
     command = [sys.executable, "-m", "shiftproof", "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -103,13 +143,45 @@ def main() -> None:
         "machine": describe_machine(torch.device("cpu")),
         "versions": {key: environment[key] for key in ("shiftproof", "torch", "python")},
         "measured": f"{datetime.now(UTC):%Y-%m-%d}",
+        "load": round(load, 2),
         "repeats": REPEATS,
         **measured,
+        "peer": peer,
     }
     RESULT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    for key in ("answer_ms", "plane_ms", "frame_ms", "round_trip_ms"):
+    for key in ("answer_ms", "plane_ms", "frame_ms", "round_trip_ms", "move_ms"):
         print(f"{key}: median {statistics.median(record[key]):.3g}, largest {max(record[key]):.3g}")
+    print(f"gradio {peer['version']}: median {statistics.median(peer['move_ms']):.3g}; load {load:.1f}")
     print({key: record[key] for key in ("leave_s", "export_s", "export_bytes")})
+
+
+def _peer() -> dict[str, Any]:
+    """The same network on a page of Gradio, moved by its slider; its requests to other hosts are refused."""
+    folder = Path(os.environ.get("SHIFTPROOF_GRADIO", ".gradio")).absolute()
+    assert (folder / "gradio").is_dir(), (
+        f"pip install --target {folder} -r benchmarks/gradio-requirements.txt"
+    )
+    paths = [str(folder), *sys.path[:1], os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "GRADIO_ANALYTICS_ENABLED": "False"}
+    command = [sys.executable, "-m", "benchmarks.gradio_page"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        version, address = process.stdout.readline().split()
+        with chromium() as browser:
+            page = browser.new_page(viewport=WINDOW)
+            home = address.rstrip("/")
+            page.route(
+                "**/*", lambda way: way.continue_() if way.request.url.startswith(home) else way.abort()
+            )
+            page.goto(address)
+            page.wait_for_selector("input[type=range]")
+            page.wait_for_selector("textarea")
+            page.evaluate(PEER_MOVES, 2)
+            found = page.evaluate(PEER_MOVES, REPEATS)
+        process.communicate("")
+    return {"name": "gradio", "version": version, "move_ms": found}
 
 
 def _visited(address: str) -> dict[str, Any]:
@@ -124,6 +196,7 @@ def _visited(address: str) -> dict[str, Any]:
         found = {
             "answer_ms": [answer for answer, _ in waited],
             "plane_ms": [plane for _, plane in waited],
+            "move_ms": page.evaluate(OUR_MOVES, REPEATS),
             "frame_ms": page.evaluate(DRAG, FRAMES),
             "round_trip_ms": page.evaluate(ROUND_TRIPS, REPEATS),
         }

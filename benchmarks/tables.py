@@ -465,6 +465,7 @@ def pages() -> str:
 def serving() -> str:
     """How long one waits on the page on which one drags the image, beside its aims."""
     record = _read("serving")
+    peer = record["peer"]
     frame_ms = sorted(record["frame_ms"])
     late_ms = frame_ms[int(0.95 * len(frame_ms))]
     rows = [
@@ -476,12 +477,16 @@ def serving() -> str:
             f"{late_ms:.1f} ms",
             "16.7 ms",
         ],
-        ["the same if each move were a question", *_waits(record["round_trip_ms"]), ""],
+        ["from a move by one pixel to the answer on the screen", *_waits(record["move_ms"]), ""],
+        [f"the same on a page of {peer['name']} {peer['version']}", *_waits(peer["move_ms"]), ""],
+        ["a question to our server, if each move were one", *_waits(record["round_trip_ms"]), ""],
         ["until Ctrl-C has ended it", f"{1000 * record['leave_s']:.0f} ms", "", "1,000 ms"],
         ["size of the exported page", f"{record['export_bytes'] / 1e6:.2f} MB", "", "8 MB"],
     ]
     what = f"{record['repeats']} images, {len(frame_ms) + 1} frames"
-    how = f"{what}, measured {record['measured']} by `python -m benchmarks.serving`."
+    how = (
+        f"{what}, load {record['load']:.1f}, measured {record['measured']} by `python -m benchmarks.serving`."
+    )
     return _with_footer(table(["what", "median", "of 20, one is slower than", "aim"], rows), record, how)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import signal
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +18,10 @@ import pytest
 import torch
 from benchmarks.serving import DRAG
 from PIL import Image
-from tests.browser.seen import NARROW, Visit, overflow_px
+from tests.browser.seen import NARROW, WIDE, Visit, overflow_px
 
 from shiftproof._text import percent
+from shiftproof.article import draw_letter_c
 from shiftproof.data import load_data
 from shiftproof.serve import demo, export_page
 from shiftproof.shifts import translate
@@ -249,14 +252,39 @@ def test_a_drawing(visit: Visit, served: str) -> None:
     visit.keep(page, "serve-drawing")
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_axe_finds_nothing_on_the_page(visit: Visit, served: str, scheme: Any) -> None:
+@pytest.mark.parametrize(("scheme", "window"), [("light", WIDE), ("dark", NARROW)])
+def test_axe_finds_nothing_on_the_page(visit: Visit, served: str, scheme: Any, window: Any) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = ready(visit.open(served, color_scheme=scheme, bypass_csp=True))
+    page = ready(visit.open(served, color_scheme=scheme, viewport=window, bypass_csp=True))
     page.locator("#own summary").click()
+    page.locator(".model").nth(0).locator("summary").click()
+    page.locator(".maps li").first.wait_for()
     found = axe.run(page)
     assert found.violations_count == 0, found.generate_report()
+    assert overflow_px(page) <= 0
     visit.keep(page, f"serve-{scheme}")
+
+
+@pytest.mark.parametrize(("scheme", "window"), [("light", NARROW), ("dark", WIDE)])
+def test_axe_finds_nothing_on_the_exported_page(
+    visit: Visit, exported: Path, scheme: Any, window: Any
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = ready(visit.open(exported, color_scheme=scheme, viewport=window, bypass_csp=True))
+    found = axe.run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert overflow_px(page) <= 0
+    visit.keep(page, f"serve-exported-{scheme}")
+
+
+def test_pages_print_and_say_that_they_need_scripts(visit: Visit, served: str, exported: Path) -> None:
+    for place in (served, exported):
+        page = ready(visit.open(place))
+        boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", page.pdf(prefer_css_page_size=True))
+        assert {(round(float(width)), round(float(height))) for width, height in boxes} == {(595, 842)}
+        still = visit.open(place, java_script_enabled=False)
+        # A browser whose scripts Playwright turns off does not show it, one without any does.
+        assert "Moving the image needs scripts." in str(still.locator("noscript").text_content())
 
 
 def test_the_exported_page_runs_from_disk(visit: Visit, exported: Path) -> None:
@@ -306,6 +334,108 @@ def test_maps_of_a_layer_that_moves_with_the_image_are_alike(visit: Visit, serve
     expect(panel.locator(".maps .ring.inside").first).to_be_visible()
     assert panel.locator(".maps img").count() == 24
     visit.keep(page, "serve-maps")
+
+
+def test_the_letter_is_the_example_and_its_pooled_maximum_is_marked(visit: Visit, served: str) -> None:
+    from playwright.sync_api import expect
+
+    page = ready(visit.open(f"{served}#models=cnn2,cnn1"))
+    panel = page.locator(".model").nth(0)
+    panel.locator("summary").click()
+    panel.get_by_role("button", name="the letter C").click()
+    expect(page.locator("#about")).to_have_text("the letter C")
+    assert_moved(page, "moved 0 px down, 1 px right")
+    assert panel.locator("details select").input_value() == "body.pool1"
+    expect(panel.locator(".maps li")).to_have_count(12)
+    network = load_trained("cnn2")
+    letter = draw_letter_c().float() / 255
+    with torch.inference_mode():
+        pooled = network.body[:3](
+            network.scaled(torch.cat([letter, translate(letter, (0, 1), border="zeros")]))
+        )
+    channels = pooled[0].amax((1, 2)).argsort(descending=True)[:12]
+    for number, channel in enumerate(channels.tolist()):
+        for ring, found, back in ((0, pooled[0, channel], 0), (1, pooled[1, channel], 0.5)):
+            marks = panel.locator(".maps li").nth(number).locator(".ring")
+            placed = marks.nth(ring).evaluate("mark => [mark.style.top, mark.style.left].map(parseFloat)")
+            row, column = (px * found.shape[0] / 64 - 0.5 for px in placed)
+            assert float(found[round(row), round(column + back)]) == pytest.approx(
+                float(found.max()), rel=1e-4
+            )
+    page.wait_for_url("**image=example**")
+    assert_moved(ready(visit.open(page.url)), "moved 0 px down, 1 px right")
+    visit.keep(page, "serve-letter")
+
+
+LABELS = """\
+import torch
+
+
+def labels(images):
+    parts = images[:, 0, :14].mean((1, 2)), images[:, 0, :, :14].mean((1, 2)), images.mean((1, 2, 3))
+    return torch.stack(parts, 1) * 30 - 4
+
+
+def profile(images):
+    return images.sum((1, 3)) + 0.01
+"""
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page of two models that do not answer with one class."""
+    folder = tmp_path_factory.mktemp("others")
+    (folder / "mine.py").write_text(LABELS)
+    digits = load_data("mnist", "test").head(8)
+    labels = np.stack([digits.labels.numpy() >> k & 1 for k in range(3)], 1)
+    np.savez(folder / "digits.npz", images=digits.images[:, 0].numpy(), labels=labels)
+    with exhibit_of(folder) as address:
+        yield address
+
+
+@contextmanager
+def exhibit_of(folder: Path) -> Iterator[str]:
+    code = (
+        "from shiftproof.adapters import Classifier, Framing; from shiftproof.data import load_images\n"
+        "from shiftproof.serve import exhibit, run_server; import mine\n"
+        "made = [Classifier('labels', mine.labels, framing=Framing((1, 28, 28)), task='multi-label', "
+        "outputs='logits', class_names=('top', 'left', 'bright')), "
+        "Classifier('profile', mine.profile, framing=Framing((1, 28, 28)), task='embedding')]\n"
+        "with exhibit(made, load_images('digits.npz', image_shape=(1, 28, 28)), radius_px=4) as shown:\n"
+        "    run_server(shown, port=0, on_ready=lambda address: print(address, flush=True))\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_labels_and_neighbours_are_answers_too(visit: Visit, others: str) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.open(others)
+    labels, profile = page.locator(".model").nth(0), page.locator(".model").nth(1)
+    digits = load_data("mnist", "test").images[:8].float() / 255
+    for dy, dx in ((0, 0), (4, 2), (-4, -4)):
+        drag(page, dy, dx)
+        moved = translate(digits[:1], (dy, dx), border="zeros")[0, 0]
+        chances = (30 * torch.stack([moved[:14].mean(), moved[:, :14].mean(), moved.mean()]) - 4).sigmoid()
+        there = [name for name, p in zip(("top", "left", "bright"), chances.tolist(), strict=True) if p > 0.5]
+        expect(labels.locator(".answer .value")).to_have_text(", ".join(there) or "none")
+        vectors = digits.sum((1, 3)) + 0.01
+        cosines = torch.cosine_similarity(vectors, moved.sum(1) + 0.01)
+        nearest = int(cosines[1:].argmax()) + 1
+        expect(profile.locator(".answer .value")).to_have_text(f"digits.npz[{nearest}]")
+        expect(profile.locator(".answer > .share")).to_have_text(f"cosine {float(cosines[0]):.3f}")
+        page.locator("#home").click()
+    profile.locator("select").nth(1).select_option(label="cosine to the unshifted image")
+    assert "nearest neighbour" in str(profile.locator("select").nth(1).inner_text())
+    visit.keep(page, "serve-other-answers")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    assert axe.run(visit.open(others, bypass_csp=True)).violations_count == 0
 
 
 def test_two_pages_at_once(visit: Visit, served: str) -> None:

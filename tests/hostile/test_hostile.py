@@ -20,7 +20,7 @@ from types import FrameType
 
 import pytest
 import torch
-from tests.hostile import models, numbers_in_files, places, processes, runs, texts
+from tests.hostile import models, numbers_in_files, pages, places, processes, runs, texts, visitors
 from tests.hostile.cases import Case, all_cases
 
 from shiftproof.cli import main
@@ -30,7 +30,7 @@ SECONDS = int(os.environ.get("SHIFTPROOF_HOSTILE_SECONDS", "120"))
 MAX_GROWTH_BYTES = 2**30
 MAX_CHARACTERS = 30_000
 CASES = all_cases()
-MODULES = (models, numbers_in_files, places, processes, runs, texts)
+MODULES = (models, numbers_in_files, pages, places, processes, runs, texts, visitors)
 
 
 def test_there_are_enough_of_every_kind() -> None:
@@ -137,3 +137,27 @@ def test_a_process_ends_as_it_should(
     assert not case.says or case.says in " ".join(done.stderr.split())
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir(exist_ok=True)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[visitors.Server]:
+    with visitors.serving() as found:
+        yield found
+
+
+@pytest.mark.parametrize("visitor", visitors.all_visitors(), ids=str)
+def test_a_server_outlives_its_visitors(
+    server: visitors.Server, visitor: visitors.Visitor, record_property: object
+) -> None:
+    assert callable(record_property)
+    record_property("kind", f"visitors: {visitor.kind}")
+    statuses, answer = visitors.visited(server, visitor)
+    assert statuses <= visitor.statuses, answer[:500]
+    text = answer.decode("utf-8", "replace")
+    assert "Traceback" not in text
+    assert server.token not in text
+    assert "root:" not in text
+    assert visitor.says in text
+    assert "access-control-allow-origin" not in text.lower()
+    assert server.process.poll() is None
+    visitors.still_answers(server)

@@ -10,7 +10,6 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,7 @@ from starlette.types import Message
 from tests.serve.conftest import ADDRESS, SIDE, TOKEN, guarded
 
 from shiftproof.data import LabelledImages
-from shiftproof.errors import ModelError
-from shiftproof.serve import Exhibit, exhibit
+from shiftproof.serve import Exhibit
 from shiftproof.serve._worker import BusyError, Worker
 from shiftproof.shifts import BORDERS, Border, translate
 from shiftproof.zoo import load_trained
@@ -31,7 +29,7 @@ from shiftproof.zoo import load_trained
 Lines = list[dict[str, Any]]
 
 
-def plane(client: TestClient, **asked: Any) -> tuple[dict[int, list[float]], Lines]:
+def plane(client: TestClient, **asked: Any) -> tuple[dict[int, Any], Lines]:
     """The cells of a plane by place, and the lines that they came in."""
     response = client.post("plane", json={"model": 0, "image": "0", **asked})
     assert response.status_code == 200
@@ -63,8 +61,10 @@ def test_every_cell_is_what_the_network_answers(
         offset = (place // SIDE - SIDE // 2, place % SIDE - SIDE // 2)
         with torch.inference_mode():
             chances = network(translate(image, offset, border=border)).double().softmax(1)[0]
-        assert answer[0] == int(chances.argmax())
-        classes, told = answer[::2], answer[1::2]
+        assert answer["key"] == str(int(chances.argmax()))
+        assert (answer["n"], answer["alike"]) == (1, None)
+        classes, told = answer["ranked"][::2], answer["ranked"][1::2]
+        assert classes[0] == int(chances.argmax())
         assert sorted(classes) == list(range(10))
         assert told == sorted(told, reverse=True)
         torch.testing.assert_close(
@@ -77,15 +77,15 @@ def test_a_shift_between_pixels(client: TestClient, digits: LabelledImages) -> N
     told = client.post("shift", json=asked).json()
     moved = translate(digits.images[3][None].float() / 255, (0.5, -1.25), border="zeros")
     with torch.inference_mode():
-        assert told["answer"][0] == int(load_trained("cnn2")(moved).argmax())
+        assert told["answer"]["ranked"][0] == int(load_trained("cnn2")(moved).argmax())
     assert np.array_equal(pixels_of(told["seen"]), (moved[0, 0] * 255).round().byte().numpy())
 
 
 def test_a_model_that_fails_for_some_shifts_answers_the_others(fragile: Exhibit, worker: Worker) -> None:
     client = TestClient(guarded(fragile, worker), f"{ADDRESS}/{TOKEN}/", headers={"origin": ADDRESS})
     cells, lines = plane(client)
-    assert {place for place, answer in cells.items() if not answer} == set(range(15, 25))
-    assert all(answer[0] == 0 for place, answer in cells.items() if place < 15)
+    assert {place for place, answer in cells.items() if answer is None} == set(range(15, 25))
+    assert all(answer["key"] == "0" for place, answer in cells.items() if place < 15)
     assert any("the first row is <b>black</b>" in line["failure"] for line in lines)
     places = [place for line in lines for place, _ in line["cells"]]
     far = [(place // 5 - 2) ** 2 + (place % 5 - 2) ** 2 for place in places]
@@ -95,21 +95,13 @@ def test_a_model_that_fails_for_some_shifts_answers_the_others(fragile: Exhibit,
 def test_yes_or_no_is_told_as_two_classes(binary: Exhibit, worker: Worker) -> None:
     client = TestClient(guarded(binary, worker), f"{ADDRESS}/{TOKEN}/", headers={"origin": ADDRESS})
     cells, _ = plane(client)
-    for place, (predicted, chance, other, rest) in cells.items():
+    for place, answer in cells.items():
+        predicted, chance, other, rest = answer["ranked"]
         white = (8 - abs(place // 5 - 2)) * (8 - abs(place % 5 - 2)) / 64
         yes = 1 / (1 + np.exp(4 - 10 * white))
         assert (predicted, other) == ((1, 0) if yes > 0.9 else (0, 1))
         assert (chance, rest) == pytest.approx((yes, 1 - yes) if yes > 0.9 else (1 - yes, yes), abs=1e-5)
-    assert {cells[place][0] for place in cells} == {0, 1}
-
-
-def test_a_model_that_answers_with_a_vector_is_refused(fragile: Exhibit) -> None:
-    model = replace(fragile.models[0], task="embedding")
-    with (
-        pytest.raises(ModelError, match="one prediction for each shift"),
-        exhibit([model], fragile.images, radius_px=2),
-    ):
-        pass
+    assert {cells[place]["key"] for place in cells} == {"0", "1"}
 
 
 def test_a_plane_is_computed_once(client: TestClient) -> None:

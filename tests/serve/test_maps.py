@@ -30,7 +30,9 @@ def maps(client: TestClient, layer: str, dy: float, dx: float) -> Any:
 
 def test_layers_are_those_with_maps(client: TestClient) -> None:
     names = ["body.conv1", "body.relu1", "body.pool1", "body.conv2", "body.relu2", "body.pool2"]
-    assert client.get("layers/0").json() == names
+    layers = client.get("layers/0").json()
+    assert [layer["name"] for layer in layers] == names
+    assert [layer["stride_px"] for layer in layers] == [[1, 1], [1, 1], [2, 2], [2, 2], [2, 2], [4, 4]]
     assert client.get("layers/9").status_code == 400
     assert client.get("layers/-1").status_code == 404
 

@@ -17,6 +17,7 @@ from shiftproof.article._gratings import draw_gratings as draw_gratings
 from shiftproof.article._letter_figure import LetterFigure as LetterFigure
 from shiftproof.article._letter_figure import LetterPair as LetterPair
 from shiftproof.article._letter_figure import letter_figure as letter_figure
+from shiftproof.article._letter_image import letter_image as letter_image
 from shiftproof.article._pooling_law import MoveCount as MoveCount
 from shiftproof.article._pooling_law import PoolingLaw as PoolingLaw
 from shiftproof.article._pooling_law import Pools as Pools

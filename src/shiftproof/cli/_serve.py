@@ -148,10 +148,13 @@ def _opened(given: _Given) -> Iterator[tuple[Exhibit, str]]:
     """What is shown, and what the address of its beginning ends with."""
     from shiftproof._device import choose_device
     from shiftproof.adapters import ModelRequest, load_classifier
+    from shiftproof.article import letter_image
     from shiftproof.serve import DEFAULT_RADIUS_PX, demo, exhibit
+    from shiftproof.zoo import MNIST_SHAPE
 
     if given.first is None:
-        with demo(radius_px=DEFAULT_RADIUS_PX if given.radius is None else given.radius) as shown:
+        radius_px = DEFAULT_RADIUS_PX if given.radius is None else given.radius
+        with demo(radius_px=radius_px, example=letter_image(MNIST_SHAPE)) as shown:
             yield shown, ""
         return
     if given.data is None and (Path(given.first) / "run.json").is_file():
@@ -161,7 +164,9 @@ def _opened(given: _Given) -> Iterator[tuple[Exhibit, str]]:
     others = ModelRequest(trust=given.described.trust, untrained=given.described.untrained)
     models = [asked.classifier, *(load_classifier(name, others) for name in (*asked.beside, *given.beside))]
     radius_px = asked.radius_px if given.radius is None else given.radius
-    with exhibit(models, asked.images, radius_px=radius_px, device=choose_device(given.device)) as shown:
+    example = letter_image(asked.images.image_shape)
+    device = choose_device(given.device)
+    with exhibit(models, asked.images, radius_px=radius_px, device=device, example=example) as shown:
         yield shown, asked.begins_at
 
 

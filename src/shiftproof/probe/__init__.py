@@ -7,6 +7,8 @@ from shiftproof.probe._method import Choice as Choice
 from shiftproof.probe._method import Method as Method
 from shiftproof.probe._method import check_method as check_method
 from shiftproof.probe._method import choose_method as choose_method
+from shiftproof.probe._neighbours import Gallery as Gallery
+from shiftproof.probe._neighbours import chosen_for_gallery as chosen_for_gallery
 from shiftproof.probe._noise import REPEATS as REPEATS
 from shiftproof.probe._noise import measure_noise as measure_noise
 from shiftproof.probe._response import Response as Response

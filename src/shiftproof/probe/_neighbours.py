@@ -46,11 +46,22 @@ class Gallery:
         Returns:
             int32 (n, S, k); places in the set.
         """
-        cosine = normalize(vectors, dim=-1) @ self.directions.T
-        cosine.masked_fill_((place[:, None] == self.place)[:, None], -2)
         # Of equal ones the first in the gallery, on every device.
+        cosine = self.cosines(vectors, place)
         order = cosine.sort(dim=-1, descending=True, stable=True).indices[..., : self.n_neighbours]
         return self.place[order].int()
+
+    def cosines(self, vectors: Tensor, place: Tensor) -> Tensor:
+        """The cosine to the embedding of each image of the gallery: float32 (n, S, G).
+
+        Args:
+            vectors, place: As for `nearest`.
+
+        Returns:
+            In the order of the gallery; −2, which no cosine is, for the image itself.
+        """
+        cosine = normalize(vectors, dim=-1) @ self.directions.T
+        return cosine.masked_fill_((place[:, None] == self.place)[:, None], -2)
 
 
 def chosen_for_gallery(n_images: int, seed: int) -> Tensor:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    field_validator,
+)
 
 from shiftproof._digest import Json
 from shiftproof._documents import misfit, read_json, unreadable
@@ -39,6 +45,20 @@ class StrictRecord(BaseModel):
             ValueError: It holds NaN or infinity, which are no JSON.
         """
         return record_text(self.to_dict())
+
+    @field_validator("schema_version", mode="before", check_fields=False)
+    @classmethod
+    def _is_a_number(cls, version: Any) -> Any:
+        if isinstance(version, bool):  # true is equal to 1
+            raise ValueError(f"{version} is no version")
+        return version
+
+
+def check_parts(what: str, found: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Nothing where a mapping has all of these names, for a validator; `ValueError` else."""
+    absent = [name for name in names if name not in found]
+    if absent:
+        raise ValueError(f"the {said(what)} has no {' and no '.join(absent)}")
 
 
 def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str) -> Record:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from shiftproof.records._audit import ModelRecord
-from shiftproof.records._base import Line, StrictRecord, read_record
+from shiftproof.records._base import Line, StrictRecord, check_parts, read_record
 from shiftproof.records._numbers import Estimated, EstimateRecord, NotApplicableRecord
 
 
@@ -93,6 +95,14 @@ class ExplanationRecord(StrictRecord):
     notes: tuple[Line, ...]
     lie_derivative: LieRecord | None = None
     sensitivity: tuple[SensitivityRecord, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> ExplanationRecord:
+        whole = self.change.get("with-border")
+        if whole is None or isinstance(whole, NotApplicableRecord):
+            raise ValueError("the change with the real border is missing")
+        check_parts("change with the real border", whole, ("flips", "logits"))
+        return self
 
 
 def read_explanation(source: Path | Mapping[str, Any]) -> ExplanationRecord:

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from shiftproof.records._base import Line, StrictRecord, read_record
+from pydantic import model_validator
+
+from shiftproof.records._base import Line, StrictRecord, check_parts, read_record
 from shiftproof.records._numbers import Compared, Estimated, EstimateRecord
+
+# What the table of a fix shows.
+SHOWN = ("clean-accuracy", "accuracy", "agreement", "worst-case-accuracy")
 
 
 class EditRecord(StrictRecord):
@@ -104,6 +109,19 @@ class FixRecord(StrictRecord):
     rows: tuple[FixRowRecord, ...]
     losses: tuple[LossesRecord | None, LossesRecord | None] = (None, None)
     not_possible: tuple[NotPossibleRecord, ...]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> FixRecord:
+        check_parts("data", self.about.data, ("name",))
+        check_parts("protocol", self.about.protocol, ("name", "summary"))
+        if self.about.training is not None:
+            check_parts("training", self.about.training, ("labelled", "epochs"))
+        for row in self.rows:
+            check_parts(f"estimates of {row.name}", row.estimates, SHOWN)
+            check_parts(f"differences of {row.name}", row.differences, ("accuracy",) if row.verdict else ())
+        if self.chosen not in [row.name for row in self.rows]:
+            raise ValueError(f"{self.chosen!r} is chosen, and no row")
+        return self
 
 
 def read_fix(source: Path | Mapping[str, Any]) -> FixRecord:

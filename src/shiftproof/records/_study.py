@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from shiftproof.records._base import Line, StrictRecord, read_record
+from pydantic import model_validator
+
+from shiftproof.records._base import Line, StrictRecord, check_parts, read_record
 from shiftproof.records._numbers import EstimateRecord, NotApplicableRecord
+
+# What the footnotes of a study say.
+SPLITS, MACHINE, SEEDS = ("train", "test"), ("machine", "torch", "python", "shiftproof"), ("seeds",)
+RECIPE = ("epochs", "input_scale")
 
 
 class CellRecord(StrictRecord):
@@ -121,6 +127,15 @@ class StudyRecord(StrictRecord):
     config: Mapping[str, Any]
     rows: tuple[RowRecord, ...]
     columns: tuple[ColumnRecord, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> StudyRecord:
+        check_parts("data", self.data, SPLITS)
+        check_parts("environment", self.environment, MACHINE)
+        check_parts("config", self.config, SEEDS)
+        for row in self.rows:
+            check_parts(f"recipe of {row.name}", row.recipe, RECIPE)
+        return self
 
     def shown(self, row: RowRecord, column: ColumnRecord) -> EstimateRecord | None:
         """The number of a row in a column; None where it has none, or the row failed."""

@@ -40,6 +40,8 @@ def tag(name: str, *inside: object, **attributes: object) -> Markup:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, Markup):  # as long as it is, such as the places of a curve
+        return value
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else said(value)
 
 

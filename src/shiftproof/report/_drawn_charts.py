@@ -139,16 +139,17 @@ def _curve(dots: Mapping[int, Dot], x: Axis, y: Axis, place: int) -> list[Markup
     below = [(x.at(at), y.at(dot.low)) for at, dot in reversed(list(dots.items()))]
     middle = [(x.at(at), y.at(dot.value)) for at, dot in dots.items()]
     found = [
-        tag("polygon", class_=f"band {kind}", points=_points([*above, *below])),
-        tag("polyline", class_=f"curve {kind}", points=_points(middle)),
+        tag("polygon", class_=f"band {kind}", points=points_of([*above, *below])),
+        tag("polyline", class_=f"curve {kind}", points=points_of(middle)),
     ]
     if len(dots) == 1:
         found += [line(middle[0][0], above[0][1], middle[0][0], below[0][1], f"curve {kind}")]
     return found + [marker(at_x, at_y, place) for at_x, at_y in middle]
 
 
-def _points(places: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+def points_of(places: Sequence[tuple[float, float]]) -> Markup:
+    """Places as a curve or an outline has them."""
+    return Markup(" ".join(f"{x:.1f},{y:.1f}" for x, y in places))
 
 
 def marker(x: float, y: float, place: int) -> Markup:
@@ -161,7 +162,7 @@ def marker(x: float, y: float, place: int) -> Markup:
         "diamond": [(0, -1.3 * r), (1.3 * r, 0), (0, 1.3 * r), (-1.3 * r, 0)],
         "triangle": [(0, -1.2 * r), (1.2 * r, r), (-1.2 * r, r)],
     }[shape]
-    return tag("polygon", class_=kind, points=_points([(x + dx, y + dy) for dx, dy in corners]))
+    return tag("polygon", class_=kind, points=points_of([(x + dx, y + dy) for dx, dy in corners]))
 
 
 def _key(name: str, place: int) -> list[Markup]:

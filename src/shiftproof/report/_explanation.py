@@ -39,20 +39,20 @@ def print_explanation(record: ExplanationRecord, console: Console) -> None:
         record: From `read_explanation`.
         console: Where to.
     """
-    headline, *about = _about(record)
+    headline, *about = explanation_about(record)
     console.print(Text(headline, style="bold"))
     for line in about:
         console.print(Text(line))
     print_heading("Who loses it, and why", console)
-    for sentence in _sentences(record):
+    for sentence in explanation_sentences(record):
         console.print(Text(sentence))
     print_heading(_title(record), console)
-    drawn = new_table(_columns(record))
+    drawn = new_table(explanation_columns(record))
     for row in _shown(record):
-        name, *cells = _cells(row, _causes(record))
+        name, *cells = explanation_row(row, record)
         drawn.add_row(Text(name), *map(Text, cells))
     console.print(drawn)
-    for note in _notes(record):
+    for note in explanation_notes(record):
         console.print(Text(note, style="dim"))
 
 
@@ -66,20 +66,23 @@ def explanation_markdown(record: ExplanationRecord) -> str:
 
 
 def _lines(record: ExplanationRecord) -> Iterable[str]:
-    headline, *about = _about(record)
+    headline, *about = explanation_about(record)
     yield f"**{escaped(headline)}**"
     for line in about:
         yield from ("", escaped(line))
     yield from ("", "### Who loses it, and why", "")
-    yield from (f"{number}. {escaped(sentence)}" for number, sentence in enumerate(_sentences(record), 1))
+    yield from (
+        f"{number}. {escaped(sentence)}" for number, sentence in enumerate(explanation_sentences(record), 1)
+    )
     yield from ("", f"### {escaped(_title(record))}", "")
-    rows = [[escaped(cell) for cell in _cells(row, _causes(record))] for row in _shown(record)]
-    yield from table([escaped(name) for name in _columns(record)], rows)
+    rows = [[escaped(cell) for cell in explanation_row(row, record)] for row in _shown(record)]
+    yield from table([escaped(name) for name in explanation_columns(record)], rows)
     yield ""
-    yield from (f"- {escaped(note)}" for note in _notes(record))
+    yield from (f"- {escaped(note)}" for note in explanation_notes(record))
 
 
-def _about(record: ExplanationRecord) -> list[str]:
+def explanation_about(record: ExplanationRecord) -> list[str]:
+    """How much the answer changes, then what was shown and what all layers do together."""
     flips, logits = (_whole(record, unit) for unit in ("flips", "logits"))
     return [
         f"{record.model.name}: {percent(1 - flips.value)} of the predictions stay when the image moves; the "
@@ -93,11 +96,6 @@ def _about(record: ExplanationRecord) -> list[str]:
         *_lie(record.lie_derivative),
         *(_sensitivity(each) for each in record.sensitivity),
     ]
-
-
-def explanation_headline(record: ExplanationRecord) -> str:
-    """How much the answer changes, in a sentence."""
-    return _about(record)[0]
 
 
 def _whole(record: ExplanationRecord, unit: str) -> EstimateRecord:
@@ -142,7 +140,8 @@ def _causes(record: ExplanationRecord) -> list[str]:
     return [*(cause for cause in SHORT if cause in named), *sorted(named - SHORT.keys())]
 
 
-def _sentences(record: ExplanationRecord) -> list[str]:
+def explanation_sentences(record: ExplanationRecord) -> list[str]:
+    """Who loses most, the worst first."""
     losing = sorted(
         (row for row in record.rows if row.share > 0 or row.share_between > LITTLE),
         key=lambda row: (-row.share, -row.share_between),
@@ -173,17 +172,19 @@ def _shown(record: ExplanationRecord) -> list[LayerRowRecord]:
     return [row for row in record.rows if row.layer in kept]
 
 
-def _columns(record: ExplanationRecord) -> list[str]:
+def explanation_columns(record: ExplanationRecord) -> list[str]:
+    """Titles of the table of layers."""
     causes = (SHORT.get(cause, cause) for cause in _causes(record))
     return ["layer", "stride", "stay then", "share", "loses", *causes]
 
 
-def _cells(row: LayerRowRecord, causes: Sequence[str]) -> Sequence[str]:
+def explanation_row(row: LayerRowRecord, record: ExplanationRecord) -> Sequence[str]:
+    """Its cells."""
     stride = NO_NUMBER
     if row.stride_px is not None:
         down, right = row.stride_px
         stride = f"{down:g}" if down == right else f"{down:g} × {right:g}"
-    split = [_signed(row.split[cause].value) for cause in causes]
+    split = [_signed(row.split[cause].value) for cause in _causes(record)]
     loses = _signed(row.loss["logits"].value)
     return [row.layer, stride, percent(row.agreement), percent(row.share), loses, *split]
 
@@ -194,7 +195,8 @@ def _signed(value: float) -> str:
     return "·" if text[1:] == "0.000" else text
 
 
-def _notes(record: ExplanationRecord) -> list[str]:
+def explanation_notes(record: ExplanationRecord) -> list[str]:
+    """How to read it, and what could not be done."""
     stays = percent(1 - _whole(record, "flips").value)
     closed = [f"`{row.layer}` could not be cut inside. {row.closed}" for row in record.rows if row.closed]
     return [

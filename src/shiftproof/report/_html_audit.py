@@ -32,6 +32,7 @@ from shiftproof.report._audit_text import (
 )
 from shiftproof.report._drawn_charts import curves, dot, dots
 from shiftproof.report._html_planes import by_importance, plane_blocks
+from shiftproof.report._html_words import TERMS
 from shiftproof.report._numbers import NO_NUMBER, amount, interval, title
 from shiftproof.report._page import (
     Block,
@@ -54,17 +55,7 @@ RADIUS = "max(|dy|, |dx|) (px)"
 MOST_CLASSES = 20
 SMALL_PX = 64
 NO_PICTURES = "The record has no pictures: it is from an earlier version, or they were left out."
-TERMS = (
-    ("offset", "How far the image moves, (dy, dx) in pixels; positive is down and right."),
-    ("protocol", "A named set of shifts, with its law, border, interpolation and source."),
-    ("border", "What comes in from outside when the image moves. Another border gives another number."),
-    ("radius", "The larger of |dy| and |dx|, in pixels."),
-    ("phase", "The offset modulo a stride. If the numbers depend on it, the stride aliases."),
-    ("interval", "A range that holds the number for all images of the same kind, at the stated confidence."),
-    ("n", "Images behind a number. Shifts of one image are not independent, so they do not count."),
-    ("chance", "What guessing would reach."),
-    ("n/a", "Not applicable: there is no number, for the reason that is given. It is not a zero."),
-)
+WORDS = ("offset", "protocol", "border", "radius", "phase", "interval", "n", "chance", "n/a")
 
 
 def audit_page(record: AuditRecord) -> Page:
@@ -86,7 +77,7 @@ def audit_page(record: AuditRecord) -> Page:
             Section("Not measured", [Bullets([*not_measured(record), *NOT_HERE])]),
             Section("Method", [Bullets(footnotes(record))]),
             Section("To reproduce it", _reproduce(record)),
-            Section("Words", [Facts([*TERMS, *_metric_terms(record)])]),
+            Section("Words", [Facts([*((name, TERMS[name]) for name in WORDS), *_metric_terms(record)])]),
         ],
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from shiftproof.records import Certificate, Deviation, LawCheck
 from shiftproof.report._certificate import (
     COLUMNS,
@@ -10,7 +12,8 @@ from shiftproof.report._certificate import (
     certificate_laws,
     certificate_rows,
 )
-from shiftproof.report._page import Block, Bullets, Facts, Outcome, Page, Section, Table, facts
+from shiftproof.report._html_words import words_section
+from shiftproof.report._page import Block, Bullets, Command, Facts, Outcome, Page, Section, Table, facts
 
 CHECKED = [
     "law",
@@ -23,6 +26,14 @@ CHECKED = [
     "answers that change",
     "agrees",
 ]
+
+
+NOT_HERE = (
+    "How often an answer changes that is not proved to stay: `shiftproof audit MODEL DATA` measures it.",
+    "Which layer is to blame in numbers: `shiftproof explain MODEL DATA` measures it.",
+    "Other sizes of images, other borders, and shifts between pixels, unless a law above names them.",
+)
+WORDS = ("law", "circular shift", "interior", "stride", "border", "offset")
 
 
 def certificate_page(record: Certificate) -> Page:
@@ -43,17 +54,20 @@ def certificate_page(record: Certificate) -> Page:
             Section("What was checked", _checks(record)),
             Section("Step by step", _steps(record)),
             Section("Notes", [Bullets(record.notes)] if record.notes else []),
+            Section("Not measured", [Bullets(NOT_HERE)]),
             Section(
                 "To reproduce it",
                 [
+                    Command(shlex.join(["shiftproof", "certify", model.name])),
                     Facts(
                         [
                             ("model", f"{model.name}, digest {model.digest or 'unknown'}"),
                             *facts(record.environment).pairs,
                         ]
-                    )
+                    ),
                 ],
             ),
+            words_section(*WORDS),
         ],
     )
 

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from shiftproof._charts import Quantity
-from shiftproof.records import ComparedProtocolRecord, ComparisonRecord, DifferenceRecord
+from shiftproof._text import counted
+from shiftproof.records import ComparedProtocolRecord, ComparisonRecord, DifferenceRecord, NotApplicableRecord
 from shiftproof.report._comparison import COMPARED_COLUMNS, compared_about, compared_notes, compared_rows
 from shiftproof.report._drawn_charts import Dot, dots
-from shiftproof.report._page import Block, Bullets, Charts, Facts, Page, Section, Table, joined
+from shiftproof.report._html_words import words_section
+from shiftproof.report._numbers import change
+from shiftproof.report._page import (
+    Block,
+    Bullets,
+    Card,
+    Charts,
+    Command,
+    Facts,
+    Lines,
+    Page,
+    Section,
+    Table,
+    joined,
+)
 
 FALLS = "↓"
+MOST_CARDS = 4
+# What most readers look for first.
+FIRST = ("agreement", "accuracy", "worst-case-agreement", "clean-accuracy", "cosine")
+WORDS = ("paired", "points", "interval", "n", "agreement", "accuracy", "worst case", "n/a")
 
 
 def comparison_page(record: ComparisonRecord) -> Page:
@@ -19,14 +38,51 @@ def comparison_page(record: ComparisonRecord) -> Page:
         kind="comparison",
         headline=headline,
         about=[_named(line) for line in about],
+        cards=_cards(record),
         sections=[
             *(Section(f"Under {part.name}", _protocol(part)) for part in record.protocols),
+            Section("Not measured", [Bullets(_not_measured(record))]),
             Section("Method", [Bullets(compared_notes(record))]),
             Section(
-                "To reproduce it", [Facts([*digests, (record.data.name, f"digest {record.data.digest}")])]
+                "To reproduce it",
+                [
+                    Command("shiftproof compare RUN_A RUN_B"),
+                    Lines(["RUN_A and RUN_B are the directories of audits of these models on these images."]),
+                    Facts([*digests, (record.data.name, f"digest {record.data.digest}")]),
+                ],
             ),
+            words_section(*WORDS),
         ],
     )
+
+
+def _cards(record: ComparisonRecord) -> list[Card]:
+    """The first differences of the first protocol that is shown."""
+    part = record.protocols[0] if record.protocols else None
+    found = [
+        (row, row.difference)
+        for row in (part.rows if part else ())
+        if isinstance(row.difference, DifferenceRecord)
+    ]
+    found.sort(key=lambda pair: FIRST.index(pair[0].metric) if pair[0].metric in FIRST else len(FIRST))
+    cards = []
+    for row, each in found[:MOST_CARDS]:
+        low, high = (change(end, each.unit) for end in (each.low, each.high))
+        detail = f"{low} to {high}, n = {counted(each.n_images, 'image')}"
+        note = f"second − first; {'more' if row.higher_is_better else 'less'} is better"
+        cards.append(Card(row.metric, change(each.value, each.unit), detail, note))
+    return cards
+
+
+def _not_measured(record: ComparisonRecord) -> list[str]:
+    """What has no difference, and why; and what two audits cannot say."""
+    absent = [
+        f"{row.metric} under {part.name}: {row.difference.not_applicable}"
+        for part in record.protocols
+        for row in part.rows
+        if isinstance(row.difference, NotApplicableRecord)
+    ]
+    return [*absent, "Planes, curves and single images of each: they are in the pages of the two audits."]
 
 
 def _named(line: str) -> tuple[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted
-from shiftproof.records import DifferenceRecord, FixRecord
+from shiftproof.records import DifferenceRecord, FixRecord, NotApplicableRecord
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._fix import (
     LITTLE,
     LOST,
+    SHOWN,
     about_fix,
     before_and_after,
     changes,
@@ -18,7 +19,11 @@ from shiftproof.report._fix import (
     notes,
     row_cells,
 )
-from shiftproof.report._page import Block, Bullets, Charts, Page, Section, Table
+from shiftproof.report._html_words import words_section
+from shiftproof.report._numbers import NO_NUMBER, amount, change, interval
+from shiftproof.report._page import Block, Bullets, Card, Charts, Facts, Page, Section, Table, facts
+
+WORDS = ("edit", "accuracy", "agreement", "worst case", "interval", "n", "paired", "points", "n/a")
 
 
 def fix_page(record: FixRecord) -> Page:
@@ -32,13 +37,58 @@ def fix_page(record: FixRecord) -> Page:
         kind="fix",
         headline=record.summary,
         about=[("", line) for line in about_fix(record)],
+        cards=_cards(record),
         sections=[
             Section("Each edit", _table(record)),
             *([Section(f"What {record.chosen} changes", [Bullets(lines)])] if lines else []),
             Section("Before and after", _side_by_side(record)),
+            Section("Not measured", [Bullets(_not_measured(record))]),
             Section("Method", [Bullets(notes(record))]),
+            Section("To reproduce it", [Facts(_reproduce(record))]),
+            words_section(*WORDS),
         ],
     )
+
+
+def _cards(record: FixRecord) -> list[Card]:
+    """The chosen model: each number, and by how much it differs from the original's."""
+    row = next(row for row in record.rows if row.name == record.chosen)
+    cards = []
+    for name, title in SHOWN.items():
+        found, difference = row.estimates[name], row.differences.get(name)
+        if isinstance(found, NotApplicableRecord):
+            cards.append(Card(title, NO_NUMBER, found.not_applicable))
+            continue
+        detail = f"{interval(found)}, n = {counted(found.n_images, 'image')}"
+        note = f"with {row.name}"
+        if isinstance(difference, DifferenceRecord):
+            note = (
+                f"{note}: {change(difference.value, difference.unit)} against the original, paired by image"
+            )
+        cards.append(Card(title, amount(found.value, found.unit), detail, note))
+    return cards
+
+
+def _not_measured(record: FixRecord) -> list[str]:
+    """What the table cannot say."""
+    protocol = record.about.protocol["name"]
+    return [
+        f"Other shifts than those of {protocol}: audit the model that was written under them.",
+        "Other images: the edit was chosen by some of these images, and is reported on others of the set.",
+        *([] if record.about.training else ["Training: edits that need it were not tried."]),
+    ]
+
+
+def _reproduce(record: FixRecord) -> list[tuple[str, str]]:
+    about = record.about
+    return [
+        ("model", f"{record.model.name}, digest {record.model.digest or 'unknown'}"),
+        *((name, text) for name, text in sorted(about.data.items())),
+        *((f"protocol.{name}", text) for name, text in sorted(about.protocol.items())),
+        *facts(about.training or {}).pairs,
+        ("seed", str(about.seed)),
+        ("confidence", f"{about.confidence:g}"),
+    ]
 
 
 def _side_by_side(record: FixRecord) -> list[Block]:
@@ -47,9 +97,11 @@ def _side_by_side(record: FixRecord) -> list[Block]:
     proved = ["proved", *(row.certificate for row in before_and_after(record))]
     blocks: list[Block] = [
         Table(
-            ["", *names], measured_rows(record), caption=f"On {counted(record.about.n_reporting, 'image')}."
+            ["metric", *names],
+            measured_rows(record),
+            caption=f"On {counted(record.about.n_reporting, 'image')}.",
         ),
-        Table(["", *names], [proved], left=1 + len(names), caption="What is proved of the answer."),
+        Table(["law", *names], [proved], left=1 + len(names), caption="What is proved of the answer."),
     ]
     lost = loss_rows(record)
     if lost:
@@ -74,4 +126,4 @@ def _table(record: FixRecord) -> list[Block]:
             reference=0.0,
         )
         charts = [Charts([chart], "Right under the shifts, minus that of the original, with intervals.")]
-    return [*charts, Table(columns(), [row_cells(row, record) for row in record.rows])]
+    return [*charts, Table([*columns()[:-1], "verdict"], [row_cells(row, record) for row in record.rows])]

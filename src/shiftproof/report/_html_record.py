@@ -14,7 +14,6 @@ from shiftproof._store import read
 from shiftproof._text import said
 from shiftproof.errors import DataError
 from shiftproof.records import (
-    ExplanationRecord,
     read_audit,
     read_certificate,
     read_claims,
@@ -24,12 +23,11 @@ from shiftproof.records import (
     read_reproduction,
     read_study,
 )
-from shiftproof.report._explanation import explanation_headline
 from shiftproof.report._html import page_html
-from shiftproof.report._html_any import record_page
 from shiftproof.report._html_audit import audit_page
 from shiftproof.report._html_certificate import certificate_page
 from shiftproof.report._html_comparison import comparison_page
+from shiftproof.report._html_explanation import explanation_page
 from shiftproof.report._html_fix import fix_page
 from shiftproof.report._html_study import claims_page, reproduction_page, study_page
 from shiftproof.report._page import Block, Facts, Page, Section, Table
@@ -109,15 +107,10 @@ def _read(file: Path | Address) -> Any:
         ) from error
 
 
-def _explanation_page(record: Readable) -> Page:
-    found: ExplanationRecord = read_explanation(record)
-    return record_page(found, kind="explanation", headline=explanation_headline(found))
-
-
 PAGES: Mapping[str, Callable[[Readable], Page]] = {
     "audit": lambda record: audit_page(read_audit(record)),
     "comparison": lambda record: comparison_page(read_comparison(record)),
-    "explanation": _explanation_page,
+    "explanation": lambda record: explanation_page(read_explanation(record)),
     "fix": lambda record: fix_page(read_fix(record)),
     "certificate": lambda record: certificate_page(read_certificate(record)),
     "study": lambda record: study_page(read_study(record)),

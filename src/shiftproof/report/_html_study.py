@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted, percent
 from shiftproof.records import ClaimRecord, ClaimsRecord, EstimateRecord, ReproductionRecord, StudyRecord
 from shiftproof.report._claims import COLOURS, MARKS, claims_headline, claims_notes
 from shiftproof.report._drawn_charts import Dot, dots
+from shiftproof.report._html_learning import costs_blocks, learning_blocks
+from shiftproof.report._html_words import words_section
+from shiftproof.report._numbers import amount, interval
 from shiftproof.report._page import (
     Block,
     Bullets,
     Card,
     Charts,
+    Command,
     Facts,
     Lines,
     Page,
@@ -29,6 +34,9 @@ from shiftproof.report._study_table import columns, footnotes, headline, row_cel
 INCOMPLETE = "This run is incomplete: some parts failed, or it was stopped before they were done."
 # A longer one is no headline: it stands below the title.
 LONGEST_HEADLINE = 120
+MOST_CARDS, MOST_ABSENT = 4, 12
+WORDS = ("protocol", "accuracy", "worst case", "interval", "n", "seed", "epoch", "multiply-adds", "n/a")
+CLAIM_WORDS = ("effect", "interval", "n", "points", "accuracy", "agreement", "seed")
 CLAIM_COLUMNS = ["#", "claim", "verdict", "what was found", "shown by"]
 STATEMENT_COLUMNS = ["statement", "holds", "found", "shown by"]
 
@@ -50,6 +58,7 @@ def study_page(record: StudyRecord) -> Page:
                 for name, part in sorted(record.data.items())
             ),
         ],
+        cards=_best(record),
         sections=study_sections(record),
     )
 
@@ -61,11 +70,17 @@ def study_sections(record: StudyRecord) -> list[Section]:
         Section("Not complete", [Lines([INCOMPLETE])] if record.status == "incomplete" else []),
         Section("Networks", [_study_table(record)]),
         Section("Side by side", _study_charts(record)),
-        Section("While training", _training(record)),
+        Section("What it costs", costs_blocks(record)),
+        Section("While training", [*learning_blocks(record), *_training(record)]),
+        Section("Not measured", [Bullets(_not_measured(record))]),
         Section("Method", [Bullets(footnotes(record))]),
         Section(
             "To reproduce it",
             [
+                Command(shlex.join(["shiftproof", "study", record.name, "--preset", record.preset])),
+                Lines(
+                    [f"{record.name} is a study of the package, or the name in a file that ends in .toml."]
+                ),
                 Facts([*digests, *facts(record.environment).pairs]),
                 Table(
                     ["setting", "value"],
@@ -76,6 +91,58 @@ def study_sections(record: StudyRecord) -> list[Section]:
                 ),
             ],
         ),
+        words_section(*WORDS),
+    ]
+
+
+def _best(record: StudyRecord) -> list[Card]:
+    """The best network in each of the first columns."""
+    found = []
+    for column in _asked(record)[:MOST_CARDS]:
+        estimates = _estimates(record, column.protocol, column.metric)
+        if not estimates:
+            continue
+        sign = 1 if column.higher_is_better else -1
+        name = max(estimates, key=lambda each: sign * estimates[each].value)
+        best = estimates[name]
+        detail = f"{name}: {interval(best)}, n = {counted(best.n_images, 'image')}"
+        note = f"{column.metric} under {column.protocol}; the best of {counted(len(estimates), 'network')}"
+        found.append(Card(column.title, amount(best.value, best.unit), detail, note))
+    return found
+
+
+class _Column(NamedTuple):
+    title: str
+    protocol: str
+    metric: str
+    higher_is_better: bool
+
+
+def _asked(record: StudyRecord) -> list[_Column]:
+    """The columns of a study; of one without, the accuracy under each protocol."""
+    asked = [
+        _Column(each.title, each.protocol, each.metric, each.higher_is_better) for each in record.columns
+    ]
+    return asked or [
+        _Column(f"accuracy, {part.name}", part.name, "accuracy", True) for part in record.protocols
+    ]
+
+
+def _not_measured(record: StudyRecord) -> list[str]:
+    """What a reader may look for in vain."""
+    absent = [
+        f"{row.name}: {metric} under {cell.protocol}: {reason}"
+        for row in record.rows
+        for cell in row.cells
+        for metric, reason in sorted(cell.not_applicable.items())
+    ]
+    protocols = ", ".join(part.name for part in record.protocols)
+    return [
+        *absent[:MOST_ABSENT],
+        *([f"… and {len(absent) - MOST_ABSENT} more"] if len(absent) > MOST_ABSENT else []),
+        f"Other shifts than those of {protocols}, and other images than those of {record.data['test'].name}.",
+        "Planes and single images: `shiftproof audit zoo:NETWORK@RUN DATA` measures one network in full.",
+        "Layers: `shiftproof explain zoo:NETWORK@RUN DATA` says which of them loses the invariance.",
     ]
 
 
@@ -86,10 +153,8 @@ def _study_table(record: StudyRecord) -> Table:
 
 def _study_charts(record: StudyRecord) -> list[Block]:
     """Each column as a chart; of a study without columns, the accuracy under each protocol."""
-    asked = [(column.title, column.protocol, column.metric) for column in record.columns]
-    asked = asked or [(f"accuracy, {part.name}", part.name, "accuracy") for part in record.protocols]
     charts = []
-    for title, protocol, metric in asked:
+    for title, protocol, metric, _ in _asked(record):
         found = _estimates(record, protocol, metric)
         if found:
             unit = next(iter(found.values())).unit
@@ -158,9 +223,32 @@ def claims_page(record: ClaimsRecord) -> Page:
                 [Table(CLAIM_COLUMNS, rows, left=len(CLAIM_COLUMNS)), Bullets(claims_notes(record))],
             ),
             *(Section(f"Claim {claim.number}", _claim(claim)) for claim in record.claims),
-            Section("To reproduce it", [facts(record.environment)]),
+            Section("Not measured", [Bullets(_left_out(record))]),
+            Section(
+                "To reproduce it",
+                [
+                    Command(shlex.join(["shiftproof", "claims", "--preset", record.preset])),
+                    facts(record.environment),
+                ],
+            ),
+            words_section(*CLAIM_WORDS),
         ],
     )
+
+
+def _left_out(record: ClaimsRecord) -> list[str]:
+    """What the verdicts do not say."""
+    opened = [
+        f"Claim {claim.number}: “{check.says}” is open: {check.found}"
+        for claim in record.claims
+        for check in claim.checks
+        if check.holds is None
+    ]
+    return [
+        *opened,
+        f"Other data than the preset's: {record.preset_summary}.",
+        "Whether a claim holds for other networks than those of its experiment.",
+    ]
 
 
 def _claim(claim: ClaimRecord) -> list[Block]:

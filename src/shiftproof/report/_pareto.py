@@ -56,8 +56,8 @@ def pareto_svg(record: StudyRecord, *, column: int | None = None) -> str:
         DataError: The record has no such column, or no row with costs and a number.
         MissingDependencyError: matplotlib is not installed.
     """
-    shown = _column(record, column)
-    points = _points(record, shown)
+    shown = column_bought(record, column)
+    points = cost_points(record, shown)
     if not points:
         raise DataError("a row with costs and a number to draw", "none")
     ticker = require("matplotlib.ticker", extra="plot", purpose="A figure")
@@ -90,7 +90,8 @@ def frontier(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     return found
 
 
-def _column(record: StudyRecord, column: int | None) -> ColumnRecord:
+def column_bought(record: StudyRecord, column: int | None) -> ColumnRecord:
+    """The column of that number, or the one that is drawn by default."""
     worst = [i for i, each in enumerate(record.columns) if each.metric == "worst-case-accuracy"]
     number = column if column is not None else next(iter(worst), 0)
     if not 0 <= number < len(record.columns):
@@ -98,7 +99,8 @@ def _column(record: StudyRecord, column: int | None) -> ColumnRecord:
     return record.columns[number]
 
 
-def _points(record: StudyRecord, column: ColumnRecord) -> list[Point]:
+def cost_points(record: StudyRecord, column: ColumnRecord) -> list[Point]:
+    """Every row that has costs and a number in this column, in the order of the table."""
     return [point for row in record.rows if (point := _point(record, row, column)) is not None]
 
 

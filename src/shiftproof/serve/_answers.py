@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from shiftproof._text import said
 from shiftproof.adapters import Classifier, Task
 from shiftproof.errors import ModelError, OptionError
-from shiftproof.probe import Choice, Views, choose_method
+from shiftproof.probe import Choice, Gallery, Views, choose_method
 from shiftproof.serve._exhibit import Exhibit
 from shiftproof.serve._maps import Layer, feature_maps, layer_named, layers_of
+from shiftproof.serve._told import Still, Told, told
 from shiftproof.shifts import Border, Interpolation, find_protocol, translate
 
-# Of up to so many classes all probabilities are told; of more, those of the likeliest few.
-ALL_UP_TO, FEW = 10, 5
-DECIMALS = 5
 # A part of a plane is to take about so long: short enough to answer something else in between.
 PART_S = 0.15
 MOST_AT_ONCE = 64
+GALLERY_AT_ONCE = 16
+NO_NUMBER = "The model answers with what is no number, or no direction."
 
 
 class Cell(NamedTuple):
@@ -30,12 +32,11 @@ class Cell(NamedTuple):
 
     Args:
         place: Row by row from the top left of the plane.
-        answer: Class, probability, class, probability, …, the predicted one first and then the likeliest;
-            empty where there is none.
+        answer: None where there is none.
     """
 
     place: int
-    answer: tuple[float, ...]
+    answer: Told | None
 
 
 class Part(NamedTuple):
@@ -43,6 +44,18 @@ class Part(NamedTuple):
 
     cells: tuple[Cell, ...]
     failure: str = ""
+
+
+class Shown(NamedTuple):
+    """An image on the page.
+
+    Args:
+        pixels: uint8 (C, H, W).
+        place: Which of the images of the exhibit it is; −1 for another one.
+    """
+
+    pixels: Tensor
+    place: int = -1
 
 
 class _Way(NamedTuple):
@@ -61,6 +74,7 @@ class Answers:
         self.exhibit = exhibit
         self._ways: dict[tuple[int, Border], _Way] = {}
         self._layers: dict[int, tuple[Layer, ...]] = {}
+        self._galleries: dict[int, Gallery] = {}
 
     def way(self, model: int, border: Border) -> _Way:
         """How a model is asked about all shifts; found out once."""
@@ -73,40 +87,45 @@ class Answers:
             self._ways[key] = _Way(choice, views)
         return self._ways[key]
 
-    def plane(self, model: int, pixels: Tensor, border: Border) -> Iterator[Part]:
+    def plane(self, model: int, shown: Shown, border: Border) -> Iterator[Part]:
         """All whole shifts of an image: at once where that is exact, else from the middle outwards.
 
         Args:
             model: Its number in the exhibit.
-            pixels: uint8 (C, H, W).
+            shown: The image.
             border: What comes in from outside.
         """
+        yield from self._prepared(model)
         choice, views = self.way(model, border)
-        image = self._as_shown(pixels)
+        image, asked = self._as_shown(shown.pixels), self._asked(model, shown)
         if choice.plan is None:
-            yield from self._one_by_one(model, image, views)
+            yield from self._one_by_one(asked, image, views)
             return
         with torch.inference_mode():
-            outputs = choice.plan.logits(views.batch(image, slice(0, 1)))[0, 1:].float()
-        yield _part(self.exhibit.tasks[model], self._places(views.offsets_px), outputs)
+            outputs = choice.plan.logits(views.batch(image, slice(0, 1)))[0].float()
+            yield _part(self._places(views.offsets_px), asked.told(outputs[1:], asked.still(outputs[0])))
 
     def single(
         self,
         model: int,
-        pixels: Tensor,
+        shown: Shown,
         offset_px: tuple[float, float],
         border: Border,
         interpolation: Interpolation,
-    ) -> tuple[tuple[float, ...], Tensor]:
+    ) -> tuple[Told | None, Tensor]:
         """The answer at any shift, also between pixels, and what the model saw: float32 (C, H, W).
 
         Raises:
             OptionError: A shift beyond the plane, or `fourier` with a border that is not circular.
             ModelError: The model fails there.
         """
-        moved = self._moved(self._as_shown(pixels), offset_px, border, interpolation)
+        for _ in self._prepared(model):
+            pass
+        image, asked = self._as_shown(shown.pixels), self._asked(model, shown)
+        moved = self._moved(image, offset_px, border, interpolation)
         with torch.inference_mode():
-            (answer,) = ranked(self.exhibit.tasks[model], self.exhibit.models[model](moved))
+            still = asked.still(asked.classifier(image)[0] if asked.compares else None)
+            (answer,) = asked.told(asked.classifier(moved), still)
         return answer, moved[0].cpu()
 
     def layers(self, model: int) -> tuple[Layer, ...]:
@@ -119,7 +138,7 @@ class Answers:
     def maps(
         self,
         model: int,
-        pixels: Tensor,
+        shown: Shown,
         offset_px: tuple[float, float],
         border: Border,
         interpolation: Interpolation,
@@ -131,7 +150,7 @@ class Answers:
             OptionError: No such layer, or a shift as for `single`.
             ModelError: The model fails there.
         """
-        image = self._as_shown(pixels)
+        image = self._as_shown(shown.pixels)
         moved = self._moved(image, offset_px, border, interpolation)
         found = layer_named(self.layers(model), layer)
         return feature_maps(self.exhibit.models[model], found, image, moved, offset_px)
@@ -150,11 +169,30 @@ class Answers:
         radius = self.exhibit.radius_px
         return [int((dy + radius) * (2 * radius + 1) + dx + radius) for dy, dx in offsets_px.tolist()]
 
-    def _one_by_one(self, model: int, image: Tensor, views: Views) -> Iterator[Part]:
-        classifier, task = self.exhibit.models[model], self.exhibit.tasks[model]
+    def _prepared(self, model: int) -> Iterator[Part]:
+        """Embed the images among which neighbours are looked for, once; parts without cells meanwhile."""
+        places = self.exhibit.gallery(model)
+        if places is None or model in self._galleries:
+            return
+        vectors = []
+        for rows in torch.split(places, GALLERY_AT_ONCE):
+            pixels = self.exhibit.images.take(rows).pixels(slice(0, len(rows)))
+            with torch.inference_mode():
+                vectors.append(self.exhibit.models[model](pixels.to(self.exhibit.device).float().div_(255)))
+            yield Part(())
+        self._galleries[model] = Gallery(
+            normalize(torch.cat(vectors), dim=-1), places.to(self.exhibit.device)
+        )
+
+    def _asked(self, model: int, shown: Shown) -> _Asked:
+        known = self.exhibit
+        return _Asked(known.models[model], known.tasks[model], self._galleries.get(model), shown.place)
+
+    def _one_by_one(self, asked: _Asked, image: Tensor, views: Views) -> Iterator[Part]:
         places = self._places(views.offsets_px)
         order = views.offsets_px.square().sum(1).argsort(stable=True).tolist()
         canvas = views.batch(image, slice(0, 1)).canvas
+        still = asked.still(asked.unshifted(image))
         done, at_once = 0, 1
         while done < len(order):
             chosen = order[done : done + at_once]
@@ -162,72 +200,60 @@ class Answers:
             started = time.perf_counter()
             with torch.inference_mode():
                 moved = torch.cat([views.window(canvas, views.corner, offset) for offset in offsets])
-                part = _asked(classifier, task, moved, [places[row] for row in chosen])
+                part = asked.part(moved, [places[row] for row in chosen], still)
             yield part
             done += len(chosen)
             per_view_s = (time.perf_counter() - started) / len(chosen)
             at_once = max(1, min(MOST_AT_ONCE, 2 * at_once, int(PART_S / max(per_view_s, 1e-6))))
 
 
-def _asked(classifier: Classifier, task: Task, moved: Tensor, places: Sequence[int]) -> Part:
-    """The answers to some views; where the model fails, those of the views at which it does not."""
-    try:
-        return Part(tuple(map(Cell, places, ranked(task, classifier(moved)))))
-    except (ModelError, RuntimeError, MemoryError) as error:
-        if len(places) == 1:
-            return Part((Cell(places[0], ()),), said(error))
-    parts = [_asked(classifier, task, view[None], [place]) for view, place in zip(moved, places, strict=True)]
-    cells = tuple(cell for part in parts for cell in part.cells)
-    return Part(cells, next((part.failure for part in parts if part.failure), ""))
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A model, and what is needed to tell its answers to the views of one image."""
+
+    classifier: Classifier
+    task: Task
+    gallery: Gallery | None
+    place: int
+
+    @property
+    def compares(self) -> bool:
+        """Whether an answer says how much it is like that to the unshifted image."""
+        return self.task.name in ("multi-label", "embedding")
+
+    @torch.inference_mode()
+    def unshifted(self, image: Tensor) -> Tensor | None:
+        """The answer to the image as it is, where it is compared with and the model gives one."""
+        if not self.compares:
+            return None
+        try:
+            return self.classifier(image)[0]
+        except (ModelError, RuntimeError, MemoryError):
+            return None  # its cell says why
+
+    def still(self, outputs: Tensor | None) -> Still:
+        """What its answers are compared with: that to the unshifted image, (K,), if there is one."""
+        return Still(outputs, self.place)
+
+    def told(self, outputs: Tensor, still: Still) -> list[Told | None]:
+        """Of each row (n, K); None where it is not finite, or no embedding."""
+        good = torch.isfinite(outputs).all(1)
+        if self.gallery is not None:
+            good &= outputs.any(1)
+        answers = iter(told(self.task, outputs[good], still, self.gallery))
+        return [next(answers) if each else None for each in good.tolist()]
+
+    def part(self, moved: Tensor, places: Sequence[int], still: Still) -> Part:
+        """The answers to some views; where the model fails, those of the views at which it does not."""
+        try:
+            return _part(places, self.told(self.classifier(moved), still))
+        except (ModelError, RuntimeError, MemoryError) as error:
+            if len(places) == 1:
+                return Part((Cell(places[0], None),), said(error))
+        parts = [self.part(view[None], [at], still) for view, at in zip(moved, places, strict=True)]
+        cells = tuple(cell for part in parts for cell in part.cells)
+        return Part(cells, next((part.failure for part in parts if part.failure), ""))
 
 
-def _part(task: Task, places: Sequence[int], outputs: Tensor) -> Part:
-    """The cells of outputs (S, K), without an answer where one is not finite."""
-    finite = torch.isfinite(outputs).all(1)
-    answers = iter(ranked(task, outputs[finite]))
-    cells = tuple(
-        Cell(place, next(answers) if good else ())
-        for place, good in zip(places, finite.tolist(), strict=True)
-    )
-    return Part(cells, "" if bool(finite.all()) else "The model answers with what is no number.")
-
-
-def ranked(task: Task, outputs: Tensor) -> list[tuple[float, ...]]:
-    """For each row of outputs (n, K) classes and their probabilities in turn, as in `Cell`.
-
-    Example:
-        >>> ranked(Task(), torch.tensor([[0.0, 1.0]]))
-        [(1, 0.73106, 0, 0.26894)]
-        >>> ranked(Task("binary", "probabilities", 0.9), torch.tensor([[0.75]]))
-        [(0, 0.25, 1, 0.75)]
-    """
-    chances = class_probabilities(task, outputs)
-    # By the logits: two probabilities may both be rounded to 1. Of equal ones the first class comes first.
-    numbers = chances if task.name == "binary" else outputs.double()
-    predicted = task.decided(outputs).long()[:, None]
-    numbers = numbers.scatter(1, predicted, torch.inf)
-    n_told = chances.shape[1] if chances.shape[1] <= ALL_UP_TO else FEW
-    order = numbers.sort(dim=1, descending=True, stable=True).indices[:, :n_told]
-    return [
-        tuple(number for k, p in zip(classes, row, strict=True) for number in (k, _told(p)))
-        for classes, row in zip(order.tolist(), chances.gather(1, order).tolist(), strict=True)
-    ]
-
-
-def class_probabilities(task: Task, outputs: Tensor) -> Tensor:
-    """Of each class: float64 (…, K), or (…, 2) of a binary task; outputs (…, K).
-
-    Example:
-        >>> class_probabilities(Task("binary", "logits", 0.5), torch.tensor([[0.0]]))
-        tensor([[0.5000, 0.5000]], dtype=torch.float64)
-    """
-    chances = task.probabilities(outputs.double())
-    return torch.cat([1 - chances, chances], -1) if task.name == "binary" else chances
-
-
-def _told(chance: float) -> float:
-    """A probability with a few decimals, but never 0 or 1 for what is not quite that."""
-    least = 10.0**-DECIMALS
-    return (
-        round(chance, DECIMALS) if chance in (0, 1) else min(max(round(chance, DECIMALS), least), 1 - least)
-    )
+def _part(places: Sequence[int], answers: Sequence[Told | None]) -> Part:
+    return Part(tuple(map(Cell, places, answers)), "" if all(answers) else NO_NUMBER)

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from shiftproof.data import Images, LabelledImages, received_image
 from shiftproof.errors import OptionError, ShiftproofError
-from shiftproof.serve._answers import Answers, Part
+from shiftproof.serve._answers import Answers, Part, Shown
 from shiftproof.serve._exhibit import Exhibit
 from shiftproof.serve._kept import Kept
 from shiftproof.serve._page import page_html, script, style
 from shiftproof.serve._pictures import png_address
 from shiftproof.serve._requests import (
+    EXAMPLE,
     MEGABYTE,
     MOST_UPLOAD_BYTES,
     MapsQuestion,
@@ -34,6 +35,7 @@ from shiftproof.serve._requests import (
     question,
 )
 from shiftproof.serve._start import image_facts, start_facts
+from shiftproof.serve._told import Told
 from shiftproof.serve._worker import BusyError, Worker
 
 MOST_UPLOADS, MOST_PLANES = 32, 64
@@ -95,13 +97,13 @@ class _Desk:
         asked = await question(request, ShiftQuestion)
         self._check(asked)
         answer, seen = await self.worker.run(partial(self._single, asked))
-        return JSONResponse({"answer": answer, "seen": png_address(seen)})
+        return JSONResponse({"answer": _answer(answer), "seen": png_address(seen)})
 
     async def layers(self, request: Request) -> Response:
         model = request.path_params["model"]
         self._check_model(model)
         found = await self.worker.run(partial(self.answers.layers, model))
-        return JSONResponse([layer.name for layer in found])
+        return JSONResponse([{"name": layer.name, "stride_px": layer.stride_px} for layer in found])
 
     async def maps(self, request: Request) -> Response:
         asked = await question(request, MapsQuestion)
@@ -148,7 +150,7 @@ class _Desk:
                 await asyncio.sleep(PATIENCE_S)
 
     def _parts(self, asked: PlaneQuestion) -> Iterator[Part]:
-        yield from self.answers.plane(asked.model, self._pixels(asked.image), asked.border)
+        yield from self.answers.plane(asked.model, self._shown(asked.image), asked.border)
 
     def _check(self, asked: PlaneQuestion) -> None:
         self._found(asked.image)
@@ -159,26 +161,29 @@ class _Desk:
             raise OptionError(f"a model from 0 to {len(self.exhibit.models) - 1}", model)
 
     def _maps(self, asked: MapsQuestion) -> list[dict[str, Any]]:
-        pixels, offset_px = self._pixels(asked.image), (asked.dy, asked.dx)
+        shown, offset_px = self._shown(asked.image), (asked.dy, asked.dx)
         return self.answers.maps(
-            asked.model, pixels, offset_px, asked.border, asked.interpolation, asked.layer
+            asked.model, shown, offset_px, asked.border, asked.interpolation, asked.layer
         )
 
-    def _single(self, asked: ShiftQuestion) -> tuple[tuple[float, ...], Tensor]:
-        pixels = self._pixels(asked.image)
+    def _single(self, asked: ShiftQuestion) -> tuple[Told | None, Tensor]:
+        shown = self._shown(asked.image)
         return self.answers.single(
-            asked.model, pixels, (asked.dy, asked.dx), asked.border, asked.interpolation
+            asked.model, shown, (asked.dy, asked.dx), asked.border, asked.interpolation
         )
 
     def _image_facts(self, name: str) -> dict[str, Any]:
         return image_facts(name, *self._found(name), self.exhibit)
 
-    def _pixels(self, name: str) -> Tensor:
+    def _shown(self, name: str) -> Shown:
         images, row = self._found(name)
-        return images.pixels(slice(row, row + 1))[0]
+        place = row if images is self.exhibit.images else -1
+        return Shown(images.pixels(slice(row, row + 1))[0], place)
 
     def _found(self, name: str) -> tuple[Images, int]:
-        """The images that one is among, and its place there: a number, or an upload that is still kept."""
+        """The images that one is among, and its place there: a number, the example, or a kept upload."""
+        if name == EXAMPLE and self.exhibit.example is not None:
+            return self.exhibit.example, 0
         upload = self.uploads.get(name)
         if upload is not None:
             return upload, 0
@@ -204,8 +209,12 @@ class _Desk:
 
 
 def _line(part: Part) -> str:
-    cells = [[cell.place, cell.answer] for cell in part.cells]
+    cells = [[cell.place, _answer(cell.answer)] for cell in part.cells]
     return json.dumps({"cells": cells, "failure": part.failure}, separators=(",", ":")) + "\n"
+
+
+def _answer(told: Told | None) -> dict[str, Any] | None:
+    return None if told is None else told._asdict()
 
 
 def _file(content: Callable[[], str], media_type: str) -> Answer:

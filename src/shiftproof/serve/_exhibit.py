@@ -7,10 +7,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from shiftproof.adapters import N_ASKED, Classifier, Task, evaluating, load_classifier, tell_task
-from shiftproof.data import Images, load_data
+from shiftproof.data import Images, LabelledImages, load_data
 from shiftproof.errors import DataError, ModelError, OptionError, ShapeError
+from shiftproof.probe import chosen_for_gallery
+from shiftproof.serve._told import TASKS
 
 # The article's story: a network that is said to be invariant, one without convolutions, one that was
 # trained on shifted digits. The first two are shown first.
@@ -32,6 +35,7 @@ class Exhibit:
         images: All of one shape, which each model takes.
         radius_px: How far an image can be moved in each direction.
         device: Where the models are.
+        example: An image that shows well what feature maps do.
     """
 
     models: tuple[Classifier, ...]
@@ -39,6 +43,7 @@ class Exhibit:
     images: Images
     radius_px: int
     device: torch.device
+    example: LabelledImages | None = None
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -46,8 +51,17 @@ class Exhibit:
         return self.images.image_shape[1], self.images.image_shape[2]
 
     def class_names(self, model: int) -> tuple[str, ...]:
-        """Of a model, or of the data where the model has none; empty where nobody knows."""
+        """What a model tells apart: its classes, or those of the data where it names none; empty where nobody
+        knows; for an embedding, the images that may be the nearest.
+        """
+        places = self.gallery(model)
+        if places is not None:
+            return tuple(self.images.name_of(place) for place in places.tolist())
         return self.models[model].class_names or self.images.class_names
+
+    def gallery(self, model: int) -> Tensor | None:
+        """Among which images an embedding looks for the nearest: int64 (G,); None for other tasks."""
+        return chosen_for_gallery(len(self.images), 0) if self.tasks[model].name == "embedding" else None
 
 
 @contextmanager
@@ -57,14 +71,15 @@ def exhibit(
     *,
     radius_px: int = DEFAULT_RADIUS_PX,
     device: torch.device | None = None,
+    example: LabelledImages | None = None,
 ) -> Iterator[Exhibit]:
     """Check that models and images fit together, and have the models answer as in use meanwhile.
 
     Raises:
         OptionError: A radius that is no number of pixels to move an image by.
-        DataError: No images, or images that have no colours to show.
+        DataError: No images, images that have no colours to show, or too few for an embedding.
         ShapeError: A model that takes images of another shape.
-        ModelError: A model whose answer is not one class.
+        ModelError: A model whose answers are of a kind that a page cannot show.
     """
     device = device or torch.device("cpu")
     if not len(images):
@@ -77,6 +92,8 @@ def exhibit(
         raise OptionError(
             f"a radius from 1 to {most} px for images of {shape[1]} × {shape[2]} px", f"{radius_px}"
         )
+    if example is not None and example.image_shape != shape:
+        raise ShapeError(f"an example of shape {shape}, as the other images", example.image_shape)
     for model in models:
         takes = model.framing.image_shape
         if takes is not None and takes != shape:
@@ -91,25 +108,27 @@ def exhibit(
         for model in moved:
             stack.enter_context(evaluating(model.model))
         tasks = tuple(_task(model, images, device) for model in moved)
-        yield Exhibit(moved, tasks, images, radius_px, device)
+        yield Exhibit(moved, tasks, images, radius_px, device, example)
 
 
 @torch.inference_mode()
 def _task(model: Classifier, images: Images, device: torch.device) -> Task:
     pixels = images.pixels(slice(0, min(N_ASKED, len(images))))
     task, _ = tell_task(model, pixels.to(device).float().div_(255), images.labels)
-    if task.name not in ("single-label", "binary"):
+    if task.name not in TASKS:
         raise ModelError(
-            f"one class as the answer of {model.name}",
+            f"one answer for each image from {model.name}",
             f"{task.name} ({task.why})",
-            cause="The page shows one prediction for each shift.",
+            cause=f"The page shows answers that are {', '.join(TASKS)}.",
             fix="Use `shiftproof audit`; or say what the answers are with --task.",
         )
+    if task.name == "embedding":
+        chosen_for_gallery(len(images), 0)  # says where there are too few
     return task
 
 
 @contextmanager
-def demo(*, radius_px: int = DEFAULT_RADIUS_PX) -> Iterator[Exhibit]:
+def demo(*, radius_px: int = DEFAULT_RADIUS_PX, example: LabelledImages | None = None) -> Iterator[Exhibit]:
     """The article's networks, trained, and the first digits of MNIST's test set.
 
     Example:
@@ -118,5 +137,6 @@ def demo(*, radius_px: int = DEFAULT_RADIUS_PX) -> Iterator[Exhibit]:
         (200, 'zoo:cnn2')
     """
     models = [load_classifier(f"zoo:{name}") for name in DEMO_MODELS]
-    with exhibit(models, load_data("mnist", "test").head(DEMO_IMAGES), radius_px=radius_px) as shown:
+    digits = load_data("mnist", "test").head(DEMO_IMAGES)
+    with exhibit(models, digits, radius_px=radius_px, example=example) as shown:
         yield shown

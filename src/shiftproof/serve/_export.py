@@ -15,10 +15,10 @@ from shiftproof._text import said
 from shiftproof.adapters import check_finite
 from shiftproof.errors import DataError, ModelError
 from shiftproof.probe import Views, choose_method
-from shiftproof.serve._answers import class_probabilities
 from shiftproof.serve._exhibit import Exhibit
 from shiftproof.serve._page import page_html
 from shiftproof.serve._start import MOST_NAME, image_facts, start_facts
+from shiftproof.serve._told import class_probabilities
 from shiftproof.shifts import find_protocol
 
 LEVELS = 65535
@@ -46,7 +46,7 @@ def export_page(exhibit: Exhibit, folder: Path) -> Path:
     if images.image_shape[0] != 1:
         raise DataError("grey images for a page without a server", f"{images.image_shape[0]} channels")
     data: dict[str, Any] = {
-        "start": {**start_facts(exhibit), "borders": ["zeros"]},
+        "start": {**start_facts(exhibit), "borders": ["zeros"], "example": ""},
         "images": [
             {
                 "name": said(images.name_of(row), MOST_NAME),

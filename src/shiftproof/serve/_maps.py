@@ -16,6 +16,8 @@ from shiftproof.zoo import ImageShape
 
 # So many channels are shown: those with the largest values.
 MOST_CHANNELS = 12
+# Sums of float32 in another order differ by about so much of them.
+ROUNDING = 1e-5
 
 
 class Layer(NamedTuple):
@@ -105,7 +107,9 @@ def layer_named(layers: tuple[Layer, ...], name: str) -> Layer:
 
 
 def _maximum(values: Tensor, back_by: tuple[float, float]) -> list[float]:
-    row, column = divmod(int(values.argmax()), values.shape[1])
+    """Where it is; of several that rounding alone tells apart, the first, so that it moves with them."""
+    least = values.max() - ROUNDING * values.abs().max()
+    row, column = (values >= least).nonzero()[0].tolist()
     return [row + back_by[0], column + back_by[1]]
 
 

@@ -15,6 +15,8 @@ from shiftproof.shifts import Border, Interpolation
 MOST_QUESTION_BYTES = 10_000
 MOST_UPLOAD_BYTES = 10 * 2**20
 MEGABYTE = 2**20
+# What is asked for to see the example of an exhibit.
+EXAMPLE = "example"
 
 
 class TooLargeError(Exception):
@@ -22,20 +24,20 @@ class TooLargeError(Exception):
 
 
 class PlaneQuestion(BaseModel):
-    """All whole shifts of an image: numbers of model and image, or the name of an upload."""
+    """All whole shifts of an image: numbers of model and image, the example, or the name of an upload."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: Annotated[int, Field(ge=0, lt=1000)]
-    image: Annotated[str, Field(pattern=r"^([0-9]{1,9}|u[0-9a-f]{16})$")]
+    model: Annotated[int, Field(strict=True, ge=0, lt=1000)]
+    image: Annotated[str, Field(pattern=r"^([0-9]{1,9}|u[0-9a-f]{16}|example)$")]
     border: Border = "zeros"
 
 
 class ShiftQuestion(PlaneQuestion):
     """One shift of an image, in pixels, also between them."""
 
-    dy: Annotated[float, Field(allow_inf_nan=False)]
-    dx: Annotated[float, Field(allow_inf_nan=False)]
+    dy: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    dx: Annotated[float, Field(strict=True, allow_inf_nan=False)]
     interpolation: Interpolation = "bilinear"
 
 

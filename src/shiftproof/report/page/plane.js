@@ -279,6 +279,9 @@ export function mountPlane(host, data, { onSelect = () => {} } = {}) {
   function set(changed) {
     data = { ...data, ...changed };
     metric = data.metrics[Number(picker.value)] ?? data.metrics[0];
+    data.metrics.forEach(({ title }, place) => {
+      if (picker.options[place].textContent !== title) picker.options[place].textContent = title;
+    });
     paint();
     drawScale();
     drawDetail();

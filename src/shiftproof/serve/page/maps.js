@@ -5,16 +5,20 @@
 const MAPS_REST = 120;
 const MAP_PX = 64;
 
-// mountMaps(source) returns { root, show(model, key, move) }.
-function mountMaps(source) {
+// mountMaps(source, { onExample }) returns { root, show(model, key, move) }.
+function mountMaps(source, { onExample }) {
   const picker = element("select", {});
   const list = element("ul", { class: "maps" });
   const hint = "Left: the unshifted image. Right: the shifted one, moved back. Alike where the layer moves with the image; the ring is the maximum.";
   const note = element("p", { class: "maps-note" }, hint);
-  const root = element("details", {}, element("summary", {}, "Feature maps"), element("label", {}, "layer ", picker), note, list);
+  const example = element("button", { type: "button" }, `${source.start.example}, moved by 1 px`);
+  example.hidden = !source.start.example;
+  const choice = element("div", { class: "row" }, element("label", {}, "layer ", picker), example);
+  const root = element("details", {}, element("summary", {}, "Feature maps"), choice, note, list);
   root.hidden = !source.maps;
   let wanted = null; // [model, key, move]
   let offered = null; // the model whose layers are in the list
+  let layers = [];
   let timer = 0;
 
   // In positions of the map; beside it where the maximum lies outside.
@@ -37,9 +41,9 @@ function mountMaps(source) {
   async function offer(model) {
     if (offered === model) return;
     offered = model;
-    const names = await source.layers(model);
-    picker.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
-    note.textContent = names.length ? hint : "The layers of this model cannot be followed one by one.";
+    layers = await source.layers(model);
+    picker.replaceChildren(...layers.map(({ name }) => element("option", { value: name }, name)));
+    note.textContent = layers.length ? hint : "The layers of this model cannot be followed one by one.";
   }
 
   async function draw() {
@@ -69,6 +73,13 @@ function mountMaps(source) {
 
   root.addEventListener("toggle", draw);
   picker.addEventListener("change", draw);
+  // After the first layer that pools, a move by one pixel is hidden, or not.
+  example.addEventListener("click", async () => {
+    await offer(wanted[0]);
+    const pooled = layers.find(({ stride_px }) => Math.max(...stride_px) > 1);
+    if (pooled) picker.value = pooled.name;
+    onExample();
+  });
   return {
     root,
     show(model, key, move) {

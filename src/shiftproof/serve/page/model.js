@@ -8,9 +8,9 @@ function percent(share) {
   return digits === "100.0" ? "> 99.9 %" : `${digits} %`;
 }
 
-// modelPanel(source, number, { onSelect, onModel, onSeen }) returns
+// modelPanel(source, number, { onSelect, onModel, onSeen, onExample }) returns
 // { root, load(model, key, border), show(dy, dx, border, interpolation), nearestChange(), finished() }.
-function modelPanel(source, number, { onSelect, onModel, onSeen }) {
+function modelPanel(source, number, { onSelect, onModel, onSeen, onExample }) {
   const { start } = source;
   const radius = start.radius_px;
   const side = 2 * radius + 1;
@@ -36,7 +36,7 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
   const host = element("div", {});
   const progress = element("p", { class: "progress" });
   const heading = element("h2", {}, element("label", { for: picker.id }, number ? "and " : "model ", picker));
-  const inside = mountMaps(source);
+  const inside = mountMaps(source, { onExample });
   const root = element("section", { class: "model", "aria-label": `model ${number + 1}` }, heading, element("p", { class: "answer" }, value, share, verdict), chart, host, progress, inside.root);
   const plane = mountPlane(host, planeData(), { onSelect: (dy, dx) => onSelect(dy, dx) });
   picker.addEventListener("change", () => onModel(Number(picker.value)));
@@ -45,50 +45,82 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
     return start.models[model].classes[k] ?? `class ${k}`;
   }
 
+  // Of classes and labels a probability, of embeddings a cosine.
+  function numberText(number) {
+    return start.models[model].task === "embedding" ? minus(number.toFixed(3)) : percent(number);
+  }
+
+  // What is predicted: a class, the labels of a set in their order, or the nearest image.
+  function predicted({ n, ranked }) {
+    const first = ranked.filter((_, k) => k % 2 === 0 && k < 2 * n).sort((a, b) => a - b);
+    const more = n > first.length ? [`${n - first.length} more`] : [];
+    return [...first.map(className), ...more].join(", ") || "none";
+  }
+
+  // How sure it is of that, or how much the answer is like that to the unshifted image.
+  function measure({ ranked, alike }) {
+    if (alike === null) return ["multi-label", "embedding"].includes(start.models[model].task) ? "" : percent(ranked[1]);
+    return start.models[model].task === "embedding" ? `cosine ${numberText(alike)}` : `overlap ${percent(alike)}`;
+  }
+
   // `reduce` passes over the places that have no answer yet.
   function nKnown() {
     return answers.reduce((sum) => sum + 1, 0);
   }
 
   function known(answer) {
-    return answer !== undefined && answer.length > 0;
+    return answer !== undefined && answer !== null;
   }
 
   // With many classes a cell has no room for a name: letters in the order in which the answers come.
   function marks() {
-    const { classes } = start.models[model];
-    if (classes.length && classes.length <= 10 && classes.every((name) => name.length <= 2)) {
-      return (k) => [k, className(k)];
+    const { classes, task } = start.models[model];
+    const one = task === "single-label" || task === "binary";
+    if (one && classes.length && classes.length <= 10 && classes.every((name) => name.length <= 2)) {
+      return ({ ranked: [k] }) => [k, className(k)];
     }
     const seen = new Map();
-    const mark = (k) => {
-      if (!seen.has(k)) seen.set(k, seen.size);
-      const rank = seen.get(k);
+    const mark = ({ key: what }) => {
+      if (!seen.has(what)) seen.set(what, seen.size);
+      const rank = seen.get(what);
       return [rank, rank < 26 ? String.fromCharCode(65 + rank) : "…"];
     };
-    if (known(answers[centre])) mark(answers[centre][0]);
+    if (known(answers[centre])) mark(answers[centre]);
     return mark;
+  }
+
+  // What the colours can stand for beside the prediction: how much, from where on, and what it is called.
+  function strength() {
+    const { classes, task } = start.models[model];
+    if (task === "multi-label") return { name: "labels in common with the unshifted image", low: 0, of: ({ alike }) => alike };
+    if (task === "embedding") {
+      const lowest = answers.reduce((least, answer) => (known(answer) ? Math.min(least, answer.alike ?? 1) : least), 0.95);
+      return { name: "cosine to the unshifted image", low: Math.floor(10 * lowest) / 10, of: ({ alike }) => alike };
+    }
+    const few = (classes.length || 11) <= 10;
+    if (!few) return { name: "probability of the prediction", low: 0, of: ({ ranked }) => ranked[1] };
+    const first = known(answers[centre]) ? answers[centre].ranked[0] : null;
+    const name = `probability of ${first === null ? "the unshifted prediction" : className(first)}`;
+    return { name, low: 0, of: ({ ranked }) => (first === null ? null : ranked[1 + ranked.findIndex((each, k) => k % 2 === 0 && each === first)]) };
   }
 
   function planeData() {
     const mark = marks();
     const cells = Array.from({ length: side * side }, (_, place) => (known(answers[place]) ? answers[place] : null));
-    const marked = cells.map((answer) => answer && mark(answer[0]));
-    const told = cells.map((answer, place) => (answer ? `${className(answer[0])} (${percent(answer[1])})` : ""));
+    const marked = cells.map((answer) => answer && mark(answer));
+    const told = cells.map((answer) => (answer ? `${predicted(answer)} (${measure(answer)})`.replace(" ()", "") : ""));
     const absent = nKnown() < side * side ? "not computed yet" : "no answer: the model fails here";
-    const few = (start.models[model].classes.length || 11) <= 10;
-    const first = known(answers[centre]) ? answers[centre][0] : null;
-    const of = (answer) => (few ? answer[1 + answer.findIndex((each, k) => k % 2 === 0 && each === first)] : answer[1]);
-    const shares = cells.map((answer) => (answer && (first !== null || !few) ? of(answer) : null));
-    const name = few ? `probability of ${first === null ? "the unshifted prediction" : className(first)}` : "probability of the prediction";
+    const { name, low, of } = strength();
+    const shares = cells.map((answer) => (answer ? of(answer) : null));
+    const what = start.models[model].answer;
     return {
       dy: offsets,
       dx: offsets,
       colours: start.colours,
       bright: start.bright,
       metrics: [
-        { name: "prediction", title: "prediction", classes: true, absent, value: marked.map((each) => each && each[0]), cell: marked.map((each) => (each ? each[1] : "")), text: told },
-        { name, title: name, ends: [0, 1], end_texts: ["0 %", "100 %"], better: "more", absent, value: shares, cell: shares.map((each) => (each === null ? "" : String(Math.round(100 * each)))), text: shares.map((each) => (each === null ? "" : percent(each))) },
+        { name: what, title: what, classes: true, absent, value: marked.map((each) => each && each[0]), cell: marked.map((each) => (each ? each[1] : "")), text: told },
+        { name, title: name, ends: [low, 1], end_texts: [numberText(low), numberText(1)], better: "more", absent, value: shares, cell: shares.map((each) => (each === null ? "" : String(Math.round(100 * each)))), text: shares.map((each) => (each === null ? "" : numberText(each))) },
       ],
     };
   }
@@ -106,7 +138,7 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
 
   function makeBars(answer) {
     const classes = start.models[model].classes;
-    const n = answer.length / 2;
+    const n = answer.ranked.length / 2;
     bars = Array.from({ length: n }, () => {
       const [name, bar, told] = [element("span", { class: "name" }), element("span", {}), element("span", { class: "share" })];
       chart.append(name, element("div", { class: "bar" }, bar), told);
@@ -126,27 +158,27 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
       }
       return;
     }
-    const [first, chance] = answer;
-    value.textContent = className(first);
-    value.classList.toggle("long", className(first).length > 12);
-    share.textContent = percent(chance);
+    value.textContent = predicted(answer);
+    value.classList.toggle("long", value.textContent.length > 12);
+    share.textContent = measure(answer);
     const unshifted = answers[centre];
     if (known(unshifted)) {
-      const same = unshifted[0] === first;
-      verdict.textContent = same ? "✓ as unshifted" : `✗ unshifted: ${className(unshifted[0])}`;
+      const same = unshifted.key === answer.key;
+      verdict.textContent = same ? "✓ as unshifted" : `✗ unshifted: ${predicted(unshifted)}`;
       verdict.classList.toggle("pass", same);
       verdict.classList.toggle("fail", !same);
     }
-    if (bars.length !== answer.length / 2) {
+    const { n, ranked } = answer;
+    if (bars.length !== ranked.length / 2) {
       chart.replaceChildren();
       makeBars(answer);
     }
-    for (let k = 0; k < answer.length; k += 2) {
-      const { name, bar, told } = bars[bars.inOrder ? answer[k] : k / 2];
-      name.textContent = className(answer[k]);
-      name.classList.toggle("first", k === 0);
-      bar.style.transform = `scaleX(${answer[k + 1]})`;
-      told.textContent = percent(answer[k + 1]);
+    for (let k = 0; k < ranked.length; k += 2) {
+      const { name, bar, told } = bars[bars.inOrder ? ranked[k] : k / 2];
+      name.textContent = className(ranked[k]);
+      name.classList.toggle("first", k < 2 * n);
+      bar.style.transform = `scaleX(${Math.max(0, ranked[k + 1])})`;
+      told.textContent = numberText(ranked[k + 1]);
     }
   }
 
@@ -197,7 +229,7 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
       const first = !nKnown();
       for (const [place, answer] of part.cells) answers[place] = answer;
       failure = part.failure || failure;
-      if (here()) write(here());
+      if (here() !== undefined) write(here());
       else if (first && source.shift) ask();
       drawSoon();
     };
@@ -215,7 +247,7 @@ function modelPanel(source, number, { onSelect, onModel, onSeen }) {
     answers.forEach((answer, place) => {
       const [dy, dx] = [Math.floor(place / side) - radius, (place % side) - radius];
       const far = Math.hypot(dy, dx);
-      if (known(answer) && known(unshifted) && answer[0] !== unshifted[0] && (!best || far < best.far)) best = { dy, dx, far };
+      if (known(answer) && known(unshifted) && answer.key !== unshifted.key && (!best || far < best.far)) best = { dy, dx, far };
     });
     return best;
   }

@@ -32,6 +32,10 @@ async function main() {
         moveTo(state.dy, state.dx);
       },
       onSeen: (address) => state.interpolation === "fourier" && drawSeen(address),
+      onExample() {
+        [state.dy, state.dx] = [0, 1];
+        showImage("example");
+      },
     }),
   );
   get("models").append(...panels.map((panel) => panel.root));
@@ -94,7 +98,7 @@ async function main() {
     const said = new URLSearchParams(location.hash.slice(1));
     const number = (name) => (Number.isFinite(Number(said.get(name))) ? clamped(Number(said.get(name))) : 0);
     const borders = [...get("border").options].map((option) => option.value);
-    state.image = /^(\d{1,9}|u[0-9a-f]{16})$/.test(said.get("image") ?? "") ? said.get("image") : 0;
+    state.image = /^(\d{1,9}|u[0-9a-f]{16}|example)$/.test(said.get("image") ?? "") ? said.get("image") : 0;
     [state.dy, state.dx] = [number("dy"), number("dx")];
     if (!source.shift) [state.dy, state.dx] = [Math.round(state.dy), Math.round(state.dx)];
     state.border = borders.includes(said.get("border")) ? said.get("border") : "zeros";
@@ -124,8 +128,8 @@ async function main() {
     }
     if (number !== wanted) return;
     const own = !/^\d+$/.test(String(current.key));
-    if (!own) get("number").value = current.key;
-    get("about").textContent = `${current.name}${own ? "" : `, one of ${start.n_images}`}${current.label ? `, class ${current.label}` : ""}`;
+    get("number").value = own ? "" : current.key;
+    get("about").textContent = `${current.name}${own ? "" : `, one of ${start.n_images}`}${current.label ? `, ${start.labelled} ${current.label}` : ""}`;
     draw();
   }
 
@@ -167,7 +171,7 @@ async function main() {
   get("change").addEventListener("click", () => {
     const nearest = panels[0].nearestChange();
     if (nearest) moveTo(nearest.dy, nearest.dx);
-    say(nearest ? "" : panels[0].finished() ? "No shift of the plane changes the prediction of the first model." : "No change is known yet; the plane is not finished.");
+    say(nearest ? "" : panels[0].finished() ? "No shift of the plane changes the answer of the first model." : "No change is known yet; the plane is not finished.");
   });
   get("link").addEventListener("click", async () => {
     const address = new URL(`#${addressOf(state)}`, location.href).href;

@@ -5,11 +5,13 @@
 // .image(key)                                        { key, name, label, image }
 // .plane(model, key, border, tell, signal)           tells { cells: [[place, answer], …], failure } as they come
 // .shift(model, key, move)                           { answer, seen }: any shift, and the address of a picture
-// .layers(model)                                     names of the layers that have maps
+// .layers(model)                                     [{ name, stride_px }, …]: the layers that have maps
 // .maps(model, key, move, layer)                     [{ channel, still, back, still_at, back_at }, …]
 // .upload(file)                                      what .image says of it
 //
-// An answer is [class, probability, class, probability, …], the likeliest first; [] where there is none.
+// An answer is { key, n, ranked, alike }, or null where there is none. Of `ranked`, [class, probability, class, …], the
+// first n classes are the prediction; answers with the same key are the same. `alike` is how much it is like the
+// unshifted answer, null where the prediction says enough. Of an embedding: the nearest images, and cosines.
 
 async function asked(path, options = {}) {
   const response = await fetch(path, options);
@@ -91,7 +93,8 @@ function packagedSource(data) {
         const levels = Array.from({ length: classes }, (_, k) => [k, unpacked.get(model).getUint16(2 * (first + k), true)]);
         levels.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
         // The middle of what is rounded to a level: never 0 or 1, which no probability here is.
-        cells.push([place, levels.flatMap(([k, level]) => [k, (level + 0.5) / 65536])]);
+        const ranked = levels.flatMap(([k, level]) => [k, (level + 0.5) / 65536]);
+        cells.push([place, { key: String(ranked[0]), n: 1, ranked, alike: null }]);
       }
       tell({ cells, failure: "" });
     },
