@@ -34,6 +34,8 @@ MOVES = (
     "replication_pad2d", "roll", "rot90", "select_scatter", "slice_scatter", "stack", "take", "tril", "triu",
     "unfold_copy", "upsample_nearest1d", "upsample_nearest2d",
 )  # fmt: skip
+# Of these, at which argument there is a number to put between the copies.
+FILLING = {"constant_pad_nd": 2, "index_fill": 3}
 PRODUCTS = ("_cdist_forward", "addmm", "addmv", "baddbmm", "bmm", "dot", "mm", "mv")
 POOLS = ("avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices")
 ADAPTIVE_POOLS = ("_adaptive_avg_pool2d", "adaptive_max_pool2d")
@@ -89,11 +91,19 @@ def _moved(asked: Asked) -> list[Found]:
         return torch.arange(n - value.numel(), n, dtype=torch.float64).reshape(value.shape)
 
     args, kwargs = tree_map(numbered, (asked.args, asked.kwargs))
-    if asked.name == "constant_pad_nd":
-        args, kwargs = args[:2], {}
+    if asked.name in FILLING:
+        args, kwargs = (*args[: FILLING[asked.name]], 0.0), {}
     functional = getattr(torch.ops.aten, asked.name)
     places = getattr(functional, asked.func._overloadname)(*args, **kwargs)
     return [(np.concatenate(known, 1)[:, places.long().numpy()], None)]
+
+
+def _gated(asked: Asked) -> list[Found]:
+    """A half of an axis, and the other one."""
+    source = asked.tensors[0]
+    labels = asked.labels.of(source)
+    halves = np.split(labels, 2, 1 + int(asked.given["dim"]) % source.ndim)
+    return [(asked.labels.fresh(np.stack(halves, -1)), None)]
 
 
 def _product(asked: Asked) -> list[Found]:
@@ -166,6 +176,7 @@ _OWN: dict[str, Callable[[Asked], list[Found]]] = {
         (POOLS, _pool),
         (ADAPTIVE_POOLS, _adaptive_pool),
         (("convolution",), _convolution),
+        (("glu",), _gated),
     )
     for name in names
 }

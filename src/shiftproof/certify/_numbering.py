@@ -69,45 +69,39 @@ def _is_of_torch(traced: Trace) -> bool:
     """Whether nothing but torch computes, and nothing that it computes is read as a number of Python."""
     depending = {node for node in traced.nodes if node.op == "placeholder"}
     for node in traced.nodes:
-        if not any(source in depending for source in node.all_input_nodes):
+        if not any(source in depending for source in node.all_input_nodes) or _asks_for_size(node):
             continue
         depending.add(node)
-        if node.op == "call_module":
-            home = type(traced.module.get_submodule(str(node.target))).__module__
-            known = home.startswith(("torch.nn.", "shiftproof.layers."))
-        else:
-            home = getattr(node.target, "__module__", None) or "builtins"
-            known = node.op != "call_function" or home.partition(".")[0] in _HARMLESS
-        if not known or not _is_shown(node, traced.numbers.get(node)):
+        if not _is_known(node, traced.module) or not _is_tensors(traced.numbers.get(node)):
             return False
     return True
 
 
-def _is_shown(node: fx.Node, number: Any) -> bool:
-    """Whether what a step gives is tensors, or their sizes and kinds."""
-    if number is None or node.op == "output":
-        return True
-    plain = number.values() if isinstance(number, Mapping) else number
-    if isinstance(plain, list | tuple) and all(isinstance(one, Tensor) for one in plain):
-        return True
-    name = node.args[1] if node.target is getattr else getattr(node.target, "__name__", node.target)
-    return name in _SIZES or (isinstance(number, int) and _reads_sizes(node))
+def _is_known(node: fx.Node, module: fx.GraphModule) -> bool:
+    if node.op == "call_module":
+        home = type(module.get_submodule(str(node.target))).__module__
+        return home.startswith(("torch.nn.", "shiftproof.layers."))
+    home = getattr(node.target, "__module__", None) or "builtins"
+    ours = home.startswith("shiftproof.anatomy.")
+    return node.op != "call_function" or ours or home.partition(".")[0] in _HARMLESS
+
+
+def _is_tensors(number: Any) -> bool:
+    """Whether what a step gives, if it is no tensor, is several."""
+    several = number.values() if isinstance(number, Mapping) else number
+    return several is None or (
+        isinstance(several, list | tuple) and all(isinstance(one, Tensor) for one in several)
+    )
 
 
 _SIZES = ("device", "dim", "dtype", "is_cuda", "ndim", "numel", "shape", "size")
 
 
-def _reads_sizes(node: fx.Node) -> bool:
-    """Arithmetic with sizes, and one of several sizes."""
-    sources = node.all_input_nodes
-    return bool(sources) and all(
-        source.op in ("call_method", "call_function")
-        and (
-            str(source.args[1] if source.target is getattr else source.target) in _SIZES
-            or _reads_sizes(source)
-        )
-        for source in sources
-    )
+def _asks_for_size(node: fx.Node) -> bool:
+    """Whether it is the same for all images of a size."""
+    if node.target is getattr:
+        return node.args[1] in _SIZES
+    return node.op == "call_method" and node.target in _SIZES
 
 
 @torch.no_grad()
