@@ -120,6 +120,9 @@ RULES: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("put where another is", lambda x: x.index_put((torch.tensor([0, 0]),), x[:1] + 1, accumulate=True)),
     ("a conjugate that is written down", lambda x: torch.fft.ifft2(x).conj().resolve_conj().imag),
     ("imaginary parts in another order", lambda x: torch.fft.rfft(x, dim=2).mT.imag[..., ::2]),
+    ("a conjugate of a conjugate", lambda x: (torch.fft.fft(x).conj().conj() * torch.fft.fft(x)).real),
+    ("a square of a conjugate", lambda x: (torch.fft.fft(x).conj() * torch.fft.fft(x).conj()).real),
+    ("a power along rows", lambda x: (torch.fft.fft(x.relu()).conj() * torch.fft.fft(x.relu())).real),
     ("a gate of halves", lambda x: F.glu(x, 3)),
     ("filled", lambda x: x.index_fill(2, torch.tensor([1, 3]), 0.5)),
     ("nothing, and something", lambda x: torch.cat([x[:, :0].exp(), x[:, :1]], 1)),
@@ -174,6 +177,7 @@ CASES = (
     Case("whatever is seen several times", lambda x: x.unfold(2, 3, 1).amax((2, 3, 4)), (1, 1)),
     Case("parts of frequencies that are squared", lambda x: torch.fft.fft2(
         x.amax(1)).abs().square().to(torch.complex128).real.flatten(1), (1, 1)),
+    Case("powers", lambda x: (torch.fft.fft2(x) * torch.fft.fft2(x).conj()).real.flatten(1), (1, 1)),
     Case("correlated", lambda x: torch.fft.ifft2(torch.fft.fft2(x).abs().square()).real.amax(1).flatten(1),
          (1, 1)),
     Case("places", lambda x: x.flatten(2).argmax(2).double(), None),

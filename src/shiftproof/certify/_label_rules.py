@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 from shiftproof.certify._asked import Asked, Found, as_set, spread, whole
 from shiftproof.certify._label_orders import ALONG_AXES
 from shiftproof.certify._label_windows import convolved, pooled
-from shiftproof.certify._labels import MOST, Array, Labels
+from shiftproof.certify._labels import MOST, Array, Labels, conjugate
 
 # Of these the order of the inputs does not matter.
 COMMUTATIVE = (
@@ -29,10 +29,10 @@ OVERWRITING = ("copy", "fill", "zero")
 # Copies of numbers, and nothing else; where there is nothing to copy, of a zero.
 MOVES = (
     "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "cat", "channel_shuffle", "constant_pad_nd",
-    "diag_embed", "expand_copy", "flip", "gather", "im2col", "index", "index_put", "index_select",
-    "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d", "repeat", "replication_pad1d",
-    "replication_pad2d", "roll", "rot90", "select_scatter", "slice_scatter", "stack", "take", "tril", "triu",
-    "unfold_copy", "upsample_nearest1d", "upsample_nearest2d",
+    "diag_embed", "expand_copy", "flip", "gather", "im2col", "index", "index_fill", "index_put",
+    "index_select", "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d", "repeat",
+    "replication_pad1d", "replication_pad2d", "roll", "rot90", "select_scatter", "slice_scatter", "stack",
+    "take", "tril", "triu", "unfold_copy", "upsample_nearest1d", "upsample_nearest2d",
 )  # fmt: skip
 # Of these, at which argument there is a number to put between the copies.
 FILLING = {"constant_pad_nd": 2, "index_fill": 3}
@@ -62,6 +62,8 @@ def _pointwise(asked: Asked) -> list[Found]:
     tensors, shape = asked.tensors, tuple(output.shape)
     if asked.name == "abs" and (strengths := asked.labels.strengths_of(tensors[0])) is not None:
         return [(asked.labels.fresh(strengths[..., None]), None)]
+    if asked.name == "mul" and (power := _power(asked, tensors)) is not None:
+        return [(power, power)]
     if asked.name in UNCHANGED and tensors[-1].dtype == output.dtype:
         source = tensors[-1]
         labels = spread(asked.labels.of(source), shape)
@@ -73,6 +75,15 @@ def _pointwise(asked: Asked) -> list[Found]:
     if asked.name in COMMUTATIVE and asked.given.get("alpha", 1) == 1:
         rows.sort(-1)
     return [(asked.labels.fresh(rows), None)]
+
+
+def _power(asked: Asked, tensors: list[Tensor]) -> Array | None:
+    """Of numbers times their own conjugates, which is how strong they are."""
+    strengths = asked.labels.strengths_of(tensors[0])
+    if strengths is None or len(tensors) != 2 or tensors[0].shape != tensors[1].shape:
+        return None
+    one, other = (asked.labels.of(tensor) for tensor in tensors)
+    return asked.labels.fresh(strengths[..., None]) if np.array_equal(one, conjugate(other)) else None
 
 
 def _moved(asked: Asked) -> list[Found]:

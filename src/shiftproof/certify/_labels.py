@@ -22,7 +22,6 @@ Array = NDArray[np.int64]
 MOST = 4_000_000
 # What stands for the zeros around maps, for what is not even there, and for what does not matter.
 BORDER, BEYOND, NOTHING = -1, -2, -3
-CONJUGATE = -4
 
 
 class NotFollowedError(Exception):  # never leaves this room
@@ -101,9 +100,7 @@ class Labels:
         if 2 * tensor.element_size() == memory.item_bytes and not tensor.is_complex():
             return self._of_parts(tensor, memory)
         labels = np.array(_seen(memory.labels, tensor, memory))
-        if not tensor.is_conj():
-            return labels
-        return self.fresh(np.stack([labels, np.full_like(labels, CONJUGATE)], -1))
+        return conjugate(labels) if tensor.is_conj() else labels
 
     def _of_parts(self, tensor: Tensor, memory: _Memory) -> Array:
         """Of real and imaginary parts, which follow each other in memory."""
@@ -153,6 +150,17 @@ class Labels:
         )
         keys = numbers.numpy().astype(np.int64)
         return self.fresh(keys).reshape(tuple(tensor.shape))
+
+
+def conjugate(labels: Array) -> Array:
+    """The labels of complex conjugates: other ones, of which the conjugates are the same again.
+
+    Example:
+        >>> conjugate(conjugate(np.array([7, 8]))).tolist()
+        [7, 8]
+    """
+    found: Array = -1000 - labels
+    return found
 
 
 def _address(tensor: Tensor) -> int:

@@ -27,9 +27,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from shiftproof._digest import digest_of_bytes
 from shiftproof.adapters import of_others
 from shiftproof.anatomy import BATCH, Pair, Trace
-from shiftproof.certify._asked import Asked
+from shiftproof.certify._asked import Asked, Found
 from shiftproof.certify._label_rules import labels_after
 from shiftproof.certify._labels import Labels, NotFollowedError
 from shiftproof.zoo import ImageShape
@@ -147,6 +148,7 @@ class Numbering(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.ended = False
         self._labels = labels
+        self._known: dict[tuple[Any, ...], list[Found]] = {}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -188,11 +190,23 @@ class Numbering(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise NotFollowedError(f"{func} gives no tensor.")
         if all(self._labels.knows(one) for one in outputs):
             return answer  # A view, or the same memory.
-        found = labels_after(Asked(func, args, kwargs, self._labels, tuple(outputs)))
+        found = self._found(Asked(func, args, kwargs, self._labels, tuple(outputs)))
         for one, (labels, strengths) in zip(outputs, found, strict=True):
             if labels is not None:
                 self._labels.write(one, labels, strengths)
         return answer
+
+    def _found(self, asked: Asked) -> list[Found]:
+        """Labels of outputs: the same ones for the same operation of the same numbers."""
+        key = (asked.func, *map(self._identity, tree_leaves((asked.args, asked.kwargs))))
+        if key not in self._known:
+            self._known[key] = labels_after(asked)
+        return self._known[key]
+
+    def _identity(self, argument: Any) -> Any:
+        if not isinstance(argument, Tensor):
+            return type(argument), repr(argument)
+        return argument.shape, argument.dtype, digest_of_bytes([self._labels.of(argument).tobytes()])
 
     def _in_place(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An operation that overwrites its first argument, and nothing else."""
