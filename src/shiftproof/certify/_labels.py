@@ -18,8 +18,8 @@ from torch import Tensor
 
 Array = NDArray[np.int64]
 
-# Labels that one step may look at, over all worlds.
-MOST = 4_000_000
+# Labels that one step may look at, over all worlds, and all steps together: some 20 s.
+MOST, MOST_IN_ALL = 4_000_000, 100_000_000
 # What stands for the zeros around maps, for what is not even there, and for what does not matter.
 BORDER, BEYOND, NOTHING = -1, -2, -3
 
@@ -56,10 +56,12 @@ class Labels:
         self.n_worlds = n_worlds
         self._memories: dict[int, _Memory] = {}
         self._next = 1
+        self._looked_at = 0
 
     def fresh(self, rows: Array) -> Array:
         """A new label for each row along the last axis; the same one for the same rows."""
-        if rows.size > MOST:
+        self._looked_at += rows.size
+        if rows.size > MOST or self._looked_at > MOST_IN_ALL:
             raise NotFollowedError("It looks at too many numbers at once.")
         *shape, width = rows.shape
         flat = rows.reshape(-1, width)

@@ -37,8 +37,10 @@ from shiftproof.zoo import ImageShape
 
 # Larger images than this, in pixels, have too many numbers.
 LARGEST_PX = 64 * 64
-# What a roll may change, relative to the largest number of an answer, for a proof to be looked for.
-LIKELY = 1e-3
+# What a roll may change for a proof to be looked for: relative to the largest number of an answer, by the bytes
+# of its numbers, and to the difference of the answers to two images.
+LIKELY = {8: 1e-9}
+LIKELY_OTHERWISE, LIKELY_OF_TWO = 1e-4, 1e-2
 _WITHOUT_RULES = (torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output)
 _HARMLESS = ("torch", "_operator", "builtins", "math")
 
@@ -110,10 +112,12 @@ def _likely_steps(traced: Trace, image_shape: ImageShape, axis: int, known: int)
     """Divisors of a known step by which two random images roll without a change of the answer."""
     images = traced.images(BATCH, image_shape)
     still = traced.module(images.clone())
-    scale = float(still.abs().max())
+    most = LIKELY.get(still.element_size(), LIKELY_OTHERWISE) * float(still.abs().max())
+    between = float((still[0] - still[1]).abs().max())
+    most = min(most, LIKELY_OF_TWO * between) if between else most
     for step in (n for n in range(1, known) if known % n == 0):
         answer = traced.module(torch.roll(images, step, 2 + axis))
-        if float((answer - still).abs().max()) <= LIKELY * scale:
+        if float((answer - still).abs().max()) <= most:
             return [n for n in range(step, known, step) if known % n == 0]
     return []
 
