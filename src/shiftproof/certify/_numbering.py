@@ -37,8 +37,8 @@ from shiftproof.zoo import ImageShape
 
 # Larger images than this, in pixels, have too many numbers.
 LARGEST_PX = 64 * 64
-# What a roll may change for a proof to be looked for: relative to the largest number of an answer, by the bytes
-# of its numbers, and to the difference of the answers to two images.
+# What a roll may change for a proof to be looked for: relative to the largest number of an answer, by the
+# bytes of its numbers, and to the difference of the answers to two images.
 LIKELY = {8: 1e-9}
 LIKELY_OTHERWISE, LIKELY_OF_TWO = 1e-4, 1e-2
 _WITHOUT_RULES = (torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output)
