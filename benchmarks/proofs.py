@@ -56,7 +56,10 @@ def main() -> None:
     if not args.collect:
         for first in range(args.first, args.first + args.networks, UNIT):
             _measure(first, args.units / f"{first}.json", code)
-    report = _report(list(_units(args.units, code)))
+    units = list(_units(args.units, code))
+    if not units:
+        raise SystemExit(f"No unit of this code in {args.units}.")
+    report = _report(units)
     args.out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     print(f"{report['networks']:,} networks, {len(report['false'])} false; written to {args.out}")
 
@@ -120,6 +123,7 @@ def _report(units: list[dict[str, Any]]) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "machine": describe_machine(torch.device("cpu")),
         "torch": torch.__version__,
+        "code": units[0]["code"],
         "seeds": [[unit["first"], unit["first"] + UNIT] for unit in (*units[:1], *units[-1:])],
         "networks": n_networks,
         "verdicts": dict(verdicts.most_common()),
@@ -137,7 +141,7 @@ def _report(units: list[dict[str, Any]]) -> dict[str, Any]:
         "missed_because": dict(summed["missed_because"].most_common(12)),
         "missed_seeds": [seed for unit in units for seed in unit["missed_seeds"]][:SHOWN],
         "cpu_s": round(cpu_s, 1),
-        "networks_per_second": round(n_drawn / cpu_s, 1) if cpu_s else None,
+        "networks_per_second": round(n_drawn / cpu_s, 1),
     }
 
 

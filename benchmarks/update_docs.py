@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from benchmarks import fix_tables, pictures, tables
+from benchmarks import fix_tables, pictures, proof_tables, tables
 from benchmarks.older_intervals import older_intervals
 from benchmarks.tables import RESULTS
 
@@ -36,6 +36,7 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/explain.md", "beside"): tables.beside_the_explanation,
         ("docs/results/speed.md", "explaining"): tables.explaining,
         ("docs/results/certify.md", "certify"): tables.certificates,
+        ("docs/results/certify.md", "proofs"): proof_tables.random_networks,
         ("docs/results/coverage.md", "shares"): partial(tables.coverage, "shares"),
         ("docs/results/coverage.md", "seeds"): partial(tables.coverage, "seeds"),
         ("docs/results/coverage.md", "differences"): partial(tables.coverage, "differences"),

@@ -607,7 +607,8 @@ def test_shared_and_overwriting_layers() -> None:
             twice[:, :, 0] = 0
             return twice.mean((2, 3))
 
-    assert certify(Overwrites(), SHAPE, numeric=False).verdict == "nothing"
+    # The first row is lost, wherever it was along the row.
+    assert certify(Overwrites(), SHAPE, numeric=False).circular.step_px == (12, 1)
 
 
 def test_the_model_comes_back_to_the_bit() -> None:

@@ -13,8 +13,8 @@ from shiftproof.certify._labels import Array, NotFollowedError
 
 # Functions of all numbers of some axes, whatever their order; a second answer says where they were.
 SYMMETRIC = (
-    "all", "amax", "amin", "any", "count_nonzero", "linalg_vector_norm", "logsumexp", "max", "mean", "median",
-    "min", "nansum", "norm", "prod", "std", "sum", "var", "var_mean",
+    "all", "amax", "amin", "any", "count_nonzero", "kthvalue", "linalg_vector_norm", "logsumexp", "max",
+    "mean", "median", "min", "nansum", "norm", "prod", "std", "sum", "var", "var_mean",
 )  # fmt: skip
 # Of these it does not matter either how often a number is there.
 IDEMPOTENT = ("all", "amax", "amin", "any", "max", "min")

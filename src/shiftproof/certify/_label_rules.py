@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 from shiftproof.certify._asked import Asked, Found, as_set, spread, whole
 from shiftproof.certify._label_orders import ALONG_AXES
 from shiftproof.certify._label_windows import convolved, pooled
-from shiftproof.certify._labels import MOST, Array, Labels
+from shiftproof.certify._labels import MOST, Array, Labels, conjugate
 
 # Of these the order of the inputs does not matter.
 COMMUTATIVE = (
@@ -29,11 +29,13 @@ OVERWRITING = ("copy", "fill", "zero")
 # Copies of numbers, and nothing else; where there is nothing to copy, of a zero.
 MOVES = (
     "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "cat", "channel_shuffle", "constant_pad_nd",
-    "diag_embed", "expand_copy", "flip", "gather", "im2col", "index", "index_put", "index_select",
-    "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d", "repeat", "replication_pad1d",
-    "replication_pad2d", "roll", "rot90", "select_scatter", "slice_scatter", "stack", "take", "tril", "triu",
-    "unfold_copy", "upsample_nearest1d", "upsample_nearest2d",
+    "diag_embed", "expand_copy", "flip", "gather", "im2col", "index", "index_fill", "index_put",
+    "index_select", "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d", "repeat",
+    "replication_pad1d", "replication_pad2d", "roll", "rot90", "select_scatter", "slice_scatter", "stack",
+    "take", "tril", "triu", "unfold_copy", "upsample_nearest1d", "upsample_nearest2d",
 )  # fmt: skip
+# Of these, at which argument there is a number to put between the copies.
+FILLING = {"constant_pad_nd": 2, "index_fill": 3}
 PRODUCTS = ("_cdist_forward", "addmm", "addmv", "baddbmm", "bmm", "dot", "mm", "mv")
 POOLS = ("avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices")
 ADAPTIVE_POOLS = ("_adaptive_avg_pool2d", "adaptive_max_pool2d")
@@ -60,6 +62,8 @@ def _pointwise(asked: Asked) -> list[Found]:
     tensors, shape = asked.tensors, tuple(output.shape)
     if asked.name == "abs" and (strengths := asked.labels.strengths_of(tensors[0])) is not None:
         return [(asked.labels.fresh(strengths[..., None]), None)]
+    if asked.name == "mul" and (power := _power(asked, tensors)) is not None:
+        return [(power, power)]
     if asked.name in UNCHANGED and tensors[-1].dtype == output.dtype:
         source = tensors[-1]
         labels = spread(asked.labels.of(source), shape)
@@ -71,6 +75,15 @@ def _pointwise(asked: Asked) -> list[Found]:
     if asked.name in COMMUTATIVE and asked.given.get("alpha", 1) == 1:
         rows.sort(-1)
     return [(asked.labels.fresh(rows), None)]
+
+
+def _power(asked: Asked, tensors: list[Tensor]) -> Array | None:
+    """Of numbers times their own conjugates, which is how strong they are."""
+    strengths = asked.labels.strengths_of(tensors[0])
+    if strengths is None or len(tensors) != 2 or tensors[0].shape != tensors[1].shape:
+        return None
+    one, other = (asked.labels.of(tensor) for tensor in tensors)
+    return asked.labels.fresh(strengths[..., None]) if np.array_equal(one, conjugate(other)) else None
 
 
 def _moved(asked: Asked) -> list[Found]:
@@ -89,11 +102,19 @@ def _moved(asked: Asked) -> list[Found]:
         return torch.arange(n - value.numel(), n, dtype=torch.float64).reshape(value.shape)
 
     args, kwargs = tree_map(numbered, (asked.args, asked.kwargs))
-    if asked.name == "constant_pad_nd":
-        args, kwargs = args[:2], {}
+    if asked.name in FILLING:
+        args, kwargs = (*args[: FILLING[asked.name]], 0.0), {}
     functional = getattr(torch.ops.aten, asked.name)
     places = getattr(functional, asked.func._overloadname)(*args, **kwargs)
     return [(np.concatenate(known, 1)[:, places.long().numpy()], None)]
+
+
+def _gated(asked: Asked) -> list[Found]:
+    """A half of an axis, and the other one."""
+    source = asked.tensors[0]
+    labels = asked.labels.of(source)
+    halves = np.split(labels, 2, 1 + int(asked.given["dim"]) % source.ndim)
+    return [(asked.labels.fresh(np.stack(halves, -1)), None)]
 
 
 def _product(asked: Asked) -> list[Found]:
@@ -166,6 +187,7 @@ _OWN: dict[str, Callable[[Asked], list[Found]]] = {
         (POOLS, _pool),
         (ADAPTIVE_POOLS, _adaptive_pool),
         (("convolution",), _convolution),
+        (("glu",), _gated),
     )
     for name in names
 }

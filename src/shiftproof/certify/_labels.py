@@ -18,8 +18,8 @@ from torch import Tensor
 
 Array = NDArray[np.int64]
 
-# Labels that one step may look at, over all worlds.
-MOST = 4_000_000
+# Labels that one step may look at, over all worlds, and all steps together: some 20 s.
+MOST, MOST_IN_ALL = 4_000_000, 100_000_000
 # What stands for the zeros around maps, for what is not even there, and for what does not matter.
 BORDER, BEYOND, NOTHING = -1, -2, -3
 
@@ -56,10 +56,12 @@ class Labels:
         self.n_worlds = n_worlds
         self._memories: dict[int, _Memory] = {}
         self._next = 1
+        self._looked_at = 0
 
     def fresh(self, rows: Array) -> Array:
         """A new label for each row along the last axis; the same one for the same rows."""
-        if rows.size > MOST:
+        self._looked_at += rows.size
+        if rows.size > MOST or self._looked_at > MOST_IN_ALL:
             raise NotFollowedError("It looks at too many numbers at once.")
         *shape, width = rows.shape
         flat = rows.reshape(-1, width)
@@ -97,7 +99,17 @@ class Labels:
         memory = self._memories.get(_address(tensor))
         if memory is None:
             return np.broadcast_to(self._of_constant(tensor), (self.n_worlds, *tensor.shape))
-        return np.array(_seen(memory.labels, tensor, memory))
+        if 2 * tensor.element_size() == memory.item_bytes and not tensor.is_complex():
+            return self._of_parts(tensor, memory)
+        labels = np.array(_seen(memory.labels, tensor, memory))
+        return conjugate(labels) if tensor.is_conj() else labels
+
+    def _of_parts(self, tensor: Tensor, memory: _Memory) -> Array:
+        """Of real and imaginary parts, which follow each other in memory."""
+        halves = np.arange(2 * memory.labels.shape[1])[tensor.storage_offset() :]
+        places = as_strided(halves, tuple(tensor.shape), [8 * stride for stride in tensor.stride()])
+        part = np.broadcast_to(places % 2, (self.n_worlds, *places.shape))
+        return self.fresh(np.stack([memory.labels[:, places // 2], part], -1))
 
     def strengths_of(self, tensor: Tensor) -> Array | None:
         """Labels of absolute values, where there are such."""
@@ -108,6 +120,10 @@ class Labels:
 
     def write(self, tensor: Tensor, labels: Array, strengths: Array | None = None) -> None:
         """Note the labels of a tensor, and so of all that share its memory."""
+        if not tensor.numel():
+            return
+        if tensor.is_conj():
+            raise NotFollowedError("It is written through its conjugate.")
         memory = self._memories.get(_address(tensor))
         if memory is None:
             memory = self._remember(tensor)
@@ -119,8 +135,6 @@ class Labels:
 
     def _remember(self, tensor: Tensor) -> _Memory:
         """Memory of constants from here on depends on the images, a part of it at least."""
-        if not tensor.numel():
-            raise NotFollowedError("It is empty.")
         storage = tensor.untyped_storage()
         n = storage.nbytes() // tensor.element_size()
         whole = torch.as_strided(tensor, (n,), (1,), 0)
@@ -133,9 +147,22 @@ class Labels:
         if not tensor.numel():
             return np.zeros(tuple(tensor.shape), np.int64)
         width = tensor.element_size()
-        numbers = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).reshape(-1, width)
+        numbers = (
+            tensor.detach().resolve_conj().cpu().contiguous().reshape(-1).view(torch.uint8).reshape(-1, width)
+        )
         keys = numbers.numpy().astype(np.int64)
         return self.fresh(keys).reshape(tuple(tensor.shape))
+
+
+def conjugate(labels: Array) -> Array:
+    """The labels of complex conjugates: other ones, of which the conjugates are the same again.
+
+    Example:
+        >>> conjugate(conjugate(np.array([7, 8]))).tolist()
+        [7, 8]
+    """
+    found: Array = -1000 - labels
+    return found
 
 
 def _address(tensor: Tensor) -> int:
@@ -143,7 +170,7 @@ def _address(tensor: Tensor) -> int:
 
 
 def _check_plain(tensor: Tensor) -> None:
-    if tensor.is_conj() or tensor.is_neg() or tensor.layout is not torch.strided:
+    if tensor.is_neg() or tensor.layout is not torch.strided:
         raise NotFollowedError("Its memory is not what it says.")
 
 

@@ -27,17 +27,20 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from shiftproof._digest import digest_of_bytes
 from shiftproof.adapters import of_others
 from shiftproof.anatomy import BATCH, Pair, Trace
-from shiftproof.certify._asked import Asked
+from shiftproof.certify._asked import Asked, Found
 from shiftproof.certify._label_rules import labels_after
 from shiftproof.certify._labels import Labels, NotFollowedError
 from shiftproof.zoo import ImageShape
 
 # Larger images than this, in pixels, have too many numbers.
 LARGEST_PX = 64 * 64
-# What a roll may change, relative to the largest number of an answer, for a proof to be looked for.
-LIKELY = 1e-3
+# What a roll may change for a proof to be looked for: relative to the largest number of an answer, by the
+# bytes of its numbers, and to the difference of the answers to two images.
+LIKELY = {8: 1e-9}
+LIKELY_OTHERWISE, LIKELY_OF_TWO = 1e-4, 1e-2
 _WITHOUT_RULES = (torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output)
 _HARMLESS = ("torch", "_operator", "builtins", "math")
 
@@ -69,45 +72,39 @@ def _is_of_torch(traced: Trace) -> bool:
     """Whether nothing but torch computes, and nothing that it computes is read as a number of Python."""
     depending = {node for node in traced.nodes if node.op == "placeholder"}
     for node in traced.nodes:
-        if not any(source in depending for source in node.all_input_nodes):
+        if not any(source in depending for source in node.all_input_nodes) or _asks_for_size(node):
             continue
         depending.add(node)
-        if node.op == "call_module":
-            home = type(traced.module.get_submodule(str(node.target))).__module__
-            known = home.startswith(("torch.nn.", "shiftproof.layers."))
-        else:
-            home = getattr(node.target, "__module__", None) or "builtins"
-            known = node.op != "call_function" or home.partition(".")[0] in _HARMLESS
-        if not known or not _is_shown(node, traced.numbers.get(node)):
+        if not _is_known(node, traced.module) or not _is_tensors(traced.numbers.get(node)):
             return False
     return True
 
 
-def _is_shown(node: fx.Node, number: Any) -> bool:
-    """Whether what a step gives is tensors, or their sizes and kinds."""
-    if number is None or node.op == "output":
-        return True
-    plain = number.values() if isinstance(number, Mapping) else number
-    if isinstance(plain, list | tuple) and all(isinstance(one, Tensor) for one in plain):
-        return True
-    name = node.args[1] if node.target is getattr else getattr(node.target, "__name__", node.target)
-    return name in _SIZES or (isinstance(number, int) and _reads_sizes(node))
+def _is_known(node: fx.Node, module: fx.GraphModule) -> bool:
+    if node.op == "call_module":
+        home = type(module.get_submodule(str(node.target))).__module__
+        return home.startswith(("torch.nn.", "shiftproof.layers."))
+    home = getattr(node.target, "__module__", None) or "builtins"
+    ours = home.startswith("shiftproof.anatomy.")
+    return node.op != "call_function" or ours or home.partition(".")[0] in _HARMLESS
+
+
+def _is_tensors(number: Any) -> bool:
+    """Whether what a step gives, if it is no tensor, is several."""
+    several = number.values() if isinstance(number, Mapping) else number
+    return several is None or (
+        isinstance(several, list | tuple) and all(isinstance(one, Tensor) for one in several)
+    )
 
 
 _SIZES = ("device", "dim", "dtype", "is_cuda", "ndim", "numel", "shape", "size")
 
 
-def _reads_sizes(node: fx.Node) -> bool:
-    """Arithmetic with sizes, and one of several sizes."""
-    sources = node.all_input_nodes
-    return bool(sources) and all(
-        source.op in ("call_method", "call_function")
-        and (
-            str(source.args[1] if source.target is getattr else source.target) in _SIZES
-            or _reads_sizes(source)
-        )
-        for source in sources
-    )
+def _asks_for_size(node: fx.Node) -> bool:
+    """Whether it is the same for all images of a size."""
+    if node.target is getattr:
+        return node.args[1] in _SIZES
+    return node.op == "call_method" and node.target in _SIZES
 
 
 @torch.no_grad()
@@ -115,10 +112,12 @@ def _likely_steps(traced: Trace, image_shape: ImageShape, axis: int, known: int)
     """Divisors of a known step by which two random images roll without a change of the answer."""
     images = traced.images(BATCH, image_shape)
     still = traced.module(images.clone())
-    scale = float(still.abs().max())
+    most = LIKELY.get(still.element_size(), LIKELY_OTHERWISE) * float(still.abs().max())
+    between = float((still[0] - still[1]).abs().max())
+    most = min(most, LIKELY_OF_TWO * between) if between else most
     for step in (n for n in range(1, known) if known % n == 0):
         answer = traced.module(torch.roll(images, step, 2 + axis))
-        if float((answer - still).abs().max()) <= LIKELY * scale:
+        if float((answer - still).abs().max()) <= most:
             return [n for n in range(step, known, step) if known % n == 0]
     return []
 
@@ -153,6 +152,7 @@ class Numbering(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.ended = False
         self._labels = labels
+        self._known: dict[tuple[Any, ...], list[Found]] = {}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -194,11 +194,23 @@ class Numbering(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise NotFollowedError(f"{func} gives no tensor.")
         if all(self._labels.knows(one) for one in outputs):
             return answer  # A view, or the same memory.
-        found = labels_after(Asked(func, args, kwargs, self._labels, tuple(outputs)))
+        found = self._found(Asked(func, args, kwargs, self._labels, tuple(outputs)))
         for one, (labels, strengths) in zip(outputs, found, strict=True):
             if labels is not None:
                 self._labels.write(one, labels, strengths)
         return answer
+
+    def _found(self, asked: Asked) -> list[Found]:
+        """Labels of outputs: the same ones for the same operation of the same numbers."""
+        key = (asked.func, *map(self._identity, tree_leaves((asked.args, asked.kwargs))))
+        if key not in self._known:
+            self._known[key] = labels_after(asked)
+        return self._known[key]
+
+    def _identity(self, argument: Any) -> Any:
+        if not isinstance(argument, Tensor):
+            return type(argument), repr(argument)
+        return argument.shape, argument.dtype, digest_of_bytes([self._labels.of(argument).tobytes()])
 
     def _in_place(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An operation that overwrites its first argument, and nothing else."""
