@@ -96,13 +96,13 @@ def test_more_than_a_node_has_is_refused(cluster: RayCluster, tmp_path: Path) ->
     where = ["--engine", f"ray:{cluster.address}", "--gpus-per-worker", "1"]
     found = run(cluster, *AUDIT, *where, "--out", str(tmp_path / "r"))
     assert found.returncode == 2
-    assert "Expected a node with 1 cores and 1 GPUs for a worker" in found.stderr
+    assert "Expected a node with 1 cores and 1 GPUs for a worker" in " ".join(found.stderr.split())
 
 
 def test_a_cluster_that_is_away_is_one_sentence(cluster: RayCluster, tmp_path: Path) -> None:
     found = run(cluster, *AUDIT, "--engine", "ray:127.0.0.1:9", "--out", str(tmp_path / "r"))
     assert found.returncode == 2
-    assert found.stderr.splitlines()[-1].startswith("Error: Expected a Ray cluster at 127.0.0.1:9, got")
+    assert "Error: Expected a Ray cluster at 127.0.0.1:9, got" in " ".join(found.stderr.split())
     assert "Traceback" not in found.stderr
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -69,14 +70,15 @@ def actors() -> list[int]:
 def test_actors_may_die_at_any_moment(cluster: RayCluster, whole: dict[str, bytes], tmp_path: Path) -> None:
     draw, n_kills, round_ = random.Random(1), 0, 0
     while n_kills < TIMES:
-        process = start(cluster, tmp_path / f"r{round_}")
-        while process.poll() is None and n_kills < TIMES:
-            time.sleep(draw.uniform(0.2, 2.0))
-            alive = actors()
-            if alive and process.poll() is None:
-                os.kill(draw.choice(alive), signal.SIGKILL)
-                n_kills += 1
-        _, said = process.communicate(timeout=300)
+        with start(cluster, tmp_path / f"r{round_}") as process:
+            while process.poll() is None and n_kills < TIMES:
+                time.sleep(draw.uniform(0.2, 2.0))
+                alive = actors()
+                if alive and process.poll() is None:
+                    with suppress(ProcessLookupError):
+                        os.kill(draw.choice(alive), signal.SIGKILL)
+                        n_kills += 1
+            _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
         assert contents(tmp_path / f"r{round_}") == whole
         round_ += 1
@@ -86,11 +88,11 @@ def test_nodes_may_die_at_any_moment(cluster: RayCluster, whole: dict[str, bytes
     draw, n_kills, round_ = random.Random(2), 0, 0
     while n_kills < TIMES:
         node = cluster.add(1)
-        process = start(cluster, tmp_path / f"r{round_}")
-        time.sleep(draw.uniform(2.0, 8.0))
-        cluster.kill(node)
-        n_kills += 1
-        _, said = process.communicate(timeout=300)
+        with start(cluster, tmp_path / f"r{round_}") as process:
+            time.sleep(draw.uniform(2.0, 12.0))
+            cluster.kill(node)
+            n_kills += 1
+            _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
         assert contents(tmp_path / f"r{round_}") == whole
         round_ += 1
@@ -102,7 +104,7 @@ def test_the_driver_may_die_at_any_moment(
     draw, n_kills, round_ = random.Random(3), 0, 0
     while n_kills < TIMES:
         out = tmp_path / f"r{round_}"
-        while killed_after(draw.uniform(2.0, 20.0), start(cluster, out)):
+        while killed_after(draw.uniform(2.0, 20.0) if n_kills < TIMES else None, start(cluster, out)):
             n_kills += 1
         assert contents(out) == whole
         round_ += 1
