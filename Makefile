@@ -47,6 +47,7 @@ bench: .venv/dev .venv-keras/done .gradio/done
 	.venv/bin/python -m benchmarks.without_training
 	.venv/bin/python -m benchmarks.first_and_last
 	.venv/bin/python -m benchmarks.serving
+	.venv/bin/python -m benchmarks.storing
 	.venv/bin/python -m benchmarks.scaling
 	.venv/bin/python -m benchmarks.training
 

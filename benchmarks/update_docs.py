@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from benchmarks import fix_tables, pictures, proof_tables, tables
+from benchmarks import fix_tables, pictures, proof_tables, scale_tables, tables
 from benchmarks.older_intervals import older_intervals
 from benchmarks.tables import RESULTS
 
@@ -59,6 +59,9 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/speed.md", "training"): tables.training,
         ("docs/results/speed.md", "pages"): tables.pages,
         ("docs/results/speed.md", "serving"): tables.serving,
+        ("docs/results/scale.md", "measured"): scale_tables.measured,
+        ("docs/results/scale.md", "cost"): scale_tables.cost,
+        ("docs/results/scale.md", "limits"): scale_tables.limits,
     }
 )
 

@@ -20,7 +20,7 @@ from types import FrameType
 
 import pytest
 import torch
-from tests.hostile import models, numbers_in_files, pages, places, processes, runs, texts, visitors
+from tests.hostile import models, numbers_in_files, pages, places, processes, runs, shards, texts, visitors
 from tests.hostile.cases import Case, all_cases
 
 from shiftproof.cli import main
@@ -30,7 +30,7 @@ SECONDS = int(os.environ.get("SHIFTPROOF_HOSTILE_SECONDS", "120"))
 MAX_GROWTH_BYTES = 2**30
 MAX_CHARACTERS = 30_000
 CASES = all_cases()
-MODULES = (models, numbers_in_files, pages, places, processes, runs, texts, visitors)
+MODULES = (models, numbers_in_files, pages, places, processes, runs, shards, texts, visitors)
 
 
 def test_there_are_enough_of_every_kind() -> None:

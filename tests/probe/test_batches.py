@@ -15,6 +15,9 @@ from shiftproof.adapters import Classifier
 from shiftproof.data import LabelledImages
 from shiftproof.errors import ModelError, OptionError, ShapeError, Stopped
 from shiftproof.probe import measure_response, probing
+from shiftproof.probe._batches import Batches
+from shiftproof.probe._reading import Answers
+from shiftproof.probe._views import BatchViews, Views
 from shiftproof.shifts import find_protocol
 from shiftproof.zoo import build_network
 
@@ -153,3 +156,32 @@ def test_mistakes_are_named(test_digits: LabelledImages) -> None:
     low = dataclasses.replace(test_digits, images=test_digits.images[:, :, :20])
     with pytest.raises(ShapeError, match=r"images of shape \(1, 28, 28\) .* got \(1, 20, 28\)"):
         measure_response(build_network("cnn1"), low, GRID)
+
+
+def test_the_next_batch_is_decoded_while_the_model_is_busy(test_digits: LabelledImages) -> None:
+    """A device has one worker: without reading ahead it would wait for every image."""
+    order: list[tuple[str, int]] = []
+    busy, read = threading.Event(), threading.Event()
+
+    class Decoded(LabelledImages):
+        def pixels(self, rows: slice) -> Tensor:
+            if rows.start == 10:
+                assert busy.wait(30), "the model is asked about the first batch before"
+                read.set()
+            order.append(("read", rows.start))
+            return super().pixels(rows)
+
+    class Waits:
+        def ask(self, views: BatchViews, labels: Tensor) -> Answers:
+            busy.set()
+            assert read.wait(30), "the second batch is read meanwhile"
+            order.append(("asked", len(order)))
+            return Answers({"unshifted_output": torch.zeros(len(labels), 1)}, {})
+
+    images = Decoded("d", test_digits.images[:30], test_digits.labels[:30], test_digits.class_names)
+    views = Views.draw(GRID, 30, images.image_shape[1:], seed=0)
+    batches = Batches([Waits()], images, views, torch.device("cpu"), 10)
+    filled: list[slice] = []
+    batches.run(slice(0, 30), lambda rows, _: filled.append(rows), pool=None, check_stop=lambda: None)
+    assert [rows.start for rows in filled] == [0, 10, 20]
+    assert [what for what, _ in order].count("read") == 3

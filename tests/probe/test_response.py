@@ -91,5 +91,5 @@ def test_damaged_files_are_refused(response: Response, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"r\.safetensors to be a saved response"):
         Response.load(path)
     path.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
-    with pytest.raises(DataError, match="schema version 3"):
+    with pytest.raises(DataError, match="schema version 4"):
         Response.load(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,11 +87,10 @@ class Batches:
 
         def task(part: slice) -> None:
             check_stop()
-            self._ask(part, fill)
+            self._ask(part, self.images.pixels(part), fill)
 
         if pool is None:
-            for part in parts:
-                task(part)
+            self._one_by_one(parts, fill, check_stop)
             return
         futures = [pool.submit(task, part) for part in parts]
         try:
@@ -101,16 +100,32 @@ class Batches:
             for future in futures:
                 future.cancel()
 
-    def _ask(self, rows: slice, fill: Callable[[slice, Answers], None]) -> None:
+    def _one_by_one(
+        self,
+        parts: Sequence[slice],
+        fill: Callable[[slice, Answers], None],
+        check_stop: Callable[[], None],
+    ) -> None:
+        """While the model is busy with a batch, the next one is decoded."""
+        with ThreadPoolExecutor(1) as ahead:
+            coming = [ahead.submit(self.images.pixels, part) for part in parts[:1]]
+            for number, part in enumerate(parts, start=1):
+                check_stop()
+                pixels = coming.pop().result()
+                coming = [ahead.submit(self.images.pixels, after) for after in parts[number : number + 1]]
+                self._ask(part, pixels, fill)
+
+    def _ask(self, rows: slice, pixels: Tensor, fill: Callable[[slice, Answers], None]) -> None:
         n_images = rows.stop - rows.start
         if n_images > self.batch_size:
-            middle = rows.start + n_images // 2
-            self._ask(slice(rows.start, middle), fill)
-            self._ask(slice(middle, rows.stop), fill)
+            half = n_images // 2
+            middle = rows.start + half
+            self._ask(slice(rows.start, middle), pixels[:half], fill)
+            self._ask(slice(middle, rows.stop), pixels[half:], fill)
             return
         asker = self.free.get()
         try:
-            fill(rows, self._answers(asker, rows))
+            fill(rows, self._answers(asker, rows, pixels))
             return
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -122,10 +137,10 @@ class Batches:
             self.free.put(asker)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        self._ask(rows, fill)
+        self._ask(rows, pixels, fill)
 
     @torch.inference_mode()
-    def _answers(self, asker: Asker, rows: slice) -> Answers:
-        images = self.images.pixels(rows).to(self.device).float().div_(255)
+    def _answers(self, asker: Asker, rows: slice, pixels: Tensor) -> Answers:
+        images = pixels.to(self.device).float().div_(255)
         labels = self.images.labels[rows].to(self.device)
         return asker.ask(self.views.batch(images, rows), labels)

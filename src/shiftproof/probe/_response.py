@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +26,8 @@ from shiftproof.adapters import Task, number_of_set
 from shiftproof.errors import ComparisonError, DataError, ShapeError
 
 SCHEMA_VERSION = 4
+# A larger array of shards that are put together is kept in a file.
+MOST_IN_MEMORY_BYTES = 2**28
 # Of several labels, older files have probabilities in place of what the model answered.
 READABLE = (3, SCHEMA_VERSION)
 # Rounding, also of probabilities that were computed in half precision.
@@ -261,8 +265,9 @@ class Response:
         """Put shards of one measurement together, in the given order of images.
 
         Args:
-            parts: Responses, or files with one. A file is read when its turn comes, so that the whole is in
-                memory once and not twice.
+            parts: Responses, or files with one. A file is read when its turn comes, and what gets large is
+                put together in a file of the system's temporary folder (`TMPDIR`), so that memory does not
+                grow with images × shifts.
 
         Raises:
             ComparisonError: The parts come from different models, data or protocols, or there is none.
@@ -284,7 +289,9 @@ class Response:
                 if shared and name == "offsets_px":
                     continue
                 values = getattr(part, name)
-                whole = arrays.setdefault(name, np.empty((n_images, *values.shape[1:]), values.dtype))
+                if name not in arrays:
+                    arrays[name] = _room((n_images, *values.shape[1:]), values.dtype)
+                whole = arrays[name]
                 whole[start : start + part.n_images] = values
             start += part.n_images
         return cls(**arrays, provenance=first.provenance, task=first.task)
@@ -292,6 +299,19 @@ class Response:
 
 def _readable(task: TaskName) -> tuple[int, ...]:
     return (SCHEMA_VERSION,) if task == "multi-label" else READABLE
+
+
+def _room(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array to be filled: in memory, or, if it is large, in a file without a name, which goes with it."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if n_bytes <= MOST_IN_MEMORY_BYTES or not hasattr(os, "posix_fallocate"):
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="shiftproof-") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)  # a disk that gets full later ends the process
+        except OSError:
+            return np.empty(shape, dtype)
+        return np.memmap(file, dtype, "r+", shape=shape).view(np.ndarray)
 
 
 def _opened(part: Response | Path) -> Response:

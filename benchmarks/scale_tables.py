@@ -1,0 +1,124 @@
+"""The tables of docs/results/scale.md, from what was measured and from what is assumed of a GPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.tables import RESULTS
+
+from shiftproof.report import table
+
+N_IMAGES, N_SHIFTS = 50_000, 1089
+# Published, not measured here: images a second of ResNet-50 at 224 px on one RTX 4090, in mixed precision and
+# batches of 1,024; results/benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv of timm's repository.
+GPU_IMAGES_PER_S = 4217.6
+DOLLARS_PER_GPU_HOUR = 1.0
+# As audits cut a set of images of 3 × 224 × 224 px.
+IMAGES_PER_UNIT = 33
+N_UNITS = math.ceil(N_IMAGES / IMAGES_PER_UNIT)
+UNIT_S = IMAGES_PER_UNIT * N_SHIFTS / GPU_IMAGES_PER_S
+MANY = 1000
+
+
+def measured() -> str:
+    """What was measured on this machine."""
+    record = _record()
+    audit, decoding = record["audit_from_disk"], record["decoding"]
+    rates = {threads: statistics.median(values) for threads, values in decoding["images_per_s"].items()}
+    merged = {(row["where"], row["n_images"]): row for row in record["merging"]}
+    small, large = sorted({row["n_images"] for row in record["merging"]})
+    of_file = [merged["file", n]["grown_mb"] for n in (small, large)]
+    of_memory = [merged["memory", n]["grown_mb"] for n in (small, large)]
+    rows = [
+        [
+            "forward passes alone beside an audit from the disk, ResNet-18 at 224 px, "
+            f"{audit['n_images']} JPEGs × {audit['n_passes']} views",
+            f"{audit['bare_over_audit']:.2f} × its time",
+            "0.90 ×",
+        ],
+        [
+            f"the same for each image that the model is shown: {audit['n_shown']}, as some are asked again "
+            "to know the task and the noise",
+            f"{audit['bare_over_audit'] * audit['n_shown'] / (audit['n_images'] * audit['n_passes']):.2f} ×",
+            "",
+        ],
+        ["JPEGs of 224 px decoded on one thread", f"{rates['1']:.0f} a second", ""],
+        ["the same on two threads", f"{rates['2']:.0f} a second", ""],
+        [
+            f"memory to put together shards of {small:,} and {large:,} images × {N_SHIFTS:,} shifts",
+            f"{of_file[0]:.0f} and {of_file[1]:.0f} MB "
+            f"(all in memory: {of_memory[0]:.0f} and {of_memory[1]:.0f} MB)",
+            "flat",
+        ],
+        [
+            f"record of an image under {N_SHIFTS:,} shifts, {record['record_bytes']['n_classes']:,} classes",
+            f"{record['record_bytes']['per_image'] / 1000:.1f} kB",
+            "",
+        ],
+        *_store_rows(record["storing"]),
+    ]
+    how = f"medians, measured {record['measured']} by `python -m benchmarks.storing`"
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    load = f"load of the machine {record['load']:.0f} on {record['cores']} cores"
+    lines = table(["what", "measured", "aim"], rows, left=3)
+    return "\n".join([*lines, "", f"{record['machine']}; {versions}; {how}; {load}."]) + "\n"
+
+
+def _record() -> Any:
+    return json.loads((RESULTS / "storing.json").read_text(encoding="utf-8"))
+
+
+def _store_rows(stores: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        row
+        for name, store in stores.items()
+        for row in (
+            [f"a unit of {store['bytes'] / 1000:.0f} kB kept: {name}", f"{store['keep_ms']:.1f} ms", "50 ms"],
+            [f"a unit looked for: {name}", f"{store['look_ms']:.1f} ms", ""],
+            [f"names listed: {name}", f"{store['names_per_s']:,.0f} a second", ""],
+        )
+    ]
+
+
+def cost() -> str:
+    """ImageNet's validation images on 1, 8 and 64 GPUs, on paper."""
+    record = _record()
+    gigabytes = record["record_bytes"]["per_image"] * N_IMAGES / 1e9
+    rows = []
+    for n_gpus in (1, 8, 64):
+        hours = math.ceil(N_UNITS / n_gpus) * UNIT_S / 3600
+        rows.append(
+            [
+                str(n_gpus),
+                f"{hours:.2f}",
+                f"{hours * n_gpus * DOLLARS_PER_GPU_HOUR:.2f}",
+                f"{gigabytes:.2f} GB",
+                f"{n_gpus * GPU_IMAGES_PER_S / N_SHIFTS:.0f} a second",
+            ]
+        )
+    head = ["GPUs", "hours", "dollars", "kept", "images to decode"]
+    return "\n".join(table(head, rows, left=1)) + "\n"
+
+
+def limits() -> str:
+    """What 1,000 GPUs ask for, beside what was measured of it."""
+    store = _record()["storing"]["S3 on this machine"]
+    rounds = math.ceil(N_UNITS / MANY)
+    all_s = N_UNITS / MANY * UNIT_S
+    look_s = N_UNITS * store["look_ms"] / 1000
+    rows = [
+        (look_s, "one driver that looks for each unit before it is given out", f"{look_s:.1f} s"),
+        ((rounds - N_UNITS / MANY) * UNIT_S, f"{N_UNITS:,} units that do not divide evenly: {rounds} rounds",
+         f"{(rounds - N_UNITS / MANY) * UNIT_S:.1f} s"),
+        (rounds * store["keep_ms"] / 1000, "keeping units, each worker its own",
+         f"{rounds * store['keep_ms'] / 1000:.2f} s"),
+        (N_UNITS / store["names_per_s"], "listing the names of all units once",
+         f"{N_UNITS / store['names_per_s']:.2f} s"),
+    ]  # fmt: skip
+    rows.sort(reverse=True)
+    text = [[what, said, f"{100 * lost / all_s:.0f} %"] for lost, what, said in rows]
+    return "\n".join(table(["what", "takes", f"beside {all_s:.0f} s of forward passes"], text, left=1)) + "\n"

@@ -1,0 +1,247 @@
+"""Reading images from a disk, and keeping units: what the model of cost of docs/scale.md is made of.
+
+python -m benchmarks.storing
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from benchmarks.photographs import photographs
+from benchmarks.probing import resnet18
+from PIL import Image
+from torch import nn
+
+from shiftproof import _store
+from shiftproof._address import Address
+from shiftproof._device import describe_machine
+from shiftproof._optional import require
+from shiftproof._threads import available_cores, worker_pool
+from shiftproof.audits import AuditOptions, ask, run_audit
+from shiftproof.data import load_images
+from shiftproof.engine import Unit, UnitStore, open_run
+from shiftproof.probe import Response
+
+RESULT = Path(__file__).parent / "results" / "storing.json"
+N_CLASSES, N_SHIFTS, REPEATS, N_JPEGS, N_KEYS, N_UNITS = 1000, 1089, 3, 64, 1200, 20
+PROTOCOL, N_AUDITED = "grid:1", 16
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def jpegs(folder: Path) -> Path:
+    """Photographs of 224 px as JPEG, in turn, each with a pixel of its own."""
+    folder.mkdir()
+    for number, image in zip(range(N_JPEGS), _in_turn(photographs()), strict=False):
+        pixels = image.permute(1, 2, 0).numpy().copy()
+        pixels[0, 0] = number
+        Image.fromarray(pixels).save(folder / f"{number:03d}.jpg", quality=90)
+    return folder
+
+
+def _in_turn(images: torch.Tensor) -> Iterator[torch.Tensor]:
+    while True:
+        yield from images
+
+
+def decoding(folder: Path) -> dict[str, Any]:
+    """Images a second from a folder, by threads; decoders release the interpreter."""
+    images = load_images(folder, image_shape=(3, 224, 224))
+    rates: dict[str, list[float]] = {"1": [], "2": []}
+    for _ in range(REPEATS):
+        for threads, measured in rates.items():
+            with patch("shiftproof.data._side_by_side.available_cores", lambda n=int(threads): n):
+                measured.append(N_JPEGS / seconds(lambda: images.pixels(slice(0, N_JPEGS))))
+    sizes = [path.stat().st_size for path in folder.iterdir()]
+    return {"images_per_s": rates, "bytes_of_an_image": statistics.mean(sizes)}
+
+
+def audit_beside_bare(folder: Path) -> dict[str, Any]:
+    """A whole audit from the disk, with listing, checks and record, beside its forward passes alone."""
+    model = resnet18()
+    options = AuditOptions(
+        protocols=(PROTOCOL,), limit=N_AUDITED, pictures=False, method="direct", allow_noise=True
+    )
+    n_passes = 9  # the image as it is, and under 8 shifts; the ninth is no shift
+
+    def audit() -> None:
+        question = ask(model, str(folder), options)
+        with tempfile.TemporaryDirectory() as out, open_run("a", question.config(), out=f"{out}/r") as run:
+            run_audit(question, run=run)
+
+    times: dict[str, list[float]] = {"audit": [], "bare": []}
+    for _ in range(REPEATS):
+        times["audit"].append(seconds(audit))
+        times["bare"].append(seconds(lambda: bare(model, N_AUDITED, n_passes)))
+    # How many images the model is shown in all: some only to know what it answers, and how much it varies.
+    shown: list[int] = []
+    handle = model.register_forward_pre_hook(lambda _, images: shown.append(len(images[0])))
+    audit()
+    handle.remove()
+    shares = [b / a for a, b in zip(times["audit"], times["bare"], strict=True)]
+    return {"n_images": N_AUDITED, "n_passes": n_passes, **{f"{k}_s": v for k, v in times.items()},
+            "n_shown": sum(shown), "bare_over_audit": statistics.median(shares)}  # fmt: skip
+
+
+@torch.inference_mode()
+def bare(model: nn.Module, n_images: int, n_passes: int) -> None:
+    batch = torch.rand(8, 3, 224, 224)
+    n_batches = n_passes * n_images // 8
+    with worker_pool(2) as pool:
+        list(pool.map(lambda _: _forward(model, batch), range(n_batches)))
+
+
+@torch.inference_mode()
+def _forward(model: nn.Module, batch: torch.Tensor) -> None:
+    model(batch)
+
+
+def record_bytes() -> dict[str, float]:
+    """What is kept of an image under 1,089 shifts by a network of 1,000 classes."""
+    sizes = [len(response(n).to_bytes()) for n in (10, 20)]
+    return {"per_image": (sizes[1] - sizes[0]) / 10, "n_shifts": N_SHIFTS, "n_classes": N_CLASSES}
+
+
+def response(n_images: int) -> Response:
+    shape = (n_images, N_SHIFTS)
+    return Response(
+        predicted=np.zeros(shape, np.int32), true_prob=np.zeros(shape, np.float32),
+        drift=np.zeros(shape, np.float32), offsets_px=np.zeros((N_SHIFTS, 2)),
+        labels=np.zeros(n_images, np.int64),
+        unshifted_output=np.zeros((n_images, N_CLASSES), np.float32), provenance={"model": "m"},
+    )  # fmt: skip
+
+
+@contextmanager
+def s3() -> Iterator[Address]:
+    """A bucket on a server of its own process on this machine."""
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "5055"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.environ |= {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:5055", "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    import s3fs
+
+    try:
+        for _ in range(60):
+            try:
+                s3fs.S3FileSystem().mkdir("bucket")
+                break
+            except Exception:  # it is not there yet
+                time.sleep(0.5)
+        yield Address("s3://bucket")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def units(store: UnitStore, content: bytes) -> dict[str, Any]:
+    """Milliseconds to keep a unit, and to find out that it is not there; of each the median."""
+    kept, looked = [], []
+    for number in range(N_UNITS):
+        unit = Unit("probe", {"number": number}, {})
+        looked.append(seconds(partial(store.has, unit)))
+        kept.append(seconds(partial(store.keep, unit, content)))
+    return {
+        "bytes": len(content), "keep_ms": 1000 * statistics.median(kept),
+        "look_ms": 1000 * statistics.median(looked),
+    }  # fmt: skip
+
+
+def storing(folder: Path) -> dict[str, Any]:
+    """The same units in a folder and on a store that speaks S3, and how fast each lists names."""
+    content = response(32).to_bytes()
+    here = folder / "units"
+    here.mkdir()
+    rows = {"folder": units(UnitStore(here), content)}
+    for number in range(N_KEYS):
+        (here / f"{number}").touch()
+    rows["folder"]["names_per_s"] = N_KEYS / seconds(lambda: list(here.iterdir()))
+    with s3() as bucket:
+        rows["S3 on this machine"] = units(UnitStore(folder / "copies", bucket / "units"), content)
+        for number in range(N_KEYS):
+            _store.write(bucket / "many" / str(number), b"x")
+        rows["S3 on this machine"]["names_per_s"] = N_KEYS / seconds(
+            lambda: _store.list_folder(bucket / "many")
+        )
+    return rows
+
+
+MERGE = """
+import sys
+from pathlib import Path
+from shiftproof.probe import Response
+import shiftproof.probe._response as module
+def anonymous():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
+shards = sorted(Path(sys.argv[1]).glob("*.safetensors")) * int(sys.argv[2])
+module.MOST_IN_MEMORY_BYTES = int(float(sys.argv[3]))
+Response.concatenate(shards[:2])
+before = anonymous()
+whole = Response.concatenate(shards)
+print(anonymous() - before, whole.predicted.nbytes + whole.true_prob.nbytes + whole.drift.nbytes)
+"""
+
+
+def merging(folder: Path) -> list[dict[str, Any]]:
+    """Memory of its own of a process after it put shards together, in a file and in memory."""
+    shards = folder / "shards"
+    shards.mkdir()
+    response(400).save(shards / "0.safetensors")
+    rows = []
+    for n_shards in (20, 80):
+        for where, most in (("file", "1e6"), ("memory", "1e18")):
+            command = [sys.executable, "-c", MERGE, str(shards), str(n_shards), most]
+            found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+            rows.append({"n_images": 400 * n_shards, "where": where, "grown_mb": int(found[0]) / 1e6,
+                         "response_mb": int(found[1]) / 1e6})  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    require("torchvision", extra="torchvision", purpose="The network")
+    with tempfile.TemporaryDirectory() as name:
+        folder = jpegs(Path(name) / "jpegs")
+        found: dict[str, Any] = {"decoding": decoding(folder)}
+        found["audit_from_disk"] = audit_beside_bare(folder)
+        print(found, flush=True)
+        found["record_bytes"] = record_bytes()
+        found["merging"] = merging(Path(name))
+        print(found["merging"], flush=True)
+        found["storing"] = storing(Path(name))
+        print(found["storing"], flush=True)
+    packages = ("shiftproof", "torch", "pillow", "s3fs", "moto")
+    found |= {
+        "measured": datetime.now(UTC).date().isoformat(),
+        "machine": describe_machine(torch.device("cpu")),
+        "load": os.getloadavg()[2],
+        "cores": available_cores(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+    RESULT.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
