@@ -68,10 +68,14 @@ def change_under_rolls(
 
 
 def rolled(answer: Tensor, by: Pair, axes: tuple[int | None, int | None], lines: Pair) -> Tensor:
-    """An answer whose rows and columns roll; on one axis they are `lines` that follow each other."""
-    if axes[0] is not None and axes[0] == axes[1] and 0 not in lines:
+    """An answer whose rows and columns roll; on one axis they are `lines` that follow each other.
+
+    There may be any number of lines of the kind that does not roll, which is 0 in `lines`.
+    """
+    if axes[0] is not None and axes[0] == axes[1] and any(lines):
         axis = axes[0]
-        square = answer.reshape(*answer.shape[:axis], *lines, *answer.shape[axis + 1 :])
+        size = [n or -1 for n in lines]
+        square = answer.reshape(*answer.shape[:axis], *size, *answer.shape[axis + 1 :])
         return torch.roll(square, by, (axis, axis + 1)).flatten(axis, axis + 1)
     for steps, axis_of_it in zip(by, axes, strict=True):
         answer = answer if axis_of_it is None else torch.roll(answer, steps, axis_of_it)
