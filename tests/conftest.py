@@ -16,6 +16,11 @@ from shiftproof.data import LabelledImages, load_data
 settings.register_profile("shiftproof", deadline=None, derandomize=True)
 settings.load_profile("shiftproof")
 
+# Tests run side by side, and two threads for each would wait for each other in every small operation: here, and in
+# the commands that tests start.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Nothing is downloaded by tests; huggingface_hub reads this once, when it is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
