@@ -16,8 +16,8 @@ from shiftproof.data import LabelledImages, load_data
 settings.register_profile("shiftproof", deadline=None, derandomize=True)
 settings.load_profile("shiftproof")
 
-# Tests run side by side, and two threads for each would wait for each other in every small operation: here, and in
-# the commands that tests start.
+# Tests run side by side: with two threads for each, all small operations would wait for each other, also
+# in the commands that tests start.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
