@@ -209,6 +209,7 @@ def test_mobilenets_and_efficientnets_with_gates() -> None:
     assert_stages(timm_model("efficientnet_lite0"), *without_gates)
 
 
+@pytest.mark.slow
 def test_networks_of_patches() -> None:
     layers, cases = "4/4@0", []
     for i, n in enumerate((3, 3, 9, 3)):
@@ -366,6 +367,7 @@ def drawn(words: tuple[object, ...]) -> nn.Module:
     raise AssertionError(words)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(LAYERS)
 def test_property_a_position_sees_what_its_gradient_reaches(layers: list[tuple[object, ...]]) -> None:

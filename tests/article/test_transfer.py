@@ -179,6 +179,7 @@ def test_curves_are_what_the_network_answers_after_each_epoch(
 # --- the experiment ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_stopped_experiment_goes_on_to_the_same_record(tmp_path: Path) -> None:
     with opened(tmp_path / "whole") as lab:
         whole = transfer(TINY, lab).to_dict()

@@ -17,6 +17,8 @@ from shiftproof.report import report_html
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 # Records that the benchmarks leave behind: a file, and where in it.
 KEPT = {

@@ -30,6 +30,8 @@ from shiftproof.zoo import load_trained
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ("cnn2", "cnn2-augmented")
 # From one frame to the next while an image is dragged, at most; a machine that tests is busy.
 FRAME_MS = 50

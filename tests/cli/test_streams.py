@@ -84,6 +84,7 @@ def test_json_is_alone_on_stdout_whatever_prints(talking: list[str], encoding: s
         assert line not in done.stdout.decode(encoding)
 
 
+@pytest.mark.slow
 def test_a_table_is_shown_where_the_characters_are_missing(talking: list[str]) -> None:
     done = shiftproof(*talking, encoding="ascii")
     table = done.stdout.decode("ascii")
@@ -111,6 +112,7 @@ def test_a_full_stdout_ends_with_74_and_one_sentence(arguments: tuple[str, ...])
     assert json.loads(Path("r/report.json").read_text())["kind"] == "audit", "nothing is lost"
 
 
+@pytest.mark.slow
 @full_device
 def test_help_on_a_full_stdout_ends_with_74() -> None:
     with FULL.open("wb") as full:
@@ -119,6 +121,7 @@ def test_help_on_a_full_stdout_ends_with_74() -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="by a shell")
 @pytest.mark.parametrize(
     ("redirection", "code"),

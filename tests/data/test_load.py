@@ -204,6 +204,7 @@ def test_links_in_a_circle_end(classes: Path) -> None:
     assert "bee/up/bee" in skipped
 
 
+@pytest.mark.slow
 def test_a_thousand_folders_deep(tmp_path: Path) -> None:
     here = tmp_path / "ant"
     here.mkdir()

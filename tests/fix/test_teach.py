@@ -176,6 +176,7 @@ def test_mistakes_are_said(digits: LabelledImages) -> None:
         Student(edited(), taught(digits, learning_rate=1e30)).advance(5)
 
 
+@pytest.mark.slow
 def test_a_fix_with_training_beats_one_without() -> None:
     test, training = load_data("mnist", "test").head(300), load_data("mnist", "train").head(1920)
     found = fix(

@@ -29,6 +29,8 @@ from tests.independent.plain import (
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d, pad
 
+pytestmark = pytest.mark.slow
+
 N = 120
 Network = Callable[[Weights, Tensor], Tensor]
 

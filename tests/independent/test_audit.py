@@ -27,6 +27,8 @@ from tests.independent.plain import (
 )
 from tests.independent.test_certify import network
 
+pytestmark = pytest.mark.slow
+
 N, RADIUS = 100, 4
 
 

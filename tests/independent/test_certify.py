@@ -14,6 +14,8 @@ from tests.independent.plain import Weights, batch_of, dense_layers, digits, wei
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d
 
+pytestmark = pytest.mark.slow
+
 SIZE = 28
 
 

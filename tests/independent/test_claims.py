@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pytest
 from scipy.signal import correlate2d
 
+pytestmark = pytest.mark.slow
+
 Integers = npt.NDArray[np.int64]
 
 LETTER = np.array([[int(c == "#") for c in row] for row in (

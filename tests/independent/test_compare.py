@@ -14,6 +14,8 @@ from scipy.stats import binomtest, bootstrap, norm
 from tests.independent.conftest import Command
 from tests.independent.plain import batch_of, cnn2, dense_nn, digits, moved, packaged
 
+pytestmark = pytest.mark.slow
+
 N = 1000
 RING = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
 

@@ -29,6 +29,8 @@ from tests.independent.plain import (
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d, pad
 
+pytestmark = pytest.mark.slow
+
 N, RADIUS = 60, 2
 KERNEL = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
 

@@ -32,6 +32,8 @@ from tests.independent.plain import (
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+pytestmark = pytest.mark.slow
+
 RAW = 255.0  # the article does not divide the bytes
 
 

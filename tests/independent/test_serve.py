@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from tests.independent.plain import batch_of, cnn2, digits, moved, packaged
 
+pytestmark = pytest.mark.slow
+
 N, RADIUS = 25, 8
 SHIFTS = list(product(range(-RADIUS, RADIUS + 1), repeat=2))
 

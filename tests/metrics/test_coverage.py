@@ -96,6 +96,7 @@ def test_skewed_numbers(sigma: float, least: float) -> None:
     assert least <= coverage(found, np.exp(sigma**2 / 2)) <= 0.97
 
 
+@pytest.mark.slow
 def test_skewed_interval_beats_the_percentile_bootstrap() -> None:
     """Why means of images are not bootstrapped: differences of shares, and a long tail, of 100 images."""
     generator = np.random.default_rng(11)
@@ -112,6 +113,7 @@ def test_skewed_interval_beats_the_percentile_bootstrap() -> None:
         assert coverage(ours, float(truth)) <= 0.97
 
 
+@pytest.mark.slow
 def test_median() -> None:
     """Whole pixels: coverage jumps with the value, so the band is open above."""
     generator = np.random.default_rng(5)
@@ -175,6 +177,7 @@ def truth(name: str, network: int, tremor: float = 2.0) -> float:
     return found.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -191,6 +194,7 @@ def test_metrics_of_a_network(name: str) -> None:
     assert 0.93 <= coverage(found, truth(name, 0)) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["worst-case-accuracy", "agreement", "kept-when-right", "agreement-above-chance", "drift"]
 )
@@ -201,6 +205,7 @@ def test_differences_of_two_networks(name: str) -> None:
     assert 0.93 <= coverage(found, truth(name, 0) - truth(name, 0, 3.0)) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "least"), [("worst-case-accuracy", 0.02), ("agreement", 0.03), ("drift", 0.025)]
 )
@@ -215,6 +220,7 @@ def test_p_values_of_equal_networks(name: str, least: float) -> None:
     assert least <= np.mean(small) <= 0.065
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("of_seeds", "of_images"), [(0.05, 0.05), (0.02, 0.3), (0.1, 0.02)])
 def test_seeds_and_images(of_seeds: float, of_images: float) -> None:
     """Both are sampled: five networks and 200 images that all of them see."""

@@ -325,6 +325,7 @@ def test_a_frame_holds_the_page_and_nothing_else(whole: Json) -> None:
     assert (tag, attributes["sandbox"], attributes["srcdoc"]) == ("iframe", "allow-scripts", page)
 
 
+@pytest.mark.slow
 def test_a_large_plane_stays_small(audit_json: Json, make: SimpleNamespace) -> None:
     square = {(y, x): 0.5 + 0.001 * (y * x % 100) for y in range(-40, 41) for x in range(-40, 41) if y or x}
     audit_json["protocols"][0]["by_shift"] = {"agreement": make.view(square)}

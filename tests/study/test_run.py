@@ -61,6 +61,7 @@ def test_the_record_holds_every_number(tiny_study: Path, tmp_path: Path) -> None
     assert record.rows[0].n_parameters == 89_610
 
 
+@pytest.mark.slow
 def test_workers_threads_and_folders_do_not_change_bytes(tiny_study: Path, tmp_path: Path) -> None:
     what = materials(tiny_study)
     for name, workers, threads in (("a", 1, 1), ("b", 2, 2), ("c", 2, 1), ("d", 1, 3)):

@@ -44,6 +44,7 @@ def test_few_images_prove_little(test_digits: LabelledImages) -> None:
         check_shift_invariant(network, images, radius_px=1, border="circular")
 
 
+@pytest.mark.slow
 def test_pytest_finds_it_by_itself(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

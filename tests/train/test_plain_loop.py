@@ -149,6 +149,7 @@ def test_augmented_with_zeros_outside_and_raw_input(digits: LabelledImages, tmp_
     assert_trains_alike(network, digits.head(N_IMAGES), settings, tmp_path / "c")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", every_network("capsnet"))
 def test_with_frozen_layers_the_same(name: str, digits: LabelledImages, tmp_path: Path) -> None:
     """Every second layer with weights is frozen: the first, and some behind others that learn."""
@@ -175,6 +176,7 @@ def test_in_float32_the_same_to_its_rounding(name: str, digits: LabelledImages, 
         assert float((ours - theirs).norm() / theirs.norm()) < 1e-4, kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", every_network("capsnet"))
 def test_plain_steps_the_same(
     name: str, digits: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -140,6 +140,7 @@ def test_an_objective_may_look_inside_a_fast_stage(digits: LabelledImages) -> No
     assert_close(loss - cross_entropy(network(images), labels, reduction="sum"), by_hand)
 
 
+@pytest.mark.slow
 def test_it_can_be_exported_for_any_number_of_images(digits: LabelledImages, tmp_path: Path) -> None:
     network = build_network("capsnet-small").eval()
     images, _ = some_digits(digits, 3)
