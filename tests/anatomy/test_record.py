@@ -230,6 +230,7 @@ def _unseen(images: Tensor) -> Tensor:
         return images * 2
 
 
+WRITTEN = "It overwrites a value|written into another one"
 LOOKS = "looks at the numbers of its maps in Python"
 REFUSED: dict[str, tuple[nn.Module, str]] = {
     "branch": (Written(lambda x: x.flatten(1) if x.mean() > 0 else -x.flatten(1)), rf"{LOOKS} \(`bool`\)"),
@@ -257,7 +258,11 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "outside of torch": (Written(lambda x: _unseen(x).flatten(1)), "computed outside of torch's functions"),
     "kept view": (
-        Written(lambda x: (y := x * 2, y[:, 0].fill_(1), y.flatten(1))[-1]), "overwrites|does not show"
+        Written(lambda x: (y := x * 2, y[:, 0].fill_(1), y.flatten(1))[-1]), WRITTEN
+    ),
+    "a slice whose factor a norm takes back": (
+        Written(lambda x: (y := x * 2, y[:, :, 1:].mul_(2), F.layer_norm(y, y.shape[-1:]).amax((2, 3)))[-1]),
+        WRITTEN,
     ),
     "another size": (nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), "does not take images of shape"),
 }  # fmt: skip

@@ -68,6 +68,7 @@ class _Recorder(TorchFunctionMode):
         self._inside = 0
         self._nodes: dict[int, fx.Node] = {}
         self._depending: set[fx.Node] = set()
+        self._stale: set[int] = set()  # Those that show what was written into another one.
         self._kept: list[Tensor] = []  # So that no other tensor gets the id of one of these.
         self._own = {id(tensor): path for path, tensor in module.named_buffers()}
         self._own |= {id(tensor): path for path, tensor in module.named_parameters()}
@@ -180,9 +181,18 @@ class _Recorder(TorchFunctionMode):
             self._refuse(f"How many numbers `{name}` gives depends on its maps.")
         if overwrites and isinstance(here[0], fx.Node) and here[0].op == "get_attr":
             self._refuse("It writes over a parameter, a buffer or another tensor that it keeps.")
+        if overwrites:
+            self._stale.update(id(tensor) for tensor in self._sharing_memory_with(args[0]))
         if depends:
             self._depending.add(node)
         self._bind(answer, node)
+
+    def _sharing_memory_with(self, written: Tensor) -> Iterator[Tensor]:
+        """Other tensors that show what is written into one: here they would keep their old numbers."""
+        place = written.untyped_storage().data_ptr()
+        for tensor in self._kept:
+            if tensor is not written and tensor.untyped_storage().data_ptr() == place:
+                yield tensor
 
     def _depends(self, value: Any) -> bool:
         return isinstance(value, Tensor) and self._nodes.get(id(value)) in self._depending
@@ -222,6 +232,8 @@ class _Recorder(TorchFunctionMode):
         raise AssertionError  # It was refused.
 
     def _node_of(self, tensor: Tensor) -> fx.Node:
+        if id(tensor) in self._stale:
+            self._refuse("It reads a tensor after it has written into another one, such as a slice of it.")
         if id(tensor) not in self._nodes:
             path = self._own.get(id(tensor))
             if path is None:

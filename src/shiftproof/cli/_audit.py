@@ -71,7 +71,7 @@ def audit(
         check_drawable()
     exits = _exits(inconclusive)
     gates = [parse_gate(text) for text in gate or ()]
-    earlier = load_audit(baseline) if baseline else None
+    earlier = load_audit(baseline) if baseline is not None else None
     options = AuditOptions(
         protocols=tuple(protocol or (DEFAULT_PROTOCOL,)),
         border=border,  # type: ignore[arg-type]  # whatever is made of it checks its name

@@ -75,7 +75,10 @@ def print_json(text: str) -> None:
 def print_error(error: ShiftproofError) -> None:
     """One error on stderr, as plain text: it may hold names from files."""
     messages.print("Error:", style="bold red", end=" ")
-    messages.print(str(error))
+    try:
+        messages.print(str(error))
+    except MemoryError:  # Breaking lines needs tables that may not be loaded yet.
+        messages.file.write(f"{error}\n")
 
 
 def guarded(command: Callable[[], int | None]) -> int:
