@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.tables import RESULTS
 
+from shiftproof.audits import images_per_shard
 from shiftproof.report import table
 
 N_IMAGES, N_SHIFTS = 50_000, 1089
@@ -17,8 +18,7 @@ N_IMAGES, N_SHIFTS = 50_000, 1089
 # batches of 1,024; results/benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv of timm's repository.
 GPU_IMAGES_PER_S = 4217.6
 DOLLARS_PER_GPU_HOUR = 1.0
-# As audits cut a set of images of 3 × 224 × 224 px.
-IMAGES_PER_UNIT = 33
+IMAGES_PER_UNIT = images_per_shard((3, 224, 224))
 N_UNITS = math.ceil(N_IMAGES / IMAGES_PER_UNIT)
 UNIT_S = IMAGES_PER_UNIT * N_SHIFTS / GPU_IMAGES_PER_S
 MANY = 1000

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from tests.interrupting import interrupt
 
 pytestmark = pytest.mark.slow
 
@@ -34,16 +33,10 @@ def test_an_interrupted_audit_goes_on_to_the_same_bytes(
     number: signal.Signals, whole: bytes, tmp_path: Path
 ) -> None:
     out = tmp_path / "r"
-    process = subprocess.Popen([*COMMAND, str(out)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    for _ in range(600):
-        if list((out / "units").glob("probe-*.safetensors")) or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    os.kill(process.pid, number)
-    _, stderr = process.communicate()
-    assert process.returncode == (-9 if number == signal.SIGKILL else 130)
+    code, stderr = interrupt([*COMMAND, str(out)], number, out / "units", "probe-*.safetensors")
+    assert code == (-9 if number == signal.SIGKILL else 130)
     assert not (out / "report.json").exists()
-    assert ("To resume: shiftproof audit zoo:cnn1" in stderr.decode()) == (number != signal.SIGKILL)
+    assert ("To resume: shiftproof audit zoo:cnn1" in stderr) == (number != signal.SIGKILL)
     kept = {path: path.stat().st_mtime_ns for path in (out / "units").iterdir()}
     assert kept
     assert finish(out) == whole

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.interrupting import interrupt
 
 from shiftproof.data import load_data
 
@@ -55,15 +54,9 @@ def test_an_interrupted_fix_goes_on_to_the_same_bytes(
     number: signal.Signals, command: list[str], whole: tuple[bytes, Any], tmp_path: Path
 ) -> None:
     out = tmp_path / "r"
-    process = subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    for _ in range(12_000):  # Ten minutes: machines are busy.
-        if list((out / "networks").glob("*.safetensors")) or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    os.kill(process.pid, number)
-    _, stderr = process.communicate()
-    assert process.returncode == (-9 if number == signal.SIGKILL else 130)
+    code, stderr = interrupt([*command, str(out)], number, out / "networks", "*.safetensors")
+    assert code == (-9 if number == signal.SIGKILL else 130)
     assert not (out / "report.json").exists()
-    assert ("To resume: shiftproof fix zoo:cnn2" in stderr.decode()) == (number != signal.SIGKILL)
+    assert ("To resume: shiftproof fix zoo:cnn2" in stderr) == (number != signal.SIGKILL)
     assert list((out / "networks").glob("*.safetensors"))
     assert finish(command, out) == whole

@@ -39,5 +39,5 @@ def test_every_command_that_measures_is_checked() -> None:
     checked = {path.stem.removeprefix("test_") for path in HERE.glob("test_*.py")} - {"imports"}
     assert checked == {
         "reproduce", "audit", "tasks", "compare", "alternatives", "claims", "certify", "explain", "fix",
-        "serve",
+        "serve", "scale",
     }  # fmt: skip

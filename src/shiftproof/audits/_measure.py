@@ -201,10 +201,20 @@ def half_width(response: Response, confidence: float) -> float:
     return float("inf")
 
 
-def _shards(images: Images, options: AuditOptions) -> Iterator[list[slice]]:
-    """Rows of the shards between two looks at what there is; shards are small for large images."""
+def images_per_shard(image_shape: tuple[int, int, int]) -> int:
+    """How many images are one unit of an audit: few where they are large.
+
+    Example:
+        >>> images_per_shard((1, 28, 28)), images_per_shard((3, 224, 224))
+        (1000, 33)
+    """
     low, high = SHARD_LIMITS
-    size = max(low, min(high, NUMBERS_PER_SHARD // int(np.prod(images.image_shape))))
+    return max(low, min(high, NUMBERS_PER_SHARD // int(np.prod(image_shape))))
+
+
+def _shards(images: Images, options: AuditOptions) -> Iterator[list[slice]]:
+    """Rows of the shards between two looks at what there is."""
+    size = images_per_shard(images.image_shape)
     start = 0
     for look in looks(len(images)) if options.may_stop_early else [len(images)]:
         yield [slice(first, min(first + size, look)) for first in range(start, look, size)]

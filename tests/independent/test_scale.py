@@ -1,0 +1,62 @@
+"""What a large audit costs on paper: both tables again, from the record and the assumptions in the text."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+IMAGES, SHIFTS, CLASSES = 50_000, 33 * 33, 1000
+# timm's published rate of ResNet-50 at 224 px on an RTX 4090.
+IMAGES_PER_S = 4217.6
+
+
+def rows(name: str) -> list[list[str]]:
+    """The cells of a rendered table, without its head."""
+    text = (ROOT / "docs" / "results" / "scale.md").read_text(encoding="utf-8")
+    block = text.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0]
+    return [[cell.strip() for cell in line.strip("| ").split("|")] for line in block.split("\n")[3:] if line]
+
+
+def record() -> Any:
+    return json.loads((ROOT / "benchmarks" / "results" / "storing.json").read_text(encoding="utf-8"))
+
+
+def seconds_of_the_slowest(gpus: int) -> float:
+    """Units of 33 images are dealt out like cards; the GPU with most of them is the last."""
+    hands = [0] * gpus
+    for unit, _ in enumerate(range(0, IMAGES, 33)):
+        hands[unit % gpus] += 33
+    return max(hands) * SHIFTS / IMAGES_PER_S
+
+
+def test_hours_dollars_and_bytes() -> None:
+    shown = rows("cost")
+    kept = record()["record_bytes"]
+    assert (kept["n_classes"], kept["n_shifts"]) == (CLASSES, SHIFTS)
+    assert [row[0] for row in shown] == ["1", "8", "64"]
+    for gpus, hours, dollars, gigabytes, decoded in shown:
+        used = seconds_of_the_slowest(int(gpus)) / 3600
+        assert hours == f"{used:.2f}"
+        assert dollars == f"{used * int(gpus):.2f}"
+        assert gigabytes == f"{kept['per_image'] * IMAGES / 1e9:.2f} GB"
+        assert decoded == f"{int(gpus) * IMAGES_PER_S / SHIFTS:.0f} a second"
+
+
+def test_what_a_thousand_gpus_wait_for() -> None:
+    store = record()["storing"]["S3 on this machine"]
+    n_units = len(range(0, IMAGES, 33))
+    evenly = n_units * 33 * SHIFTS / IMAGES_PER_S / 1000
+    waits = [
+        n_units * store["look_ms"] / 1000,
+        seconds_of_the_slowest(1000) - evenly,
+        n_units / store["names_per_s"],
+        2 * store["keep_ms"] / 1000,
+    ]
+    shown = [(float(re.findall(r"[\d.]+", row[1])[0]), row[2]) for row in rows("limits")]
+    assert len(shown) == len(waits)
+    for (takes, share), wait in zip(shown, sorted(waits, reverse=True), strict=True):
+        assert abs(takes - wait) <= 0.051
+        assert share == f"{100 * wait / evenly:.0f} %"
