@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.tables import RESULTS
@@ -46,8 +46,8 @@ def measured() -> str:
             f"{audit['bare_over_audit'] * audit['n_shown'] / (audit['n_images'] * audit['n_passes']):.2f} ×",
             "",
         ],
-        ["JPEGs of 224 px decoded on one thread", f"{rates['1']:.0f} a second", ""],
-        ["the same on two threads", f"{rates['2']:.0f} a second", ""],
+        ["JPEGs of 224 px decoded on one thread", f"{rates['1']:,.0f} a second", ""],
+        ["the same on two threads", f"{rates['2']:,.0f} a second", ""],
         [
             f"memory to put together shards of {small:,} and {large:,} images × {N_SHIFTS:,} shifts",
             f"{of_file[0]:.0f} and {of_file[1]:.0f} MB "
@@ -61,15 +61,44 @@ def measured() -> str:
         ],
         *_store_rows(record["storing"]),
     ]
-    how = f"medians, measured {record['measured']} by `python -m benchmarks.storing`"
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    load = f"load of the machine {record['load']:.0f} on {record['cores']} cores"
     lines = table(["what", "measured", "aim"], rows, left=3)
-    return "\n".join([*lines, "", f"{record['machine']}; {versions}; {how}; {load}."]) + "\n"
+    how = _conditions(list(record["conditions"].values()), "storing")
+    return "\n".join([*lines, "", f"{record['machine']}; {versions}; medians, {how}."]) + "\n"
 
 
-def _record() -> Any:
-    return json.loads((RESULTS / "storing.json").read_text(encoding="utf-8"))
+def workers() -> str:
+    """What it costs to have units computed by workers, on this machine and on Ray."""
+    record = _record("scale")
+    unit, ray, two = record["unit"], record["ray"], record["two_workers"]
+    rows = [
+        [f"two workers beside one: {two['audit']}", f"{two['efficiency']:.2f} of twice as fast", "0.85"],
+        ["the same by the time that processors were used", f"{two['cpu_ratio']:.2f}", ""],
+        [f"a unit that does nothing: {unit['local_workers']} workers here",
+         f"{unit['local_worker_ms']:.2f} ms", "50 ms"],
+        [f"the same on Ray: {ray['nodes']} nodes on this machine, {ray['workers']} workers",
+         f"{ray['ms_per_unit']:.2f} ms", "50 ms"],
+        ["a unit of 1,000 digits named and kept in a folder", f"{unit['keep_ms']:.1f} ms", "50 ms"],
+        ["until the first unit is done: workers here", f"{unit['local_start_s']:.1f} s", ""],
+        ["until the first unit is done: Ray, which already runs", f"{ray['start_s']:.1f} s", ""],
+    ]  # fmt: skip
+    parts = (unit, ray, two)
+    environment = unit["environment"]
+    about = f"{environment['machine']}; Ray {ray['version']}, torch {environment['torch']}"
+    conditions = [{"measured": each["measured"], "load": each["load_before"][0]} for each in parts]
+    lines = table(["what", "measured", "aim"], rows, left=3)
+    return "\n".join([*lines, "", f"{about}; {_conditions(conditions, 'scaling')}."]) + "\n"
+
+
+def _conditions(parts: Sequence[Mapping[str, Any]], module: str) -> str:
+    days = " and ".join(sorted({part["measured"] for part in parts}))
+    loads = sorted(part["load"] for part in parts)
+    beside = f"load of the machine before each part {loads[0]:.1f} to {loads[-1]:.1f}"
+    return f"measured {days} by `python -m benchmarks.{module}`; {beside}"
+
+
+def _record(name: str = "storing") -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _store_rows(stores: Mapping[str, Any]) -> list[list[str]]:
@@ -80,8 +109,10 @@ def _store_rows(stores: Mapping[str, Any]) -> list[list[str]]:
             [f"a unit of {store['bytes'] / 1000:.0f} kB kept: {name}", f"{store['keep_ms']:.1f} ms", "50 ms"],
             [f"a unit looked for: {name}", f"{store['look_ms']:.1f} ms", ""],
             [f"names listed: {name}", f"{store['names_per_s']:,.0f} a second", ""],
+            [f"units that are there brought and checked: {name}",
+             f"{store['taken_per_s']:,.0f} a second", ""],
         )
-    ]
+    ]  # fmt: skip
 
 
 def cost() -> str:
@@ -109,16 +140,14 @@ def limits() -> str:
     store = _record()["storing"]["S3 on this machine"]
     rounds = math.ceil(N_UNITS / MANY)
     all_s = N_UNITS / MANY * UNIT_S
-    look_s = N_UNITS * store["look_ms"] / 1000
+    per_s = _record("scale")["ray"]["empty_units_per_s"]
     rows = [
-        (look_s, "one driver that looks for each unit before it is given out", f"{look_s:.1f} s"),
-        ((rounds - N_UNITS / MANY) * UNIT_S, f"{N_UNITS:,} units that do not divide evenly: {rounds} rounds",
-         f"{(rounds - N_UNITS / MANY) * UNIT_S:.1f} s"),
-        (rounds * store["keep_ms"] / 1000, "keeping units, each worker its own",
-         f"{rounds * store['keep_ms'] / 1000:.2f} s"),
-        (N_UNITS / store["names_per_s"], "listing the names of all units once",
-         f"{N_UNITS / store['names_per_s']:.2f} s"),
-    ]  # fmt: skip
+        (N_UNITS / store["taken_per_s"], "one driver that has all units brought to it"),
+        ((rounds - N_UNITS / MANY) * UNIT_S, f"{N_UNITS:,} units that do not divide evenly: {rounds} rounds"),
+        (N_UNITS / per_s, "units handed out by Ray, at the rate of units that do nothing"),
+        (N_UNITS / store["names_per_s"], "listing the names of all units once"),
+        (rounds * store["keep_ms"] / 1000, "keeping units, each worker its own"),
+    ]
     rows.sort(reverse=True)
-    text = [[what, said, f"{100 * lost / all_s:.0f} %"] for lost, what, said in rows]
+    text = [[what, f"{lost:.2f} s", f"{100 * lost / all_s:.0f} %"] for lost, what in rows]
     return "\n".join(table(["what", "takes", f"beside {all_s:.0f} s of forward passes"], text, left=1)) + "\n"

@@ -1,6 +1,6 @@
 """Reading images from a disk, and keeping units: what the model of cost of docs/scale.md is made of.
 
-python -m benchmarks.storing
+python -m benchmarks.storing [decoding] [audit_from_disk] [record_bytes] [merging] [storing]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -39,7 +39,7 @@ from shiftproof.engine import Unit, UnitStore, open_run
 from shiftproof.probe import Response
 
 RESULT = Path(__file__).parent / "results" / "storing.json"
-N_CLASSES, N_SHIFTS, REPEATS, N_JPEGS, N_KEYS, N_UNITS = 1000, 1089, 3, 64, 1200, 20
+N_CLASSES, N_SHIFTS, REPEATS, N_JPEGS, N_KEYS, N_UNITS = 1000, 1089, 3, 64, 1200, 60
 PROTOCOL, N_AUDITED = "grid:1", 16
 
 
@@ -156,16 +156,20 @@ def s3() -> Iterator[Address]:
         server.wait()
 
 
-def units(store: UnitStore, content: bytes) -> dict[str, Any]:
-    """Milliseconds to keep a unit, and to find out that it is not there; of each the median."""
+def units(store: UnitStore, driver: UnitStore, content: bytes) -> dict[str, Any]:
+    """Milliseconds to keep a unit, and to find out that it is not there: of each the median.
+
+    Then units a second that a driver has and has checked, which were kept by somebody else.
+    """
     kept, looked = [], []
-    for number in range(N_UNITS):
-        unit = Unit("probe", {"number": number}, {})
+    made = [Unit("probe", {"number": number}, {}) for number in range(N_UNITS)]
+    for unit in made:
         looked.append(seconds(partial(store.has, unit)))
         kept.append(seconds(partial(store.keep, unit, content)))
     return {
         "bytes": len(content), "keep_ms": 1000 * statistics.median(kept),
         "look_ms": 1000 * statistics.median(looked),
+        "taken_per_s": N_UNITS / seconds(partial(driver.has_each, made)),
     }  # fmt: skip
 
 
@@ -174,12 +178,13 @@ def storing(folder: Path) -> dict[str, Any]:
     content = response(32).to_bytes()
     here = folder / "units"
     here.mkdir()
-    rows = {"folder": units(UnitStore(here), content)}
+    rows = {"folder": units(UnitStore(here), UnitStore(here), content)}
     for number in range(N_KEYS):
         (here / f"{number}").touch()
     rows["folder"]["names_per_s"] = N_KEYS / seconds(lambda: list(here.iterdir()))
     with s3() as bucket:
-        rows["S3 on this machine"] = units(UnitStore(folder / "copies", bucket / "units"), content)
+        worker, driver = (UnitStore(folder / name, bucket / "units") for name in ("worker", "driver"))
+        rows["S3 on this machine"] = units(worker, driver, content)
         for number in range(N_KEYS):
             _store.write(bucket / "many" / str(number), b"x")
         rows["S3 on this machine"]["names_per_s"] = N_KEYS / seconds(
@@ -220,28 +225,37 @@ def merging(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
+def of_jpegs(measure: Callable[[Path], dict[str, Any]], folder: Path) -> dict[str, Any]:
     require("torchvision", extra="torchvision", purpose="The network")
-    with tempfile.TemporaryDirectory() as name:
-        folder = jpegs(Path(name) / "jpegs")
-        found: dict[str, Any] = {"decoding": decoding(folder)}
-        found["audit_from_disk"] = audit_beside_bare(folder)
-        print(found, flush=True)
-        found["record_bytes"] = record_bytes()
-        found["merging"] = merging(Path(name))
-        print(found["merging"], flush=True)
-        found["storing"] = storing(Path(name))
-        print(found["storing"], flush=True)
+    return measure(jpegs(folder / "jpegs"))
+
+
+PARTS: dict[str, Callable[[Path], Any]] = {
+    "decoding": partial(of_jpegs, decoding),
+    "audit_from_disk": partial(of_jpegs, audit_beside_bare),
+    "record_bytes": lambda _: record_bytes(),
+    "merging": merging,
+    "storing": storing,
+}
+
+
+def main(names: Sequence[str]) -> None:
+    """Measure these parts, and keep the others: each says when it was measured, and beside what load."""
+    record: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else {"conditions": {}}
     packages = ("shiftproof", "torch", "pillow", "s3fs", "moto")
-    found |= {
-        "measured": datetime.now(UTC).date().isoformat(),
-        "machine": describe_machine(torch.device("cpu")),
-        "load": os.getloadavg()[2],
-        "cores": available_cores(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-    }
-    RESULT.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    for part in names:
+        load = round(os.getloadavg()[0], 2)
+        with tempfile.TemporaryDirectory() as folder:
+            record[part] = PARTS[part](Path(folder))
+        record["conditions"][part] = {"measured": datetime.now(UTC).date().isoformat(), "load": load}
+        record |= {
+            "machine": describe_machine(torch.device("cpu")),
+            "cores": available_cores(),
+            "versions": {name: importlib.metadata.version(name) for name in packages},
+        }
+        RESULT.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        print(json.dumps({part: record[part]}, indent=1), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or list(PARTS))

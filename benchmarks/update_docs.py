@@ -60,6 +60,7 @@ SECTIONS: Mapping[tuple[str, str], Renderer] = MappingProxyType(
         ("docs/results/speed.md", "pages"): tables.pages,
         ("docs/results/speed.md", "serving"): tables.serving,
         ("docs/results/scale.md", "measured"): scale_tables.measured,
+        ("docs/results/scale.md", "workers"): scale_tables.workers,
         ("docs/results/scale.md", "cost"): scale_tables.cost,
         ("docs/results/scale.md", "limits"): scale_tables.limits,
     }

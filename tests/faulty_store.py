@@ -49,6 +49,10 @@ class Faulty(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
         content: bytes = super().cat_file(path, start, end)
         return content[: len(content) // 2] if fault == "half" else content
 
+    def info(self, path: str, **options: Any) -> Any:
+        self._fault("look")
+        return super().info(path, **options)
+
     def get_file(self, rpath: str, lpath: str, *args: Any, **options: Any) -> None:
         fault = self._fault("read")
         content: bytes = super().cat_file(rpath)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save
 from tests.faulty_store import Faulty, empty_faulty_store
 
@@ -114,6 +115,63 @@ def test_one_takes_what_the_other_finished_meanwhile(store: type[Faulty]) -> Non
         assert second.units.has(UNITS[0])
         assert second.units.path(UNITS[0]) != path
         assert second.units.path(UNITS[0]).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("where", ["folder", "address"])
+def test_many_units_are_found_as_each_alone(where: str, store: type[Faulty], tmp_path: Path) -> None:
+    """Whole, damaged or not there; those here already, and those that are only at the address."""
+    address = Address(HERE) / "units" if where == "address" else None
+    kept, looked = UnitStore(tmp_path / "kept", address), UnitStore(tmp_path / "kept", address)
+    if address is not None:
+        looked = UnitStore(tmp_path / "other", address)
+    (tmp_path / "kept").mkdir()
+    for number in (0, 2, 3):
+        kept.keep(UNITS[number], content(number))
+    damaged = kept.path(UNITS[2]).read_bytes()[:-1]
+    kept.path(UNITS[2]).write_bytes(damaged)
+    if address is not None:
+        _store.write(address / kept.path(UNITS[2]).name, damaged)
+        looked.keep(UNITS[3], content(3))
+    with pytest.warns(UserWarning, match="does not fit"):
+        assert looked.has_each(UNITS) == [True, False, False, True]
+    for number in (0, 3):
+        with safe_open(looked.path(UNITS[number]), framework="np") as file:
+            assert file.get_tensor("values").tolist() == [number] * 3
+
+
+def test_units_that_are_not_there_are_one_question_to_the_store(store: type[Faulty], tmp_path: Path) -> None:
+    many = [Unit("probe", {"rows": [n, n + 1]}, {}) for n in range(500)]
+    looked = UnitStore(tmp_path, Address(HERE) / "units")
+    assert looked.has_each(many) == [False] * 500
+    assert store.calls == {"list": 1}
+    for number in (7, 300):
+        UnitStore(tmp_path / "elsewhere", Address(HERE) / "units").keep(many[number], content(number))
+    store.calls.clear()
+    assert [number for number, found in enumerate(looked.has_each(many)) if found] == [7, 300]
+    assert store.calls["list"] == 1
+    assert store.calls["read"] == 2
+
+
+def test_what_workers_finished_elsewhere_is_taken_or_missed(store: type[Faulty], tmp_path: Path) -> None:
+    elsewhere = UnitStore(tmp_path / "elsewhere", Address(HERE) / "units")
+    for number, unit in enumerate(UNITS):
+        elsewhere.keep(unit, content(number))
+    driver = UnitStore(tmp_path / "driver", Address(HERE) / "units")
+    store.calls.clear()
+    driver.take(UNITS)
+    assert store.calls["list"] == 0
+    for unit in UNITS:
+        assert driver.path(unit).read_bytes() == elsewhere.path(unit).read_bytes()
+    _store.delete(Address(HERE) / "units" / driver.path(UNITS[1]).name)
+    with pytest.raises(OutputError, match="as a worker kept it, got none that fits"):
+        UnitStore(tmp_path / "late", Address(HERE) / "units").take(UNITS)
+    UnitStore(tmp_path / "nowhere").take(UNITS)  # of a folder, which the workers share
+
+
+def test_names_that_cannot_be_listed_are_one_sentence(store: type[Faulty], tmp_path: Path) -> None:
+    store.plan["list"] = [ConnectionError("refused")] * 9
+    with pytest.raises(OutputError, match=r"to be able to list 'faulty://bucket/run/units', got refused"):
+        UnitStore(tmp_path, Address(HERE) / "units").has_each(UNITS)
 
 
 def test_a_worker_elsewhere_needs_only_the_address(store: type[Faulty], tmp_path: Path) -> None:

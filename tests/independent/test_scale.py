@@ -20,8 +20,8 @@ def rows(name: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("| ").split("|")] for line in block.split("\n")[3:] if line]
 
 
-def record() -> Any:
-    return json.loads((ROOT / "benchmarks" / "results" / "storing.json").read_text(encoding="utf-8"))
+def record(name: str = "storing") -> Any:
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def seconds_of_the_slowest(gpus: int) -> float:
@@ -50,7 +50,8 @@ def test_what_a_thousand_gpus_wait_for() -> None:
     n_units = len(range(0, IMAGES, 33))
     evenly = n_units * 33 * SHIFTS / IMAGES_PER_S / 1000
     waits = [
-        n_units * store["look_ms"] / 1000,
+        n_units / store["taken_per_s"],
+        n_units / record("scale")["ray"]["empty_units_per_s"],
         seconds_of_the_slowest(1000) - evenly,
         n_units / store["names_per_s"],
         2 * store["keep_ms"] / 1000,
@@ -58,5 +59,19 @@ def test_what_a_thousand_gpus_wait_for() -> None:
     shown = [(float(re.findall(r"[\d.]+", row[1])[0]), row[2]) for row in rows("limits")]
     assert len(shown) == len(waits)
     for (takes, share), wait in zip(shown, sorted(waits, reverse=True), strict=True):
-        assert abs(takes - wait) <= 0.051
+        assert abs(takes - wait) <= 0.0051
         assert share == f"{100 * wait / evenly:.0f} %"
+
+
+def test_what_two_workers_and_an_empty_unit_cost() -> None:
+    shown = {row[0].split(":")[0]: row[1:] for row in rows("workers")}
+    two = record("scale")["two_workers"]
+    speed_up = min(two["one_s"]) / min(two["two_s"])
+    assert shown["two workers beside one"] == [f"{speed_up / 2:.2f} of twice as fast", "0.85"]
+    used = min(two["one_cpu_s"]) / min(two["two_cpu_s"])
+    assert shown["the same by the time that processors were used"][0] == f"{used:.2f}"
+    for what, part, rate in (
+        ("a unit that does nothing", "unit", "local_empty_units_per_s"),
+        ("the same on Ray", "ray", "empty_units_per_s"),
+    ):
+        assert shown[what] == [f"{1000 / record('scale')[part][rate]:.2f} ms", "50 ms"]

@@ -150,20 +150,18 @@ def _found_or_measured(
 ) -> list[Response | Path]:
     """Shards in order; those that are there keep no worker busy, not even to look."""
     found: dict[int, Response | Path] = {}
-    for index, rows in enumerate(shards):
-        unit = _unit(asking, part, rows)
-        if run is not None and run.units.has(unit):
-            found[index] = run.units.path(unit)
-            watch.done(rows, found[index])
+    units = [_unit(asking, part, rows) for rows in shards]
+    if run is not None:
+        for index, is_there in enumerate(run.units.has_each(units)):
+            if is_there:
+                found[index] = run.units.path(units[index])
+                watch.done(shards[index], found[index])
     missing = [index for index in range(len(shards)) if index not in found]
     tasks = [partial(_shard, part=part, rows=shards[index], run=run) for index in missing]
     made = workers.run(tasks, lambda place, result: watch.done(shards[missing[place]], result))
     found |= dict(zip(missing, made, strict=True))
-    if (
-        run is not None and run.address is not None
-    ):  # workers on other machines have brought them to the store
-        for index in missing:
-            run.units.has(_unit(asking, part, shards[index]))
+    if run is not None:
+        run.units.take([units[index] for index in missing])
     return [found[index] for index in range(len(shards))]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +28,8 @@ T = TypeVar("T")
 # Part of every key: raise it when the same unit would now give another result.
 SCHEMA_VERSION = 2
 _LENGTH_IN_NAMES = 32
+# Files brought from a store side by side: each waits for answers most of the time.
+_AT_ONCE = 16
 # Whole, in part, set aside, or left half written by a process that was killed.
 OUR_NAMES = re.compile(
     rf"\.?[a-z-]+-[0-9a-f]{{{_LENGTH_IN_NAMES}}}(\.partial)?(\.set-aside-\d+)?\.safetensors(\.\w+)?"
@@ -105,6 +108,37 @@ class UnitStore:
         self.set_aside(path, reason)
         return False
 
+    def has_each(self, units: Sequence[Unit]) -> list[bool]:
+        """As `has`, for many: names are listed once, so that a unit that is not there costs no question.
+
+        What somebody else finishes after that is not noticed, and computed again: to the same bytes.
+
+        Raises:
+            OutputError: Names cannot be listed, or what is there cannot be read.
+        """
+        names = self._names()
+        listed = [self.path(unit).name in names for unit in units]
+        self._fetch_all([unit for unit, is_listed in zip(units, listed, strict=True) if is_listed])
+        return [is_listed and self.has(unit) for unit, is_listed in zip(units, listed, strict=True)]
+
+    def take(self, units: Sequence[Unit]) -> None:
+        """Have in the folder what workers have finished, which may be on other machines.
+
+        Raises:
+            OutputError: One is not there, or does not fit, or cannot be read.
+        """
+        if self.address is None:
+            return
+        self._fetch_all(units)
+        for unit in units:
+            if not self.has(unit):
+                raise OutputError(
+                    f"{str(self.address / self.path(unit).name)!r} as a worker kept it",
+                    "none that fits",
+                    cause="Something else deletes or changes what is there.",
+                    fix="Run the same command again: finished work is kept.",
+                )
+
     def keep(self, unit: Unit, content: bytes) -> Path:
         """Write the finished result, a safetensors file, under its seal."""
         path, whole = self.path(unit), sealed(content, unit.about())
@@ -137,6 +171,26 @@ class UnitStore:
         if self.address is not None:
             _store.delete(self.address / partial.name)
         return result
+
+    def _names(self) -> set[str]:
+        """Of all files in the folder, and where units are kept."""
+        try:
+            here = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+            there = () if self.address is None else _store.list_folder(self.address)
+        except OSError as error:
+            if isinstance(error, ShiftproofError):
+                raise
+            raise OutputError(
+                f"to be able to list {str(self.address or self.folder)!r}", _store.reason_of(error)
+            ) from error
+        return here | {entry.name for entry in there}
+
+    def _fetch_all(self, units: Sequence[Unit]) -> None:
+        """Bring those that are not in the folder, some at a time."""
+        missing = [path for path in map(self.path, units) if not os.path.lexists(path)]
+        if self.address is not None and missing:
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                list(pool.map(self._fetch, missing))
 
     def _fetch(self, path: Path) -> bool:
         """Bring a file of this name from where units are kept; whether there is one."""

@@ -118,6 +118,8 @@ def measure_study(
     pairs = [(arm, seed) for arm in study.arms for seed in study.seeds]
     tasks = [partial(_arm, run=run, arm=arm, seed=seed, threads=threads) for arm, seed in pairs]
     found = execute(tasks, shared_by(materials), engine=engine, stop=stop, on_event=partial(pass_on, watcher))
+    kept = [each for each in found if not isinstance(each, ShiftproofError)]
+    run.units.take([unit for units in kept for unit in units.values()])
     results = [each if isinstance(each, ShiftproofError) else loaded(run, each) for each in found]
     if run.address is not None:
         _publish_all(materials, run)
@@ -191,19 +193,17 @@ def _arm(
 
 
 def loaded(run: Run, units: Units) -> Responses:
-    """The responses that these units are; a worker on another machine may have brought them to the store."""
-    for unit in units.values() if run.address is not None else ():
-        run.units.has(unit)
+    """The responses that these units are."""
     return {name: Response.load(run.units.path(unit)) for name, unit in units.items()}
 
 
 def _publish_all(materials: Materials, run: Run) -> None:
     """Of a run on a store: workers on other machines have published theirs there."""
-    for arm in materials.study.arms:
-        for seed in materials.study.seeds:
-            unit = training_unit(materials, arm, seed)
-            if run.units.has(unit):
-                _publish(run, unit, arm, seed)
+    pairs = [(arm, seed) for arm in materials.study.arms for seed in materials.study.seeds]
+    units = [training_unit(materials, arm, seed) for arm, seed in pairs]
+    for (arm, seed), unit, is_there in zip(pairs, units, run.units.has_each(units), strict=True):
+        if is_there:
+            _publish(run, unit, arm, seed)
 
 
 def _publish(run: Run, trained: Unit, arm: Arm, seed: int) -> None:
