@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_the_record_holds_what_the_metrics_say(result: Audit) -> None:
             if isinstance(estimate, NotApplicable):
                 assert found == {"not_applicable": estimate.reason}
             else:
-                assert found == estimate.to_dict()
+                assert found == asdict(estimate)
     agreement = result.estimate("agreement")
     assert isinstance(agreement, Estimate)
     assert f"{100 * agreement.value:.1f} %" in str(result)
@@ -249,7 +250,7 @@ def test_a_gate_ends_an_audit_as_soon_as_it_is_decided(tmp_path: Path) -> None:
     estimate = early.estimate("agreement")
     assert isinstance(estimate, Estimate)
     (gate,) = early.record["gates"]
-    assert gate["measured"] == estimate.to_dict() == part["estimates"]["agreement"]
+    assert gate["measured"] == asdict(estimate) == part["estimates"]["agreement"]
     assert estimate.confidence == part["confidence"]
     again = audit(network, "demo:mnist", out=tmp_path / "run", **options)
     assert again.to_json() == early.to_json() == load_audit(tmp_path / "run").to_json()

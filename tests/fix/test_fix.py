@@ -183,7 +183,7 @@ def test_a_budget_keeps_out_what_takes_longer(digits: LabelledImages) -> None:
 def test_the_same_twice(digits: LabelledImages) -> None:
     def once() -> dict[str, Any]:
         made = fix(load_trained("cnn1"), digits, protocol="box:4,4,1", edits=FEW[:2], threads=1)
-        return {row.name: {k: v.to_dict() for k, v in row.estimates.items()} for row in made.table}
+        return {row.name: dict(row.estimates) for row in made.table}
 
     assert once() == once()
 

@@ -22,7 +22,7 @@ def test_a_file_and_a_mapping_are_the_same(with_gates: dict[str, Any], tmp_path:
 def test_a_number_is_an_estimate_a_difference_or_a_reason(with_gates: dict[str, Any]) -> None:
     record = read_audit(with_gates)
     kinds = [type(gate.measured).__name__ for gate in record.gates]
-    assert kinds == ["EstimateRecord"] * 3 + ["NotApplicableRecord", "DifferenceRecord"]
+    assert kinds == ["Estimate"] * 3 + ["NotApplicable", "Difference"]
     part = record.protocols[0]
     assert part.by_shift["agreement"].points[0].at == (-1.0, -1.0)
     assert part.by_radius["agreement"].points[0].at == 1

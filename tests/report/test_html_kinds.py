@@ -14,7 +14,7 @@ from tests.report.test_claims import record as claims_record
 from shiftproof.certify import certify
 from shiftproof.cli import main
 from shiftproof.explain import explain
-from shiftproof.records import EstimateRecord, NotApplicableRecord, StrictRecord
+from shiftproof.records import Estimate, NotApplicable, StrictRecord
 from shiftproof.report import report_html
 from shiftproof.report._html import page_html
 from shiftproof.report._html_any import record_page
@@ -22,8 +22,8 @@ from shiftproof.report._html_any import record_page
 SHARE = "share of images"
 
 
-def estimate(value: float) -> EstimateRecord:
-    return EstimateRecord(
+def estimate(value: float) -> Estimate:
+    return Estimate(
         value=value, low=value - 0.1, high=value + 0.1, n_images=9, n_seeds=1, unit=SHARE, confidence=0.95,
         method="by hand",
     )  # fmt: skip
@@ -31,14 +31,14 @@ def estimate(value: float) -> EstimateRecord:
 
 class Row(StrictRecord):
     layer: str
-    loss: EstimateRecord | NotApplicableRecord
+    loss: Estimate | NotApplicable
     by_cause: dict[str, float]
     sentence: str
 
 
 class Unknown(StrictRecord):
     kind: str
-    total: EstimateRecord
+    total: Estimate
     rows: tuple[Row, ...]
     offsets_px: tuple[tuple[float, float], ...]
     about: dict[str, Any]
@@ -54,7 +54,7 @@ def test_a_record_of_any_shape_is_shown_whole() -> None:
             Row(
                 layer="conv1", loss=estimate(0.25), by_cause={"border": -0.125}, sentence="<b>loses</b> " * 7
             ),
-            Row(layer="head", loss=NotApplicableRecord(not_applicable="no maps"), by_cause={}, sentence=""),
+            Row(layer="head", loss=NotApplicable("no maps"), by_cause={}, sentence=""),
             Row(layer="pool", loss=estimate(0.75), by_cause={"border": 0.5}, sentence="most"),
         ),
         offsets_px=((1.0, -2.5), (0.0, 3.0)),

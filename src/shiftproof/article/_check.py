@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from shiftproof._digest import Json
 from shiftproof.metrics import Difference, Estimate, NotApplicable
@@ -34,7 +34,7 @@ class Check:
             "says": self.says,
             "holds": self.holds,
             "found": self.found,
-            "effect": None if self.effect is None else self.effect.to_dict(),
+            "effect": None if self.effect is None else asdict(self.effect),
             "source": self.source,
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -53,12 +53,12 @@ class Detector:
 
     def to_dict(self) -> dict[str, Json]:
         """The shares as JSON."""
-        shares: dict[str, Json] = {kind: self.share(kind).to_dict() for kind in self.taken}
+        shares: dict[str, Json] = {kind: asdict(self.share(kind)) for kind in self.taken}
         return {
             "network": self.network,
             "images": self.images,
             "taken_for_face": shares,
-            "others_taken_for_face": self.others.to_dict(),
+            "others_taken_for_face": asdict(self.others),
         }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -240,12 +240,12 @@ class Sharing:
             "multiply_adds": measured.multiply_adds,
             "memory_bytes": measured.memory.to_dict(),
             "map_px": None if measured.map_px is None else list(measured.map_px),
-            "train": measured.accuracy("train").to_dict(),
-            "test": measured.accuracy("test").to_dict(),
-            "gap": self.gap(name).to_dict(),
+            "train": asdict(measured.accuracy("train")),
+            "test": asdict(measured.accuracy("test")),
+            "gap": asdict(self.gap(name)),
             "epochs_to_goal": epochs,
             "reached": reached,
-            "epoch_s": self.epoch_s(name).to_dict() if len(measured.epoch_s) else None,
+            "epoch_s": asdict(self.epoch_s(name)) if len(measured.epoch_s) else None,
             "curves": {part: measured.curve(part).tolist() for part in PARTS},
         }
 

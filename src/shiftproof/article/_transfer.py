@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -171,8 +171,8 @@ class Transfer:
             "left_out": dict(self.left_out),
             "tasks": [self._task_json(task) for task in self.right],
             "correlation": {
-                "our_order": self.correlation(measured=False).to_dict(),
-                "measured": self.correlation(measured=True).to_dict(),
+                "our_order": asdict(self.correlation(measured=False)),
+                "measured": asdict(self.correlation(measured=True)),
             },
         }
 
@@ -228,11 +228,11 @@ class Transfer:
                 {
                     "n_copied": arm[0],
                     "frozen": arm[1],
-                    "accuracy": self.accuracy(task, arm).to_dict(),
-                    "change": self.change(task, arm).to_dict(),
+                    "accuracy": asdict(self.accuracy(task, arm)),
+                    "change": asdict(self.change(task, arm)),
                     "steps": steps,
                     "reached": reached,
-                    "head_start": self.head_start(task, arm).to_dict(),
+                    "head_start": asdict(self.head_start(task, arm)),
                     "curve": self._curve(task, arm).tolist(),
                 }
             )

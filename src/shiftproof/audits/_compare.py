@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from shiftproof._digest import Json
@@ -57,9 +58,9 @@ def _rows(a: Response, b: Response, confidence: float) -> list[Json]:
         {
             "metric": spec.name,
             "higher_is_better": spec.higher_is_better,
-            "first": spec.estimate(a, confidence=confidence).to_dict(),
-            "second": spec.estimate(b, confidence=confidence).to_dict(),
-            "difference": compare_responses(b, a, spec, confidence=confidence).to_dict(),
+            "first": asdict(spec.estimate(a, confidence=confidence)),
+            "second": asdict(spec.estimate(b, confidence=confidence)),
+            "difference": asdict(compare_responses(b, a, spec, confidence=confidence)),
         }
         for spec in metrics
         if {a.task.name, b.task.name} & set(spec.tasks)

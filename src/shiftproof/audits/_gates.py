@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal
 
 from shiftproof._digest import Json
@@ -113,7 +114,7 @@ def judged(
         for protocol, response in responses.items():
             if gate.protocol in (None, protocol):
                 estimate = gate.estimate(response, confidence=confidences[protocol])
-                results.append(_result(str(gate), protocol, judge(gate, estimate), estimate.to_dict()))
+                results.append(_result(str(gate), protocol, judge(gate, estimate), asdict(estimate)))
     return results
 
 
@@ -141,7 +142,7 @@ def no_worse(
             spec = metrics.get(name)
             change = compare_responses(response, baseline[protocol], spec, confidence=confidence)
             demand = f"{name} no worse than the baseline by {margin:g}"
-            results.append(_result(demand, protocol, _verdict(change, spec, margin), change.to_dict()))
+            results.append(_result(demand, protocol, _verdict(change, spec, margin), asdict(change)))
     return results
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def noise_record(noise: Response, confidence: float) -> dict[str, Json]:
         "repeats": list(REPEATS),
         "largest_drift": float(noise.drift.max()),
         "beyond_rounding": _is_beyond_rounding(noise),
-        "estimates": {name: floor.to_dict() for name, floor in floors.items()},
+        "estimates": {name: asdict(floor) for name, floor in floors.items()},
     }
 
 

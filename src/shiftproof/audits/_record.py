@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -113,9 +114,7 @@ def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
             "accuracy": _number(chance_accuracy(response)),
             "agreement": _number(chance_agreement(response)),
         },
-        "estimates": {
-            spec.name: spec.estimate(response, confidence=confidence).to_dict() for spec in metrics
-        },
+        "estimates": {spec.name: asdict(spec.estimate(response, confidence=confidence)) for spec in metrics},
         "by_shift": view(by_shift),
         "by_radius": view(by_radius),
         "by_phase": {str(stride): view(phases_at_equal_radius(stride)) for stride in STRIDES_PX},
@@ -142,13 +141,13 @@ def phases_at_equal_radius(stride_px: int) -> Callable[..., PhaseCurve | NotAppl
 
 
 def _number(value: float | NotApplicable) -> Json:
-    return value.to_dict() if isinstance(value, NotApplicable) else value
+    return asdict(value) if isinstance(value, NotApplicable) else value
 
 
 def _points(parts: Parts) -> dict[str, Json]:
     """A curve or map: where it has a value, the value, its interval, and the images behind it."""
     if isinstance(parts, NotApplicable):
-        return {**parts.to_dict(), "points": []}
+        return {**asdict(parts), "points": []}
     points: list[Json] = [
         {
             "at": list(at) if isinstance(at, tuple) else at,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from shiftproof._digest import Json
@@ -107,8 +107,8 @@ class LayerRow:
             "n_steps": self.n_steps,
             "stride_px": None if self.stride_px is None else list(self.stride_px),
             "size": None if self.size is None else list(self.size),
-            "loss": {unit: loss.to_dict() for unit, loss in self.loss.items()},
-            "split": {cause: self.split[cause].to_dict() for cause in CAUSES},
+            "loss": {unit: asdict(loss) for unit, loss in self.loss.items()},
+            "split": {cause: asdict(self.split[cause]) for cause in CAUSES},
             "share": self.share,
             "share_between": self.share_between,
             "agreement": self.agreement,
@@ -188,9 +188,9 @@ class Explanation:
     def to_dict(self) -> dict[str, Json]:
         """The record that a report shows, as JSON."""
         change: dict[str, Json] = {
-            condition: found.to_dict()
+            condition: asdict(found)
             if isinstance(found, NotApplicable)
-            else {unit: estimate.to_dict() for unit, estimate in found.items()}
+            else {unit: asdict(estimate) for unit, estimate in found.items()}
             for condition, found in self.change.items()
         }
         beside: dict[str, Json] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -99,8 +99,8 @@ class LieDerivative:
         """The estimates as JSON."""
         return {
             "how": self.how.to_dict(),
-            "norm": {axis: self.norm(axis).to_dict() for axis in AXES},
-            "mean_abs": {axis: self.mean_abs(axis).to_dict() for axis in AXES},
+            "norm": {axis: asdict(self.norm(axis)) for axis in AXES},
+            "mean_abs": {axis: asdict(self.mean_abs(axis)) for axis in AXES},
             "px_per_grid_unit": {axis: self.px_per_grid_unit(axis) for axis in AXES},
         }
 
@@ -145,7 +145,7 @@ class LayerLieDerivative:
             "layer": self.layer,
             "stride_px": list(self.stride_px),
             "how": self.how.to_dict(),
-            "relative": {axis: self.relative(axis).to_dict() for axis in AXES},
+            "relative": {axis: asdict(self.relative(axis)) for axis in AXES},
         }
 
 

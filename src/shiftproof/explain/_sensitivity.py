@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -92,8 +92,8 @@ class SensitivityMap:
             "max_shift_px": int(self.offsets_px.max()),
             "map": self.map.tolist(),
             "cosine_map": self.cosine_map.tolist(),
-            "radial": {str(r): found.to_dict() for r, found in self.radial().items()},
-            "radial_cosine": {str(r): found.to_dict() for r, found in self.radial(cosine=True).items()},
+            "radial": {str(r): asdict(found) for r, found in self.radial().items()},
+            "radial_cosine": {str(r): asdict(found) for r, found in self.radial(cosine=True).items()},
         }
 
     def plot(self, *, cosine: bool = False) -> tuple[Figure, list[Axes]]:

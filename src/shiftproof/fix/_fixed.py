@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,8 +65,8 @@ class FixedRow:
         return {
             "name": self.name,
             "steps": [step.to_dict() for step in self.steps],
-            "estimates": {name: each.to_dict() for name, each in self.estimates.items()},
-            "differences": {name: each.to_dict() for name, each in self.differences.items()},
+            "estimates": {name: asdict(each) for name, each in self.estimates.items()},
+            "differences": {name: asdict(each) for name, each in self.differences.items()},
             "ms_per_image": self.ms_per_image,
             "cost": self.cost,
             "n_parameters": self.n_parameters,

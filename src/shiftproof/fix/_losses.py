@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from shiftproof._digest import Json
 from shiftproof.explain import Explanation
@@ -37,6 +37,6 @@ class Losses:
     def to_dict(self) -> dict[str, Json]:
         """The same as JSON; the order of the layers is a list, since a file has sorted keys."""
         layers: list[Json] = [
-            {"layer": name, "loss": estimate.to_dict()} for name, estimate in self.layers.items()
+            {"layer": name, "loss": asdict(estimate)} for name, estimate in self.layers.items()
         ]
-        return {"change": self.change.to_dict(), "layers": layers}
+        return {"change": asdict(self.change), "layers": layers}

@@ -7,12 +7,9 @@ from shiftproof.metrics import _embedding as _embedding
 from shiftproof.metrics import _labels as _labels
 from shiftproof.metrics import _precision as _precision
 from shiftproof.metrics._agreement import agrees as agrees
-from shiftproof.metrics._applicable import NotApplicable as NotApplicable
 from shiftproof.metrics._chance import chance_accuracy as chance_accuracy
 from shiftproof.metrics._chance import chance_agreement as chance_agreement
-from shiftproof.metrics._compare import Difference as Difference
 from shiftproof.metrics._compare import compare_responses as compare_responses
-from shiftproof.metrics._estimate import Estimate as Estimate
 from shiftproof.metrics._estimate import estimate_mean as estimate_mean
 from shiftproof.metrics._estimate import estimate_share as estimate_share
 from shiftproof.metrics._flip_radius import smallest_flip_px as smallest_flip_px
@@ -35,3 +32,6 @@ from shiftproof.metrics._views import by_class as by_class
 from shiftproof.metrics._views import by_phase as by_phase
 from shiftproof.metrics._views import by_radius as by_radius
 from shiftproof.metrics._views import by_shift as by_shift
+from shiftproof.records import Difference as Difference
+from shiftproof.records import Estimate as Estimate
+from shiftproof.records import NotApplicable as NotApplicable

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from shiftproof.metrics._agreement import agrees
-from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._scores import Scores, mean_over_shifts
 from shiftproof.metrics._selection import Selection, select
 from shiftproof.metrics._spec import ALL, MetricSpec, metrics
 from shiftproof.probe import Response
+from shiftproof.records import NotApplicable
 
 
 def chance_accuracy(answers: Response | Selection) -> float | NotApplicable:

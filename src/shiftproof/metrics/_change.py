@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from shiftproof._digest import derive_seed
-from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._scores import MOVED, Scores, mean_over_shifts
 from shiftproof.metrics._selection import Floats, Selection, needed
 from shiftproof.metrics._spec import ALL, CLASSES, WITH_TRUTH, MetricSpec, metrics
+from shiftproof.records import NotApplicable
 
 MAX_IMAGES = 2000
 PAIRS_PER_IMAGE = 20

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shiftproof._charts import Quantity, draw_difference, placed
-from shiftproof._digest import Json, derive_seed
+from shiftproof._digest import derive_seed
 from shiftproof.errors import ComparisonError, OptionError
-from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._bounded import difference_interval
 from shiftproof.metrics._estimate import median
 from shiftproof.metrics._quantiles import Interval, normal_quantile
@@ -19,67 +15,11 @@ from shiftproof.metrics._scores import Scores
 from shiftproof.metrics._selection import Floats, select, within
 from shiftproof.metrics._spec import MetricSpec
 from shiftproof.probe import Response
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from shiftproof.records import Difference, NotApplicable
 
 DRAWS = 4000
 # What must be the same in the provenance of two responses, where either says anything about it.
 QUESTION = ("data", "protocol", "law", "border", "interpolation", "seed")
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A metric of one model minus that of another, on the same images under the same shifts.
-
-    Args:
-        value: Of the first minus that of the second.
-        low: Lower end of the interval.
-        high: Upper end.
-        n_images: Images behind it.
-        p_value: How often a difference as large, in either direction, comes about by chance.
-        unit: Unit of value, low and high.
-        confidence: Nominal coverage of the interval.
-        method: How interval and p-value were computed, in words.
-    """
-
-    value: float
-    low: float
-    high: float
-    n_images: int
-    p_value: float
-    unit: str
-    confidence: float
-    method: str
-
-    def to_dict(self) -> dict[str, Json]:
-        """The same as JSON."""
-        return asdict(self)
-
-    def plot(self, *, axes: Axes | None = None, label: str = "first − second") -> tuple[Figure, Axes]:
-        """Draw it with its interval beside a line at 0, below the differences that the axes hold already.
-
-        Args:
-            axes: Where to, for example those of another difference; those of a new figure by default.
-            label: Its name.
-
-        Returns:
-            The figure and its axes.
-
-        Raises:
-            ComparisonError: The axes hold differences in another unit.
-            MissingDependencyError: matplotlib is not installed.
-
-        Example:
-            >>> found = Difference(0.1, 0.05, 0.15, 100, 0.01, "share of images", 0.95, "by hand")
-            >>> figure, axes = found.plot(label="agreement")
-            >>> axes.get_xlabel()
-            'difference (points)'
-        """
-        with placed(axes) as (figure, place):
-            draw_difference(place, self, Quantity("", self.unit), label=label)
-        return figure, place
 
 
 def compare_responses(

@@ -8,54 +8,23 @@ and the seeds are samples, and the interval has to cover the choice of both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from shiftproof._digest import Json
 from shiftproof.errors import OptionError, ShapeError
-from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._bounded import difference_interval, share_interval
 from shiftproof.metrics._intervals import crossed_interval, skewed_interval
 from shiftproof.metrics._quantiles import Interval
 from shiftproof.metrics._scores import Scores
 from shiftproof.metrics._selection import Floats
+from shiftproof.records import Estimate, NotApplicable
 
 # share: a mean of numbers between two ends; mean: of numbers without an upper end; median: of numbers
 # of which some are only known to be large.
 Kind = Literal["share", "mean", "median"]
 Bounds = tuple[float | None, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number, the interval around it, and what it was computed from.
-
-    Args:
-        value: Best estimate.
-        low: Lower end of the interval.
-        high: Upper end.
-        n_images: Images behind it.
-        n_seeds: Trained networks behind it.
-        unit: Unit of value, low and high.
-        confidence: Nominal coverage of the interval, for example 0.95.
-        method: How the interval was computed, in words.
-    """
-
-    value: float
-    low: float
-    high: float
-    n_images: int
-    n_seeds: int
-    unit: str
-    confidence: float
-    method: str
-
-    def to_dict(self) -> dict[str, Json]:
-        """The same as JSON."""
-        return asdict(self)
 
 
 def estimate_share(

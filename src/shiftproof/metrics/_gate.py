@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from shiftproof.errors import ConfigError
-from shiftproof.metrics._applicable import NotApplicable
-from shiftproof.metrics._estimate import Estimate
 from shiftproof.metrics._selection import Selection, within
 from shiftproof.metrics._spec import metrics
 from shiftproof.probe import Response
+from shiftproof.records import Estimate, NotApplicable
 
 Operator = Literal[">=", ">", "<=", "<"]
 Verdict = Literal["pass", "fail", "inconclusive", "not applicable"]

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from shiftproof._charts import Quantity, draw_bars, draw_curve, draw_map, draw_phases, placed
 from shiftproof.errors import DataError
-from shiftproof.metrics._applicable import NotApplicable
-from shiftproof.metrics._estimate import Estimate
 from shiftproof.metrics._spec import MetricSpec
+from shiftproof.records import Estimate, NotApplicable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shiftproof.metrics._applicable import NotApplicable
 from shiftproof.metrics._scores import Scores
 from shiftproof.metrics._selection import Bools, Floats, Selection, needed
 from shiftproof.metrics._spec import MetricSpec, metrics
+from shiftproof.records import NotApplicable
 
 Outputs = npt.NDArray[np.floating]
 

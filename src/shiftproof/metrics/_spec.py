@@ -11,11 +11,11 @@ import numpy as np
 from shiftproof._registry import Registry
 from shiftproof._tasks import TaskName
 from shiftproof.errors import ComparisonError
-from shiftproof.metrics._applicable import NotApplicable
-from shiftproof.metrics._estimate import Bounds, Estimate, Kind, estimate_scores
+from shiftproof.metrics._estimate import Bounds, Kind, estimate_scores
 from shiftproof.metrics._scores import MOVED, Scores
 from shiftproof.metrics._selection import Selection, select
 from shiftproof.probe import Response
+from shiftproof.records import Estimate, NotApplicable
 
 ALL: tuple[TaskName, ...] = get_args(TaskName)
 # Tasks whose answer is one class, and those whose answer can be right.

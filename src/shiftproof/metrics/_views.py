@@ -9,12 +9,11 @@ from typing import TypeVar
 import numpy as np
 
 from shiftproof.errors import OptionError
-from shiftproof.metrics._applicable import NotApplicable
-from shiftproof.metrics._estimate import Estimate
 from shiftproof.metrics._parts import ClassBars, PhaseCurve, RadialCurve, ShiftMap
 from shiftproof.metrics._selection import Selection
 from shiftproof.metrics._spec import MetricSpec, one_question
 from shiftproof.probe import Response
+from shiftproof.records import Estimate, NotApplicable
 
 Key = TypeVar("Key")
 

@@ -57,11 +57,11 @@ from shiftproof.records._fix import LeftAloneRecord as LeftAloneRecord
 from shiftproof.records._fix import NotPossibleRecord as NotPossibleRecord
 from shiftproof.records._fix import read_fix as read_fix
 from shiftproof.records._numbers import Compared as Compared
-from shiftproof.records._numbers import DifferenceRecord as DifferenceRecord
+from shiftproof.records._numbers import Difference as Difference
+from shiftproof.records._numbers import Estimate as Estimate
 from shiftproof.records._numbers import Estimated as Estimated
-from shiftproof.records._numbers import EstimateRecord as EstimateRecord
 from shiftproof.records._numbers import Measured as Measured
-from shiftproof.records._numbers import NotApplicableRecord as NotApplicableRecord
+from shiftproof.records._numbers import NotApplicable as NotApplicable
 from shiftproof.records._reproduction import EpochPairRecord as EpochPairRecord
 from shiftproof.records._reproduction import PackagedRecord as PackagedRecord
 from shiftproof.records._reproduction import ReproductionRecord as ReproductionRecord

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shiftproof._tasks import Outputs, TaskName
 from shiftproof.records._base import Line, StrictRecord, read_record
-from shiftproof.records._numbers import Estimated, Measured, NotApplicableRecord
+from shiftproof.records._numbers import Estimated, Measured, NotApplicable
 
 At = TypeVar("At")
 
@@ -45,8 +45,8 @@ Curves = Mapping[str, ViewRecord[int]]
 class ChanceRecord(StrictRecord):
     """What guessing would reach."""
 
-    accuracy: float | NotApplicableRecord
-    agreement: float | NotApplicableRecord
+    accuracy: float | NotApplicable
+    agreement: float | NotApplicable
 
 
 # A picture inside of a record: of these kinds only, so that nothing else can come in by it.

@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from shiftproof.records._audit import ModelRecord
 from shiftproof.records._base import Line, StrictRecord, check_parts, read_record
-from shiftproof.records._numbers import Estimated, EstimateRecord, NotApplicableRecord
+from shiftproof.records._numbers import Estimate, Estimated, NotApplicable
 
 
 class LayerRowRecord(StrictRecord):
@@ -21,8 +21,8 @@ class LayerRowRecord(StrictRecord):
     n_steps: int
     stride_px: tuple[float, float] | None
     size: tuple[int, int] | None
-    loss: Mapping[Line, EstimateRecord]
-    split: Mapping[Line, EstimateRecord]
+    loss: Mapping[Line, Estimate]
+    split: Mapping[Line, Estimate]
     share: float
     share_between: float
     agreement: float
@@ -88,7 +88,7 @@ class ExplanationRecord(StrictRecord):
     n_images: int
     n_shifts: int
     n_runs: int
-    change: Mapping[Line, Mapping[Line, EstimateRecord] | NotApplicableRecord]
+    change: Mapping[Line, Mapping[Line, Estimate] | NotApplicable]
     stairs: tuple[StairRecord, ...]
     rows: tuple[LayerRowRecord, ...]
     tied: tuple[Line, ...]
@@ -99,7 +99,7 @@ class ExplanationRecord(StrictRecord):
     @model_validator(mode="after")
     def _is_whole(self) -> ExplanationRecord:
         whole = self.change.get("with-border")
-        if whole is None or isinstance(whole, NotApplicableRecord):
+        if whole is None or isinstance(whole, NotApplicable):
             raise ValueError("the change with the real border is missing")
         check_parts("change with the real border", whole, ("flips", "logits"))
         return self

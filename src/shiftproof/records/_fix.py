@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from shiftproof.records._base import Line, StrictRecord, check_parts, read_record
-from shiftproof.records._numbers import Compared, Estimated, EstimateRecord
+from shiftproof.records._numbers import Compared, Estimate, Estimated
 
 # What the table of a fix shows.
 SHOWN = ("clean-accuracy", "accuracy", "agreement", "worst-case-accuracy")
@@ -73,13 +73,13 @@ class LayerLossRecord(StrictRecord):
     """What a layer loses."""
 
     layer: Line
-    loss: EstimateRecord
+    loss: Estimate
 
 
 class LossesRecord(StrictRecord):
     """What all layers lose; see `shiftproof.fix.Losses`."""
 
-    change: EstimateRecord
+    change: Estimate
     layers: tuple[LayerLossRecord, ...]
 
 

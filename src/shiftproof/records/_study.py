@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from shiftproof.records._base import Line, StrictRecord, check_parts, read_record
-from shiftproof.records._numbers import EstimateRecord, NotApplicableRecord
+from shiftproof.records._numbers import Estimate, NotApplicable
 
 # What the footnotes of a study say.
 SPLITS, MACHINE, SEEDS = ("train", "test"), ("machine", "torch", "python", "shiftproof"), ("seeds",)
@@ -20,7 +20,7 @@ class CellRecord(StrictRecord):
     """One network under one protocol. `not_applicable` has the reason for each metric without a number."""
 
     protocol: str
-    metrics: Mapping[str, EstimateRecord]
+    metrics: Mapping[str, Estimate]
     not_applicable: Mapping[str, str] = {}
     accuracy_per_seed: tuple[float, ...]
     published: float | None
@@ -64,7 +64,7 @@ class ChangeRecord(StrictRecord):
     """A column of a row minus that of its base; `column` is its number, from 0."""
 
     column: int
-    found: EstimateRecord | NotApplicableRecord
+    found: Estimate | NotApplicable
 
 
 class AgainstRecord(StrictRecord):
@@ -137,7 +137,7 @@ class StudyRecord(StrictRecord):
             check_parts(f"recipe of {row.name}", row.recipe, RECIPE)
         return self
 
-    def shown(self, row: RowRecord, column: ColumnRecord) -> EstimateRecord | None:
+    def shown(self, row: RowRecord, column: ColumnRecord) -> Estimate | None:
         """The number of a row in a column; None where it has none, or the row failed."""
         found = (cell.metrics.get(column.metric) for cell in row.cells if cell.protocol == column.protocol)
         return next(found, None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shiftproof._charts import Quantity, draw_bars, draw_curve, draw_map, draw_phases, head
 from shiftproof._figures import drawing, image_bytes
 from shiftproof._text import counted
-from shiftproof.records import AuditRecord, EstimateRecord, MeasuredProtocolRecord, PointRecord, ViewRecord
+from shiftproof.records import AuditRecord, Estimate, MeasuredProtocolRecord, PointRecord, ViewRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,6 +116,6 @@ def _panels(record: AuditRecord, part: MeasuredProtocolRecord) -> Mapping[str, l
 
 def _about(record: AuditRecord, part: MeasuredProtocolRecord) -> list[str]:
     images = f"{counted(part.n_images, 'image')} of {record.data.name}"
-    found = (each for each in part.estimates.values() if isinstance(each, EstimateRecord))
+    found = (each for each in part.estimates.values() if isinstance(each, Estimate))
     level = "".join(f"; intervals of {100 * each.confidence:g} %" for each in islice(found, 1))
     return [f"{record.model.name} under {part.name} (border {part.border})", images + level]

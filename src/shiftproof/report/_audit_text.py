@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from shiftproof._text import counted, percent
 from shiftproof.records import (
     AuditRecord,
+    Estimate,
     Estimated,
-    EstimateRecord,
     GateRecord,
     MeasuredProtocolRecord,
-    NotApplicableRecord,
+    NotApplicable,
     WorstRecord,
 )
 from shiftproof.report._numbers import NO_NUMBER, amount, in_full, interval, title
@@ -37,7 +37,7 @@ MAX_SKIPPED = 5
 def confidence(record: AuditRecord) -> str:
     """Of the intervals, as a title."""
     found = [e for part in record.protocols for e in part.estimates.values()]
-    levels = sorted({e.confidence for e in found if isinstance(e, EstimateRecord)})
+    levels = sorted({e.confidence for e in found if isinstance(e, Estimate)})
     return " and ".join(f"{100 * level:.4g} %" for level in levels)
 
 
@@ -70,7 +70,7 @@ def _is_noisy(record: AuditRecord) -> bool:
 def _floor(record: AuditRecord, metric: str) -> str:
     """What a metric is without a shift."""
     found = record.noise.estimates.get(metric) if record.noise else None
-    return amount(found.value, found.unit) if isinstance(found, EstimateRecord) else ""
+    return amount(found.value, found.unit) if isinstance(found, Estimate) else ""
 
 
 def _noise_rows(record: AuditRecord) -> Rows:
@@ -85,14 +85,14 @@ def _noise_rows(record: AuditRecord) -> Rows:
         )
         return [["noise", f"none: same {answers} for {images} {again} ({change})"]]
     flips = noise.estimates.get("flip-rate")
-    share = percent(flips.value) if isinstance(flips, EstimateRecord) else NO_NUMBER
+    share = percent(flips.value) if isinstance(flips, Estimate) else NO_NUMBER
     differ = f"{share} of the {answers} for {images} differ {again}"
     return [["noise", f"{differ}; the column “unmoved” is each metric without any shift"]]
 
 
 def number_cells(found: Estimated) -> list[str]:
     """Value, interval and n."""
-    if isinstance(found, NotApplicableRecord):
+    if isinstance(found, NotApplicable):
         return [NO_NUMBER, "", ""]
     return [amount(found.value, found.unit), interval(found), f"{found.n_images:,}"]
 
@@ -187,7 +187,7 @@ def radius_rows(part: MeasuredProtocolRecord) -> Rows:
 
 def _by_radius(part: MeasuredProtocolRecord, metric: str) -> dict[int, tuple[str, str, str]]:
     view, found = part.by_radius.get(metric), part.estimates.get(metric)
-    unit = found.unit if isinstance(found, EstimateRecord) else "share of images"
+    unit = found.unit if isinstance(found, Estimate) else "share of images"
     return {
         point.at: (
             amount(point.value, unit),
@@ -279,7 +279,7 @@ def _signed(offset: float) -> str:
 def no_worst(record: AuditRecord, part: MeasuredProtocolRecord) -> str:
     """Why there are no worst images."""
     agreement = part.estimates.get("agreement")
-    if isinstance(agreement, EstimateRecord):
+    if isinstance(agreement, Estimate):
         return f"No measured shift changes the {words(record).answer} for any image."
     return "No image was moved."
 
@@ -331,8 +331,8 @@ def _reasons(record: AuditRecord) -> dict[tuple[str, tuple[str, ...]], list[str]
     for part in record.protocols:
         names: dict[str, list[str]] = {}
         for name, estimate in sorted(part.estimates.items()):
-            if isinstance(estimate, NotApplicableRecord) and is_asked(record, name):
-                names.setdefault(estimate.not_applicable, []).append(name)
+            if isinstance(estimate, NotApplicable) and is_asked(record, name):
+                names.setdefault(estimate.reason, []).append(name)
         for name, reason in _views_without(part).items():
             names.setdefault(reason, []).append(name)
         for reason, members in names.items():
@@ -368,7 +368,7 @@ def footnotes(record: AuditRecord) -> list[str]:
         for part in record.protocols
     ]
     found = [part.estimates[name] for part in record.protocols for name in record.headline]
-    methods = sorted({e.method for e in found if isinstance(e, EstimateRecord)})
+    methods = sorted({e.method for e in found if isinstance(e, Estimate)})
     if methods:
         lines.append(f"{confidence(record)} intervals, not corrected for their number: {'; '.join(methods)}.")
     about = ", ".join(f"{name} {value}" for name, value in sorted(record.environment.items()))

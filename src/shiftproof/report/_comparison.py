@@ -14,7 +14,7 @@ from shiftproof.records import (
     ComparedProtocolRecord,
     ComparisonRecord,
     Estimated,
-    NotApplicableRecord,
+    NotApplicable,
 )
 from shiftproof.report._audit_markdown import capped
 from shiftproof.report._audit_terminal import LONGEST_METRIC, WIDTH, new_table, print_heading
@@ -122,9 +122,9 @@ def compared_rows(part: ComparedProtocolRecord) -> Iterable[tuple[str, str, str,
     """For each metric its cells; the fourth is the difference and its interval, as two lines."""
     for row in part.rows:
         found = row.difference
-        units = [e.unit for e in (row.first, row.second) if not isinstance(e, NotApplicableRecord)]
+        units = [e.unit for e in (row.first, row.second) if not isinstance(e, NotApplicable)]
         name = title(row.metric, units[0]) if units else row.metric
-        if isinstance(found, NotApplicableRecord):
+        if isinstance(found, NotApplicable):
             yield name, _value(row.first), _value(row.second), [NO_NUMBER], "", ""
             continue
         value, low, high = (change(end, found.unit) for end in (found.value, found.low, found.high))
@@ -135,13 +135,13 @@ def compared_rows(part: ComparedProtocolRecord) -> Iterable[tuple[str, str, str,
 
 
 def _value(found: Estimated) -> str:
-    return NO_NUMBER if isinstance(found, NotApplicableRecord) else amount(found.value, found.unit)
+    return NO_NUMBER if isinstance(found, NotApplicable) else amount(found.value, found.unit)
 
 
 def _better(row: ComparedMetricRecord) -> str:
     """Which of the two, where the interval of the difference leaves 0 out; empty where there is none."""
     found = row.difference
-    if isinstance(found, NotApplicableRecord):
+    if isinstance(found, NotApplicable):
         return ""
     if found.low <= 0 <= found.high:
         return NOT_SHOWN
@@ -154,10 +154,8 @@ def compared_notes(record: ComparisonRecord) -> list[str]:
     methods: set[str] = set()
     for part in record.protocols:
         for row in part.rows:
-            if isinstance(row.difference, NotApplicableRecord):
-                reasons.setdefault(row.difference.not_applicable, []).append(
-                    f"{row.metric} under {part.name}"
-                )
+            if isinstance(row.difference, NotApplicable):
+                reasons.setdefault(row.difference.reason, []).append(f"{row.metric} under {part.name}")
             else:
                 methods.add(row.difference.method)
     notes = [f"Not compared, since {reason}: {', '.join(names)}." for reason, names in reasons.items()]

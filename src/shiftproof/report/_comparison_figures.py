@@ -13,7 +13,7 @@ from shiftproof.records import (
     AuditRecord,
     ComparedProtocolRecord,
     ComparisonRecord,
-    DifferenceRecord,
+    Difference,
     MeasuredProtocolRecord,
     PointRecord,
 )
@@ -27,7 +27,7 @@ ROW_INCHES = 0.28
 # For the axis below each group of rows.
 AXIS_INCHES = 0.75
 FALLS = "↓"
-Rows = dict[str, DifferenceRecord]
+Rows = dict[str, Difference]
 
 
 def comparison_figures(record: ComparisonRecord, first: AuditRecord, second: AuditRecord) -> dict[str, bytes]:
@@ -64,7 +64,7 @@ def _by_unit(part: ComparedProtocolRecord) -> dict[str, Rows]:
     """The differences of one protocol by their unit as drawn, so that each unit has an axis."""
     found: dict[str, Rows] = {}
     for row in part.rows:
-        if isinstance(row.difference, DifferenceRecord):
+        if isinstance(row.difference, Difference):
             label = row.metric if row.higher_is_better else f"{row.metric} {FALLS}"
             unit = Quantity(row.metric, row.difference.unit).unit_of_change
             found.setdefault(unit, {})[label] = row.difference

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from shiftproof._charts import Quantity
-from shiftproof.records import EstimateRecord, Offset, PointRecord
+from shiftproof.records import Estimate, Offset, PointRecord
 from shiftproof.report._drawing import BRIGHT, SCALE, colour, drawing, number, tag, words
 from shiftproof.report._numbers import amount, in_full, narrow
 
@@ -217,7 +217,7 @@ def _metric_data(
 def point_in_full(point: PointRecord[Any], unit: str, confidence: float) -> str:
     """A number of a map with its interval and n, as everywhere else."""
     return in_full(
-        EstimateRecord(
+        Estimate(
             value=point.value, low=point.low, high=point.high, n_images=point.n_images, n_seeds=1, unit=unit,
             confidence=confidence, method="",
         )

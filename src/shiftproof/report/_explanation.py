@@ -9,11 +9,11 @@ from rich.text import Text
 
 from shiftproof._text import counted, percent
 from shiftproof.records import (
-    EstimateRecord,
+    Estimate,
     ExplanationRecord,
     LayerRowRecord,
     LieRecord,
-    NotApplicableRecord,
+    NotApplicable,
     SensitivityRecord,
 )
 from shiftproof.report._audit_markdown import capped
@@ -98,10 +98,10 @@ def explanation_about(record: ExplanationRecord) -> list[str]:
     ]
 
 
-def _whole(record: ExplanationRecord, unit: str) -> EstimateRecord:
+def _whole(record: ExplanationRecord, unit: str) -> Estimate:
     """The change under whole pixels with the real border, which is always measured."""
     change = record.change["with-border"]
-    assert not isinstance(change, NotApplicableRecord)
+    assert not isinstance(change, NotApplicable)
     return change[unit]
 
 
@@ -112,7 +112,7 @@ def _lie(found: LieRecord | None) -> list[str]:
     for axis, way in (("y", "down"), ("x", "right")):
         change = found.mean_abs[axis]
         text = "unknown"
-        if isinstance(change, EstimateRecord):
+        if isinstance(change, Estimate):
             text = f"{change.value:.3g} ({change.low:.3g} to {change.high:.3g})"
         words.append(f"{text} per px {way}")
     return [f"Lie derivative, how fast the probability of a class changes: {', '.join(words)}"]
@@ -123,7 +123,7 @@ def _sensitivity(found: SensitivityRecord) -> str:
     means = (
         f"{radius} px {mean.value:.2f}"
         for radius, mean in sorted(found.radial.items(), key=lambda pair: int(pair[0]))
-        if isinstance(mean, EstimateRecord)
+        if isinstance(mean, Estimate)
     )
     return f"sensitivity of {found.layer or 'the logits'}, 1 for the {found.scale_is}: {', '.join(means)}"
 

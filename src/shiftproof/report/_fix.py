@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shiftproof._text import counted, percent
-from shiftproof.records import DifferenceRecord, EstimateRecord, FixRecord, FixRowRecord, NotApplicableRecord
+from shiftproof.records import Difference, Estimate, FixRecord, FixRowRecord, NotApplicable
 from shiftproof.report._audit_markdown import capped
 from shiftproof.report._audit_terminal import new_table, print_heading
 from shiftproof.report._markdown import escaped, table
@@ -136,15 +136,15 @@ def _narrow_cells(row: FixRowRecord, record: FixRecord) -> list[str]:
     return [name, *below, change_below, f"{row.ms_per_image:.3g} ms\n{row.cost:.2f} ×"]
 
 
-def _value(found: EstimateRecord | NotApplicableRecord) -> str:
-    if isinstance(found, NotApplicableRecord):
+def _value(found: Estimate | NotApplicable) -> str:
+    if isinstance(found, NotApplicable):
         return NO_NUMBER
     return f"{percent(found.value)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def _difference(row: FixRowRecord) -> str:
     found = row.differences["accuracy"]
-    if isinstance(found, NotApplicableRecord):
+    if isinstance(found, NotApplicable):
         return NO_NUMBER
     value, low, high = (change(end, found.unit) for end in (found.value, found.low, found.high))
     return f"{value} ({low} to {high})"
@@ -168,9 +168,9 @@ def _passed_over(record: FixRecord) -> list[str]:
     least, found = chosen.estimates["accuracy"], []
     for row in record.rows[1:]:
         value, clean = row.estimates["accuracy"], row.differences["clean-accuracy"]
-        if not (isinstance(value, EstimateRecord) and isinstance(least, EstimateRecord)):
+        if not (isinstance(value, Estimate) and isinstance(least, Estimate)):
             continue
-        if value.value > least.value and isinstance(clean, DifferenceRecord):
+        if value.value > least.value and isinstance(clean, Difference):
             found.append(
                 f"{row.name} is right more often under the shifts here, and was not chosen by the other "
                 f"images: {change(clean.value, clean.unit)} points on images as they are, {row.cost:.2f} × "
@@ -221,7 +221,7 @@ def loss_rows(record: FixRecord) -> list[list[str]]:
     return [["all", _loss(before.change), _loss(after.change)], *cells]
 
 
-def _loss(found: EstimateRecord | None) -> str:
+def _loss(found: Estimate | None) -> str:
     if found is None:
         return "little"
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})".replace("-", "−")

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted
-from shiftproof.records import EstimateRecord, NotApplicableRecord
+from shiftproof.records import Difference, Estimate, NotApplicable
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._numbers import amount, in_full, interval
 from shiftproof.report._page import Block, Bullets, Charts, Facts, Lines, Page, Section, Table
@@ -20,6 +20,7 @@ LEFT_OUT = ("kind", "schema_version")
 # A chart of more rows is longer than a page.
 MOST_DOTS = 40
 LONGEST_CELL = 48
+Number = Estimate | Difference | NotApplicable
 
 
 def record_page(record: BaseModel, *, kind: str, headline: str) -> Page:
@@ -46,11 +47,11 @@ def _words(name: str) -> str:
 
 def _is_line(value: Any) -> bool:
     """Whether it is said in one line."""
-    return value is None or isinstance(value, (str, int, float, EstimateRecord, NotApplicableRecord))
+    return value is None or isinstance(value, str | int | float | Number)
 
 
 def _line(value: Any) -> str:
-    if isinstance(value, (EstimateRecord, NotApplicableRecord)):
+    if isinstance(value, Number):
         return in_full(value)
     if value is None:
         return "none"
@@ -102,7 +103,7 @@ def _charts(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Mar
         found = [
             (_cell(row.get(names[0])), each)
             for row in rows[:MOST_DOTS]
-            if isinstance(each := row.get(name), EstimateRecord)
+            if isinstance(each := row.get(name), Estimate)
         ]
         if len(found) > 1:
             marks = [Dot(label, each.value, each.low, each.high) for label, each in found]
@@ -129,7 +130,7 @@ def _cell(value: Any) -> str:
     """A leaf in brief: what all cells of a column share is said elsewhere."""
     if value is None:
         return ""
-    if isinstance(value, EstimateRecord):
+    if isinstance(value, Estimate):
         return f"{amount(value.value, value.unit)} ({interval(value)})".replace("-", "−")
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_cell, value))

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted, percent
-from shiftproof.records import AuditRecord, MeasuredProtocolRecord, NotApplicableRecord
+from shiftproof.records import AuditRecord, MeasuredProtocolRecord, NotApplicable
 from shiftproof.report._audit_figures import points, quantities
 from shiftproof.report._audit_text import (
     GATE_COLUMNS,
@@ -100,8 +100,8 @@ def _each(record: AuditRecord, name: str, blocks: Any) -> list[Section]:
 
 def _card(record: AuditRecord, part: MeasuredProtocolRecord, name: str) -> Card:
     about, found = record.metrics[name], part.estimates[name]
-    if isinstance(found, NotApplicableRecord):
-        return Card(title(name, about.unit), NO_NUMBER, found.not_applicable, about.summary)
+    if isinstance(found, NotApplicable):
+        return Card(title(name, about.unit), NO_NUMBER, found.reason, about.summary)
     detail = f"{interval(found)}, n = {counted(found.n_images, 'image')}"
     guess = chance(part, name)
     return Card(

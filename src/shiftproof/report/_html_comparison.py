@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted
-from shiftproof.records import ComparedProtocolRecord, ComparisonRecord, DifferenceRecord, NotApplicableRecord
+from shiftproof.records import ComparedProtocolRecord, ComparisonRecord, Difference, NotApplicable
 from shiftproof.report._comparison import COMPARED_COLUMNS, compared_about, compared_notes, compared_rows
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._html_words import words_section
@@ -60,9 +60,7 @@ def _cards(record: ComparisonRecord) -> list[Card]:
     """The first differences of the first protocol that is shown."""
     part = record.protocols[0] if record.protocols else None
     found = [
-        (row, row.difference)
-        for row in (part.rows if part else ())
-        if isinstance(row.difference, DifferenceRecord)
+        (row, row.difference) for row in (part.rows if part else ()) if isinstance(row.difference, Difference)
     ]
     found.sort(key=lambda pair: FIRST.index(pair[0].metric) if pair[0].metric in FIRST else len(FIRST))
     cards = []
@@ -77,10 +75,10 @@ def _cards(record: ComparisonRecord) -> list[Card]:
 def _not_measured(record: ComparisonRecord) -> list[str]:
     """What has no difference, and why; and what two audits cannot say."""
     absent = [
-        f"{row.metric} under {part.name}: {row.difference.not_applicable}"
+        f"{row.metric} under {part.name}: {row.difference.reason}"
         for part in record.protocols
         for row in part.rows
-        if isinstance(row.difference, NotApplicableRecord)
+        if isinstance(row.difference, NotApplicable)
     ]
     return [*absent, "Planes, curves and single images of each: they are in the pages of the two audits."]
 
@@ -91,9 +89,9 @@ def _named(line: str) -> tuple[str, str]:
 
 
 def _protocol(part: ComparedProtocolRecord) -> list[Block]:
-    by_unit: dict[str, list[tuple[Dot, DifferenceRecord]]] = {}
+    by_unit: dict[str, list[tuple[Dot, Difference]]] = {}
     for row in part.rows:
-        if isinstance(row.difference, DifferenceRecord):
+        if isinstance(row.difference, Difference):
             found = row.difference
             name = row.metric if row.higher_is_better else f"{row.metric} {FALLS}"
             unit = Quantity("", found.unit).unit_of_change

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from shiftproof._text import counted, percent
-from shiftproof.records import EstimateRecord, ExplanationRecord, NotApplicableRecord
+from shiftproof.records import Estimate, ExplanationRecord, NotApplicable
 from shiftproof.report._drawn_stairs import staircase_chart
 from shiftproof.report._explanation import (
     explanation_about,
@@ -92,9 +92,9 @@ def _cards(record: ExplanationRecord) -> list[Card]:
     return cards
 
 
-def _whole(record: ExplanationRecord) -> dict[str, EstimateRecord]:
+def _whole(record: ExplanationRecord) -> dict[str, Estimate]:
     found = record.change["with-border"]
-    assert not isinstance(found, NotApplicableRecord), "the record checks that"
+    assert not isinstance(found, NotApplicable), "the record checks that"
     return dict(found)
 
 
@@ -153,8 +153,8 @@ def _conditions(record: ExplanationRecord) -> list[Block]:
     rows = []
     for name in [each for each in CONDITIONS if each in record.change]:
         found = record.change[name]
-        if isinstance(found, NotApplicableRecord):
-            rows.append([CONDITIONS[name], NO_NUMBER, found.not_applicable, ""])
+        if isinstance(found, NotApplicable):
+            rows.append([CONDITIONS[name], NO_NUMBER, found.reason, ""])
             continue
         for unit, each in sorted(found.items()):
             ends = f"{_number(each.low)} to {_number(each.high)}"
@@ -164,9 +164,9 @@ def _conditions(record: ExplanationRecord) -> list[Block]:
 
 def _not_measured(record: ExplanationRecord) -> list[str]:
     absent = [
-        f"{CONDITIONS.get(name, name)}: {found.not_applicable}"
+        f"{CONDITIONS.get(name, name)}: {found.reason}"
         for name, found in sorted(record.change.items())
-        if isinstance(found, NotApplicableRecord)
+        if isinstance(found, NotApplicable)
     ]
     return [
         *absent,

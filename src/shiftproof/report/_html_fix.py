@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted
-from shiftproof.records import DifferenceRecord, FixRecord, NotApplicableRecord
+from shiftproof.records import Difference, FixRecord, NotApplicable
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._fix import (
     LITTLE,
@@ -56,12 +56,12 @@ def _cards(record: FixRecord) -> list[Card]:
     cards = []
     for name, title in SHOWN.items():
         found, difference = row.estimates[name], row.differences.get(name)
-        if isinstance(found, NotApplicableRecord):
-            cards.append(Card(title, NO_NUMBER, found.not_applicable))
+        if isinstance(found, NotApplicable):
+            cards.append(Card(title, NO_NUMBER, found.reason))
             continue
         detail = f"{interval(found)}, n = {counted(found.n_images, 'image')}"
         note = f"with {row.name}"
-        if isinstance(difference, DifferenceRecord):
+        if isinstance(difference, Difference):
             note = (
                 f"{note}: {change(difference.value, difference.unit)} against the original, paired by image"
             )
@@ -114,7 +114,7 @@ def _table(record: FixRecord) -> list[Block]:
     drawn = [
         (Dot(name, each.value, each.low, each.high), each.unit)
         for name, each in found
-        if isinstance(each, DifferenceRecord)
+        if isinstance(each, Difference)
     ]
     charts: list[Block] = []
     if drawn:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from shiftproof._text import counted
-from shiftproof.records import AuditRecord, EstimateRecord, MeasuredProtocolRecord
+from shiftproof.records import AuditRecord, Estimate, MeasuredProtocolRecord
 from shiftproof.report._audit_figures import points, quantities
 from shiftproof.report._drawn_plane import Plane, island, offset_rows, plane_data, plane_svg
 from shiftproof.report._page import Block, Interactive, Table
@@ -53,7 +53,7 @@ def by_importance(views: Mapping[str, View]) -> list[tuple[str, View]]:
 
 
 def _confidence(part: MeasuredProtocolRecord) -> float:
-    found = (each.confidence for each in part.estimates.values() if isinstance(each, EstimateRecord))
+    found = (each.confidence for each in part.estimates.values() if isinstance(each, Estimate))
     return next(found, 0.0)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted, percent
-from shiftproof.records import ClaimRecord, ClaimsRecord, EstimateRecord, ReproductionRecord, StudyRecord
+from shiftproof.records import ClaimRecord, ClaimsRecord, Estimate, ReproductionRecord, StudyRecord
 from shiftproof.report._claims import COLOURS, MARKS, claims_headline, claims_notes
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._html_learning import costs_blocks, learning_blocks
@@ -165,7 +165,7 @@ def _study_charts(record: StudyRecord) -> list[Block]:
     return [Charts(charts, caption)] if charts else []
 
 
-def _estimates(record: StudyRecord, protocol: str, metric: str) -> dict[str, EstimateRecord]:
+def _estimates(record: StudyRecord, protocol: str, metric: str) -> dict[str, Estimate]:
     return {
         row.name: cell.metrics[metric]
         for row in record.rows

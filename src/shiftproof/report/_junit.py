@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from xml.etree import ElementTree
 
-from shiftproof.records import AuditRecord, Estimated, GateRecord, Measured, NotApplicableRecord
+from shiftproof.records import AuditRecord, Estimated, GateRecord, Measured, NotApplicable
 from shiftproof.report._numbers import in_full
 
 
@@ -74,9 +75,9 @@ def _measured_case(suite: ElementTree.Element, record: AuditRecord) -> None:
 
 def _numbers(found: Measured | Estimated, prefix: str = "") -> dict[str, str]:
     """Everything about a number but how it reads."""
-    if isinstance(found, NotApplicableRecord):
-        return {f"{prefix}not_applicable": found.not_applicable}
-    return {f"{prefix}{name}": str(value) for name, value in found.model_dump().items()}
+    if isinstance(found, NotApplicable):
+        return {f"{prefix}not_applicable": found.reason}
+    return {f"{prefix}{name}": str(value) for name, value in asdict(found).items()}
 
 
 def _properties(parent: ElementTree.Element, values: dict[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shiftproof._text import counted, is_share, percent
-from shiftproof.records import DifferenceRecord, EstimateRecord, NotApplicableRecord
+from shiftproof.records import Difference, Estimate, NotApplicable
 
 NO_NUMBER = "n/a"
 # Short enough to stand behind each number; longer ones are named once.
@@ -75,17 +75,17 @@ def title(metric: str, unit: str) -> str:
     return metric if is_share(unit) or unit in (*SHORT_UNITS, metric) else f"{metric} ({unit})"
 
 
-def interval(estimate: EstimateRecord) -> str:
+def interval(estimate: Estimate) -> str:
     """Both ends of an interval."""
     return f"{amount(estimate.low, estimate.unit)} to {amount(estimate.high, estimate.unit)}"
 
 
-def in_full(found: EstimateRecord | DifferenceRecord | NotApplicableRecord) -> str:
+def in_full(found: Estimate | Difference | NotApplicable) -> str:
     """A number with interval and n in one line, or why there is none."""
-    if isinstance(found, NotApplicableRecord):
-        return found.not_applicable
+    if isinstance(found, NotApplicable):
+        return found.reason
     n = f"n = {counted(found.n_images, 'image')}"
-    if isinstance(found, DifferenceRecord):
+    if isinstance(found, Difference):
         value, low, high = (change(end, found.unit) for end in (found.value, found.low, found.high))
         return f"{value} {unit_of_change(found.unit)} ({low} to {high}, {n})"
     named = title("", found.unit).strip(" ()")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from shiftproof.records import ColumnRecord, EstimateRecord, StudyRecord
+from shiftproof.records import ColumnRecord, Estimate, StudyRecord
 from shiftproof.report._numbers import change, unit_of_change
 
 Verdict = Literal["better", "not shown to be", "worse"]
@@ -17,7 +17,7 @@ LEADS: dict[Verdict, str] = {
 VERDICTS: tuple[Verdict, ...] = tuple(LEADS)
 
 
-def verdict(difference: EstimateRecord, column: ColumnRecord) -> Verdict:
+def verdict(difference: Estimate, column: ColumnRecord) -> Verdict:
     """What an interval of a difference says; nothing where it holds 0.
 
     An interval that only touches 0 holds it.
@@ -55,16 +55,16 @@ def remedies_in_full(record: StudyRecord) -> list[str]:
     return sentences
 
 
-def _judged(record: StudyRecord, index: int) -> Iterator[tuple[str, str, EstimateRecord]]:
+def _judged(record: StudyRecord, index: int) -> Iterator[tuple[str, str, Estimate]]:
     """Row, base and difference for a column."""
     for row in record.rows:
         for each in row.against.differences if row.against else ():
-            if each.column == index and isinstance(each.found, EstimateRecord):
+            if each.column == index and isinstance(each.found, Estimate):
                 assert row.against is not None
                 yield row.name, row.against.base, each.found
 
 
-def _in_words(name: str, base: str, difference: EstimateRecord) -> str:
+def _in_words(name: str, base: str, difference: Estimate) -> str:
     unit = difference.unit
     value, low, high = (change(end, unit) for end in (difference.value, difference.low, difference.high))
     return f"{name} beside {base} {value} {unit_of_change(unit)} ({low} to {high})"

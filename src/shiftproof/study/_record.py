@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from shiftproof._digest import Json
 from shiftproof.errors import ShiftproofError
@@ -154,7 +155,7 @@ def _cell(
     inside = None if published is None else accuracy.low <= published <= accuracy.high
     return {
         "protocol": protocol,
-        "metrics": {name: estimate.to_dict() for name, estimate in estimates.items()},
+        "metrics": {name: asdict(estimate) for name, estimate in estimates.items()},
         "not_applicable": {
             name: each.reason for name, each in found.items() if isinstance(each, NotApplicable)
         },

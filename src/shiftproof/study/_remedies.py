@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -27,11 +27,11 @@ def difference(remedy: Sequence[Response], base: Sequence[Response], metric: Met
         `shiftproof.metrics.compare_responses`; with several that of images and seeds crossed.
     """
     if len(remedy) > 1:
-        return _over_seeds(remedy, base, metric).to_dict()
+        return asdict(_over_seeds(remedy, base, metric))
     found = compare_responses(remedy[0], base[0], metric)
     if isinstance(found, NotApplicable):
-        return found.to_dict()
-    numbers = {key: value for key, value in found.to_dict().items() if key != "p_value"}
+        return asdict(found)
+    numbers = {key: value for key, value in asdict(found).items() if key != "p_value"}
     return {**numbers, "n_seeds": 1}
 
 
