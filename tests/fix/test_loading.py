@@ -28,8 +28,8 @@ def small(classes: int = 2) -> nn.Module:
     return nn.Sequential(*stem, nn.Flatten(), nn.Linear(4, classes)).eval()
 
 
-def taught(images: Images, network: nn.Module, *, labelled: bool = True, workers: int = 0) -> Teaching:
-    lesson = Lesson(epochs=2, batch_size=4, workers=workers)
+def taught(images: Images, network: nn.Module, *, labelled: bool = True, decoders: int = 0) -> Teaching:
+    lesson = Lesson(epochs=2, batch_size=4, decoders=decoders)
     return Teaching(images, as_classifier(network), labelled, BOX, lesson, CPU)
 
 
@@ -46,12 +46,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_workers_change_no_byte(folder: Path, labelled: bool) -> None:
+def test_decoders_change_no_byte(folder: Path, labelled: bool) -> None:
     images = load_images(str(folder), image_shape=(3, 12, 12))
     here = apply_edit(small(), "max-blur-pool").module
     there = copy.deepcopy(here)
-    for network, workers in ((here, 0), (there, 2)):
-        teaching = taught(images, small(), labelled=labelled, workers=workers)
+    for network, decoders in ((here, 0), (there, 2)):
+        teaching = taught(images, small(), labelled=labelled, decoders=decoders)
         Student(network, teaching).advance(teaching.n_steps)
     for one, two in zip(here.state_dict().values(), there.state_dict().values(), strict=True):
         assert torch.equal(one, two)
@@ -97,10 +97,10 @@ class Endless:
         raise NotImplementedError
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_images_larger_than_memory_are_seen_a_batch_at_a_time(workers: int) -> None:
+@pytest.mark.parametrize("decoders", [0, 1])
+def test_images_larger_than_memory_are_seen_a_batch_at_a_time(decoders: int) -> None:
     images = Endless(torch.arange(2**21))  # 400 GB of pixels.
-    teaching = taught(images, small(), workers=workers)
+    teaching = taught(images, small(), decoders=decoders)
     assert teaching.n_steps == 2 * 2**19
     seen = list(teaching.batches(5, 9))
     assert [tuple(batch.shape) for batch, _, _ in seen] == [(4, 3, 256, 256)] * 4

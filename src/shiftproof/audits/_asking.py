@@ -9,7 +9,7 @@ import torch
 
 from shiftproof.adapters import SentClassifier, Task, sent
 from shiftproof.audits._question import AuditOptions, AuditQuestion
-from shiftproof.data import Images
+from shiftproof.data import Decoders, Images, read_ahead
 from shiftproof.engine import Engine, Shared, parse_engine
 from shiftproof.probe import Probe, probing
 from shiftproof.shifts import ShiftProtocol
@@ -26,18 +26,19 @@ class Asking:
     def __init__(self, question: AuditQuestion, threads: int | None) -> None:
         self.question = question
         self._threads = threads
+        self._decoders = Decoders(question.options.decoders)
         self._stack = ExitStack()
         self._open: tuple[int, Probe] | None = None
 
     def probe(self, part: int) -> Probe:
         """Of this part of the question, opened where another one was open."""
         if self._open is None or self._open[0] != part:
-            self.close()
+            self._leave()
             protocol, images = self.question.parts[part]
             options = self.question.options
             opened = probing(
                 self.question.classifier,
-                images,
+                read_ahead(images, self._decoders),
                 protocol,
                 seed=options.seed,
                 method=options.method,
@@ -49,7 +50,11 @@ class Asking:
         return self._open[1]
 
     def close(self) -> None:
-        """Put the model back as it was."""
+        """Put the model back as it was, and let go of what decodes images."""
+        self._leave()
+        self._decoders.close()
+
+    def _leave(self) -> None:
         self._open = None
         self._stack.close()
 

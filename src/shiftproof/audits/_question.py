@@ -30,7 +30,7 @@ from shiftproof.adapters import (
     with_task,
 )
 from shiftproof.audits._task import fitted
-from shiftproof.data import AS_USUAL, Images, ImagesLike, Reading, without_found_labels
+from shiftproof.data import AS_USUAL, Decoders, Images, ImagesLike, Reading, without_found_labels
 from shiftproof.errors import DataError, OptionError, ShapeError
 from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
@@ -63,6 +63,8 @@ class AuditOptions:
         batch_size: Images at a time; by default by their size.
         threads: Batches at a time on a CPU, in each worker; by default all cores, shared by the workers of
             this machine, or one for each worker of a cluster.
+        decoders: Processes that decode image files ahead of the model, in each worker; by default none, and
+            threads decode what is needed next.
         allow_noise: Go on where answers change as much without a shift as under shifts.
         task: What an answer is: `single-label`, `binary`, `multi-label` or `embedding`; by default as the
             answers say.
@@ -91,6 +93,7 @@ class AuditOptions:
     gpus_per_worker: float | None = None
     batch_size: int | None = None
     threads: int | None = None
+    decoders: int = 0
     allow_noise: bool = False
     task: TaskName | None = None
     outputs: Outputs | None = None
@@ -111,6 +114,7 @@ class AuditOptions:
             value = getattr(self, name)
             if value is not None and not 1 <= value <= most:
                 raise OptionError(f"{name} from 1 to {most:,}", value)
+        Decoders(self.decoders)  # checks the number
 
     @property
     def may_stop_early(self) -> bool:

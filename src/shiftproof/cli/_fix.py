@@ -26,7 +26,7 @@ HELP = (
 )
 EDITS, TRAINING = "What to try", "Training"
 # Options on which nothing depends but the time.
-NOT_IN_RESULTS = ("workers", "threads", "reading", "engine", "gpus_per_worker")
+NOT_IN_RESULTS = ("decoders", "threads", "reading", "engine", "gpus_per_worker")
 
 
 Protocol = Annotated[str, o.option(EDITS, "Shifts, by name as in `shiftproof protocols ls`.", metavar="NAME")]
@@ -54,7 +54,6 @@ BatchSize = Annotated[int, o.option(TRAINING, "Images a step.")]
 Consistency = Annotated[
     float, o.option(TRAINING, "Weight of the divergence between the answers to an image and to its shift.")
 ]
-Workers = Annotated[int, o.option(TRAINING, "Processes that decode images.")]
 Onnx = Annotated[bool, o.option(o.RUN, "Also write model.onnx where that can be.", "--onnx/--no-onnx")]
 Figure = Annotated[
     Path | None, o.option(o.RUN, "Draw cost and worth as SVG, or PNG by its suffix.", metavar="FILE")
@@ -75,7 +74,7 @@ def fix(
     learning_rate: LearningRate = 1e-3,
     batch_size: BatchSize = 64,
     consistency: Consistency = 0.0,
-    workers: Workers = 0,
+    decoders: o.Decoders = 0,
     limit: o.Limit = None,
     seed: o.Seed = 0,
     max_bad: o.MaxBad = 0.01,
@@ -109,7 +108,7 @@ def fix(
         "learning_rate": learning_rate,
         "batch_size": batch_size,
         "consistency": consistency,
-        "workers": workers,
+        "decoders": decoders,
         "limit": limit,
         "seed": seed,
         "confidence": confidence,

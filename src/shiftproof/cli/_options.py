@@ -113,6 +113,9 @@ Threads = Annotated[
     int | None,
     option(RUN, "Batches in parallel on a CPU; default: the number of cores, or 1 for each worker of Ray."),
 ]
+Decoders = Annotated[
+    int, option(RUN, "Processes that decode image files ahead of the model; for a GPU that waits for images.")
+]
 DryRun = Annotated[bool, option(RUN, "Print what would be computed and how long it would take.", "--dry-run")]
 
 

@@ -2,9 +2,12 @@
 
 from shiftproof.data._collections import ImagesLike as ImagesLike
 from shiftproof.data._collections import is_images as is_images
+from shiftproof.data._decoders import MOST_DECODERS as MOST_DECODERS
+from shiftproof.data._decoders import Decoders as Decoders
 from shiftproof.data._frame import CROP as CROP
 from shiftproof.data._frame import Fit as Fit
 from shiftproof.data._frame import FitWay as FitWay
+from shiftproof.data._framed import read_ahead as read_ahead
 from shiftproof.data._framed import without_found_labels as without_found_labels
 from shiftproof.data._idx import load_idx_folder as load_idx_folder
 from shiftproof.data._idx import read_idx as read_idx

@@ -74,7 +74,8 @@ def list_folder(folder: Path, reading: Reading = AS_USUAL) -> Listing:
             fix="Move one or the other elsewhere.",
         )
     if images:
-        beside = [child for child in children if child not in images]
+        among = set(images)
+        beside = [child for child in children if child not in among]
         flat = _listing(folder, roots, [(path, UNKNOWN) for path in images], (), beside)
         return _with_table(flat, folder, reading)
     reading.refuse("path_column", "label_column", source="a folder of images")

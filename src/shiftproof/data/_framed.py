@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from shiftproof._digest import canonical_json, digest_of_bytes
 from shiftproof.data._check import Original
+from shiftproof.data._decoders import Decoders
 from shiftproof.data._decode import plain
 from shiftproof.data._frame import Frame
 from shiftproof.data._images import UNKNOWN, Images, LabelledImages, Skipped
@@ -37,6 +38,7 @@ class FramedImages:
         skipped: Files that were left out.
         not_considered: Files that do not claim to be images.
         note: What a reader has to know of where labels come from.
+        decoders: Processes that decode files, also the next ones; by default threads do, when asked.
     """
 
     name: str
@@ -47,6 +49,7 @@ class FramedImages:
     skipped: tuple[Skipped, ...] = ()
     not_considered: tuple[str, ...] = ()
     note: str = ""
+    decoders: Decoders | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.originals)
@@ -81,7 +84,13 @@ class FramedImages:
         def fill(place: int) -> None:
             pixels[place] = self.originals[chosen[place]].framed(self.frame)
 
-        side_by_side(fill, range(len(chosen)))
+        if self.decoders:
+            wanted = [self.originals[row] for row in chosen]
+            ahead = self.originals[chosen.stop : chosen.stop + len(chosen)]
+            for place, image in enumerate(self.decoders.read(wanted, ahead, self.frame)):
+                pixels[place] = image
+        else:
+            side_by_side(fill, range(len(chosen)))
         return torch.from_numpy(pixels)
 
     def name_of(self, index: int) -> str:
@@ -96,6 +105,16 @@ class FramedImages:
     def with_labels(self, labels: Tensor, class_names: tuple[str, ...]) -> FramedImages:
         """The same images under other labels, int64 (N,)."""
         return replace(self, labels=labels, class_names=class_names)
+
+
+def read_ahead(images: Images, decoders: Decoders) -> Images:
+    """The same images; where they are files, `decoders` decode them, and the next ones ahead of time.
+
+    For images that are read in order: each time as many are decoded ahead as were asked for.
+    """
+    if not (decoders and isinstance(images, FramedImages)):
+        return images
+    return replace(images, decoders=decoders)
 
 
 def without_found_labels(images: Images, why: str) -> Images | None:

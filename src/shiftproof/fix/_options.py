@@ -26,7 +26,7 @@ class FixOptions:
             as they are; one image more is allowed where there are few.
         epochs: Passes of training over the training images; 0 for none.
         unlabelled: Train without labels also where there are some.
-        learning_rate, batch_size, consistency, workers: As in `Lesson`.
+        learning_rate, batch_size, consistency, decoders: As in `Lesson`.
         limit: Use so many images, drawn at random.
         seed: Source of every random choice.
         confidence: Nominal coverage of the intervals.
@@ -52,7 +52,7 @@ class FixOptions:
     learning_rate: float = 1e-3
     batch_size: int = 64
     consistency: float = 0.0
-    workers: int = 0
+    decoders: int = 0
     limit: int | None = None
     seed: int = 0
     confidence: float = 0.95
@@ -86,6 +86,6 @@ class FixOptions:
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             consistency=self.consistency,
-            workers=self.workers,
+            decoders=self.decoders,
             seed=self.seed,
         )

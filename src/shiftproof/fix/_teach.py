@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shiftproof._digest import Json, derive_seed
 from shiftproof.adapters import Classifier
-from shiftproof.data import UNKNOWN, Images
+from shiftproof.data import UNKNOWN, Decoders, Images, read_ahead
 from shiftproof.edits import averaged
 from shiftproof.errors import DataError, OptionError
 from shiftproof.shifts import Border, ShiftProtocol, translate
@@ -32,7 +32,7 @@ class Lesson:
         weight_decay: Of AdamW.
         consistency: Weight of the divergence between the answers to an image and to its shift; 0 for none.
         radius_px: The original is asked about all whole shifts up to this; without labels.
-        workers: Processes that decode images; 0 to decode here.
+        decoders: Processes that decode image files ahead; 0 to decode here.
         seed: Of the order and the shifts.
 
     Raises:
@@ -45,20 +45,21 @@ class Lesson:
     weight_decay: float = 1e-4
     consistency: float = 0.0
     radius_px: int = 1
-    workers: int = 0
+    decoders: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("radius_px", 0), ("workers", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 2), ("radius_px", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"`{name}` of at least {least}", getattr(self, name))
+        Decoders(self.decoders)  # checks the number
         for name in ("learning_rate", "weight_decay", "consistency"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise OptionError(f"a finite `{name}` of at least 0", getattr(self, name))
 
     def to_dict(self) -> dict[str, Json]:
         """What a recipe says of it."""
-        return {name: value for name, value in asdict(self).items() if name != "workers"}
+        return {name: value for name, value in asdict(self).items() if name != "decoders"}
 
 
 class Teaching:
@@ -87,6 +88,7 @@ class Teaching:
     ) -> None:
         self.images, self.lesson, self.device, self.protocol = images, lesson, device, protocol
         self.original, self.labelled = original, labelled
+        self._decoders = Decoders(lesson.decoders)
         n_known = len(set(images.labels[images.labels != UNKNOWN].tolist()))
         if labelled and n_known < 2:
             raise DataError(
@@ -103,13 +105,10 @@ class Teaching:
         """Logarithms of the original's probabilities, averaged over shifts: (N, K)."""
         reach = range(-self.lesson.radius_px, self.lesson.radius_px + 1)
         offsets = tuple((dy, dx) for dy in reach for dx in reach)
+        rows = torch.arange(len(self.images)).tensor_split(-(-len(self.images) // 256))
         parts = [
             averaged(self.asked, pixels.to(self.device).float() / 255, offsets, "edge", "probabilities").cpu()
-            for pixels in _pixels(
-                self.images,
-                torch.tensor_split(torch.arange(len(self.images)), -(-len(self.images) // 256)),
-                0,
-            )
+            for pixels in self._pixels(rows)
         ]
         return torch.cat(parts)
 
@@ -135,8 +134,7 @@ class Teaching:
         """Images in [0, 1], their shifts, and what is right, for the steps from `first` to before `last`."""
         rows = [self._rows(step) for step in range(first, last)]
         border: Border = "edge" if self.protocol.border == "scene" else self.protocol.border
-        decoded = _pixels(self.images, rows, self.lesson.workers)
-        for step, row, pixels in zip(range(first, last), rows, decoded, strict=True):
+        for step, row, pixels in zip(range(first, last), rows, self._pixels(rows), strict=True):
             images = pixels.to(self.device, non_blocking=True).float() / 255
             generator = torch.Generator().manual_seed(derive_seed(self.lesson.seed, "shifts", step))
             offsets = self.protocol.law.draw(len(row), (images.shape[2], images.shape[3]), generator)
@@ -147,6 +145,17 @@ class Teaching:
                 interpolation=self.protocol.interpolation,
             )
             yield images, shifted, self.targets[row].to(self.device)
+
+    def _pixels(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """uint8 images of each batch; with decoders, the next one is decoded meanwhile."""
+        if not self._decoders:
+            yield from (self.images.take(row).pixels(slice(0, len(row))) for row in rows)
+            return
+        in_order = read_ahead(self.images.take(torch.cat(list(rows))), self._decoders)
+        start = 0
+        for row in rows:
+            yield in_order.pixels(slice(start, start + len(row)))
+            start += len(row)
 
     def _rows(self, step: int) -> Tensor:
         """Which images a step is about: int64 (batch_size,)."""
@@ -166,23 +175,3 @@ def _one_each(offsets: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """One of the shifts for each image: (N, 2)."""
     which = torch.randint(offsets.shape[-2], (n,), generator=generator)
     return offsets[which] if offsets.ndim == 2 else offsets[torch.arange(n), which]
-
-
-class _Rows(torch.utils.data.Dataset[Tensor]):
-    """Batches of images by their places; decoded where it is asked, also in another process."""
-
-    def __init__(self, images: Images, rows: Sequence[Tensor]) -> None:
-        self.images, self.rows = images, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Tensor:
-        rows = self.rows[index]
-        return self.images.take(rows).pixels(slice(0, len(rows)))
-
-
-def _pixels(images: Images, rows: Sequence[Tensor], workers: int) -> Iterator[Tensor]:
-    """uint8 images of each batch, some batches ahead where there are workers."""
-    loader = torch.utils.data.DataLoader(_Rows(images, rows), batch_size=None, num_workers=workers)
-    return iter(loader)
