@@ -48,6 +48,7 @@ def measured() -> str:
         ],
         ["JPEGs of 224 px decoded on one thread", f"{rates['1']:,.0f} a second", ""],
         ["the same on two threads", f"{rates['2']:,.0f} a second", ""],
+        *_ahead_rows(record["decoding_ahead"]),
         [
             f"memory to put together shards of {small:,} and {large:,} images × {N_SHIFTS:,} shifts",
             f"{of_file[0]:.0f} and {of_file[1]:.0f} MB "
@@ -65,6 +66,25 @@ def measured() -> str:
     lines = table(["what", "measured", "aim"], rows, left=3)
     how = _conditions(list(record["conditions"].values()), "storing")
     return "\n".join([*lines, "", f"{record['machine']}; {versions}; medians, {how}."]) + "\n"
+
+
+def _ahead_rows(ahead: Mapping[str, Any]) -> list[list[str]]:
+    """How busy a device is kept."""
+    height, width = ahead["size_px"]
+    rows = []
+    for device_ms, busy in ahead["busy"].items():
+        shares = [f"{statistics.median(values):.0%}" for values in busy.values()]
+        numbers = ", ".join("none" if n == "0" else n for n in busy)
+        rows.append(
+            [
+                f"time that a device is busy which needs {device_ms} ms for an image, JPEGs of "
+                f"{height} × {width} px, "
+                f"decoders: {numbers}",
+                ", ".join(shares),
+                "",
+            ]
+        )
+    return rows
 
 
 def workers() -> str:

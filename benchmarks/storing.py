@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,14 +34,16 @@ from shiftproof._address import Address
 from shiftproof._device import describe_machine
 from shiftproof._optional import require
 from shiftproof._threads import available_cores, worker_pool
-from shiftproof.audits import AuditOptions, ask, run_audit
-from shiftproof.data import load_images
+from shiftproof.audits import AuditOptions, ask, images_per_shard, run_audit
+from shiftproof.data import Decoders, Images, load_images, read_ahead
 from shiftproof.engine import Unit, UnitStore, open_run
 from shiftproof.probe import Response
 
 RESULT = Path(__file__).parent / "results" / "storing.json"
 N_CLASSES, N_SHIFTS, REPEATS, N_JPEGS, N_KEYS, N_UNITS = 1000, 1089, 3, 64, 1200, 60
-PROTOCOL, N_AUDITED = "grid:1", 16
+PROTOCOL, N_AUDITED = "grid:1", 128
+# Photographs as in ImageNet, and how long a device that waits for them computes for each.
+N_LARGE, LARGE_PX, DEVICE_MS, DECODERS = 594, (375, 500), (1.0, 3.0), (0, 1, 2)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -49,13 +52,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def jpegs(folder: Path) -> Path:
-    """Photographs of 224 px as JPEG, in turn, each with a pixel of its own."""
+def jpegs(folder: Path, n_images: int, size_px: tuple[int, int] = (224, 224)) -> Path:
+    """Photographs as JPEG, in turn, each with a pixel of its own."""
     folder.mkdir()
-    for number, image in zip(range(N_JPEGS), _in_turn(photographs()), strict=False):
-        pixels = image.permute(1, 2, 0).numpy().copy()
-        pixels[0, 0] = number
-        Image.fromarray(pixels).save(folder / f"{number:03d}.jpg", quality=90)
+    height, width = size_px
+    for number, image in zip(range(n_images), _in_turn(photographs()), strict=False):
+        picture = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((width, height))
+        picture.putpixel((0, 0), (number % 256, number // 256, 0))
+        picture.save(folder / f"{number:04d}.jpg", quality=90)
     return folder
 
 
@@ -65,30 +69,53 @@ def _in_turn(images: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def decoding(folder: Path) -> dict[str, Any]:
-    """Images a second from a folder, by threads; decoders release the interpreter."""
-    images = load_images(folder, image_shape=(3, 224, 224))
+    """Images a second from a folder, by threads of one process."""
+    images = load_images(jpegs(folder / "jpegs", N_JPEGS), image_shape=(3, 224, 224))
     rates: dict[str, list[float]] = {"1": [], "2": []}
     for _ in range(REPEATS):
         for threads, measured in rates.items():
             with patch("shiftproof.data._side_by_side.available_cores", lambda n=int(threads): n):
                 measured.append(N_JPEGS / seconds(lambda: images.pixels(slice(0, N_JPEGS))))
-    sizes = [path.stat().st_size for path in folder.iterdir()]
+    sizes = [path.stat().st_size for path in (folder / "jpegs").iterdir()]
     return {"images_per_s": rates, "bytes_of_an_image": statistics.mean(sizes)}
+
+
+def decoding_ahead(folder: Path) -> dict[str, Any]:
+    """The share of the time that a device is busy which needs so long for an image; it sleeps meanwhile."""
+    images = load_images(jpegs(folder / "large", N_LARGE, LARGE_PX), image_shape=(3, 224, 224))
+    size = images_per_shard(images.image_shape)
+
+    def use(images: Images, device_ms: float) -> None:
+        for start in range(0, N_LARGE, size):
+            n_images = len(images.pixels(slice(start, start + size)))
+            time.sleep(n_images * device_ms / 1000)
+
+    busy: dict[str, dict[str, list[float]]] = {f"{ms:g}": {f"{n}": [] for n in DECODERS} for ms in DEVICE_MS}
+    for _, n_decoders, device_ms in product(range(REPEATS), DECODERS, DEVICE_MS):
+        with Decoders(n_decoders) as decoders:
+            ahead = read_ahead(images, decoders)
+            ahead.pixels(slice(0, n_decoders))  # so that they have begun
+            share = N_LARGE * device_ms / 1000 / seconds(partial(use, ahead, device_ms))
+        busy[f"{device_ms:g}"][f"{n_decoders}"].append(share)
+    return {"n_images": N_LARGE, "size_px": list(LARGE_PX), "images_at_a_time": size, "busy": busy}
 
 
 def audit_beside_bare(folder: Path) -> dict[str, Any]:
     """A whole audit from the disk, with listing, checks and record, beside its forward passes alone."""
+    require("torchvision", extra="torchvision", purpose="The network")
     model = resnet18()
+    images = jpegs(folder / "jpegs", N_AUDITED)
     options = AuditOptions(
         protocols=(PROTOCOL,), limit=N_AUDITED, pictures=False, method="direct", allow_noise=True
     )
     n_passes = 9  # the image as it is, and under 8 shifts; the ninth is no shift
 
     def audit() -> None:
-        question = ask(model, str(folder), options)
+        question = ask(model, str(images), options)
         with tempfile.TemporaryDirectory() as out, open_run("a", question.config(), out=f"{out}/r") as run:
             run_audit(question, run=run)
 
+    bare(model, 16, 1)  # once, so that memory is there
     times: dict[str, list[float]] = {"audit": [], "bare": []}
     for _ in range(REPEATS):
         times["audit"].append(seconds(audit))
@@ -225,14 +252,10 @@ def merging(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def of_jpegs(measure: Callable[[Path], dict[str, Any]], folder: Path) -> dict[str, Any]:
-    require("torchvision", extra="torchvision", purpose="The network")
-    return measure(jpegs(folder / "jpegs"))
-
-
 PARTS: dict[str, Callable[[Path], Any]] = {
-    "decoding": partial(of_jpegs, decoding),
-    "audit_from_disk": partial(of_jpegs, audit_beside_bare),
+    "decoding": decoding,
+    "decoding_ahead": decoding_ahead,
+    "audit_from_disk": audit_beside_bare,
     "record_bytes": lambda _: record_bytes(),
     "merging": merging,
     "storing": storing,

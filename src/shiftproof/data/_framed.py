@@ -16,8 +16,8 @@ from torch import Tensor
 
 from shiftproof._digest import canonical_json, digest_of_bytes
 from shiftproof.data._check import Original
-from shiftproof.data._decoders import Decoders
 from shiftproof.data._decode import plain
+from shiftproof.data._decoders import Decoders
 from shiftproof.data._frame import Frame
 from shiftproof.data._images import UNKNOWN, Images, LabelledImages, Skipped
 from shiftproof.data._side_by_side import side_by_side
