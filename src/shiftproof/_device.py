@@ -40,9 +40,9 @@ def choose_device(name: str = "auto") -> torch.device:
         "mps": torch.backends.mps.is_available(),
     }
     if not present.get(device.type, False):
-        raise OptionError(
-            f"the device {name!r} to be present",
-            "none",
+        raise OptionError.cannot(
+            f"compute on the device {name!r}",
+            "it is not present",
             cause="This machine has no such device, or this torch was built without it.",
             fix="Use --device auto.",
         )

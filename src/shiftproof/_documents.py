@@ -28,7 +28,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(read_text(path, Most.SETTINGS))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path.name} to be a TOML file", unreadable(error)) from error
+        raise ConfigError.cannot(f"read {path.name} as TOML", unreadable(error)) from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -59,8 +59,8 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"to be able to write {path.name!r} in {str(path.parent)!r}",
+    return OutputError.cannot(
+        f"write {path.name!r} in {str(path.parent)!r}",
         error.strerror or str(error),
         cause="The folder is missing, read-only or full.",
         fix="Choose another folder with --out, or make room; what was finished is kept.",

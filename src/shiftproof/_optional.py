@@ -46,15 +46,15 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         absent = error.name == module.partition(".")[0]
         cause = f"{purpose} needs it." if absent else f"It needs {error.name!r}, which is absent."
-        raise MissingDependencyError(
-            f"the package {module!r} to be installed",
-            "no such package" if absent else "an incomplete installation",
+        raise MissingDependencyError.cannot(
+            f"import the package {module!r}",
+            "not installed" if absent else "installed in part",
             cause=cause,
             fix=f"Run: pip install 'shiftproof[{extra}]'",
         ) from error
     except (ImportError, RuntimeError, OSError) as error:
-        raise MissingDependencyError(
-            f"the package {module!r} to import",
+        raise MissingDependencyError.cannot(
+            f"import the package {module!r}",
             f"{type(error).__name__}: {error}",
             cause=f"{_culprit(error) or module} is installed but broken.",
             fix=f"Run: {_mending(_culprit(error) or module)}",

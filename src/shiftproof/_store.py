@@ -315,8 +315,8 @@ def _system(address: Address) -> tuple[Any, str]:
         # What another machine wrote a moment ago has to be seen.
         system, path = fsspec.url_to_fs(address.text, use_listings_cache=False)
     except ImportError as error:
-        raise MissingDependencyError(
-            f"a package for addresses that begin with {address.protocol}://",
+        raise MissingDependencyError.cannot(
+            f"use addresses that begin with {address.protocol}://",
             said(error),
             fix="Run: pip install 'shiftproof[remote]'" if address.protocol in S3 else "Install it.",
         ) from error
@@ -329,8 +329,8 @@ def _tried_writing(address: Address, ask: Callable[[], None]) -> None:
     try:
         _tried(ask)
     except OSError as error:
-        raise OutputError(
-            f"to be able to write {str(address)!r}",
+        raise OutputError.cannot(
+            f"write {str(address)!r}",
             reason_of(error),
             fix="Check the address and your rights, or choose another with --out; what was finished is kept.",
         ) from error

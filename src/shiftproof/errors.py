@@ -1,4 +1,4 @@
-"""What can go wrong, each with what was expected, what came, why, and what to do.
+"""What can go wrong: what was expected and what came, or what was tried and what happened; why; what to do.
 
 Every error that a user can cause is a `ShiftproofError`; the command line turns it into one
 message on stderr and exit code 2. Each class also is the builtin that a caller would catch anyway.
@@ -6,11 +6,17 @@ message on stderr and exit code 2. Each class also is the builtin that a caller 
 
 from __future__ import annotations
 
+from typing import Self
+
 from shiftproof._text import said
+
+_OF_A_VALUE, _OF_AN_EVENT = "expected {}, got {}", "cannot {}: {}"
 
 
 class ShiftproofError(Exception):
     """An error with the shape `Expected <what>, got <value>. <cause> <fix>`.
+
+    What happened, and is no value that somebody gave, is told by `cannot`.
 
     Each part may hold names and messages from elsewhere: it is made harmless here, for wherever it is shown.
 
@@ -27,20 +33,46 @@ class ShiftproofError(Exception):
         shiftproof.errors.ShapeError: Expected `images` of shape (N, C, H, W), got (28, 28). Add two axes.
     """
 
-    def __init__(self, expected: str, got: object, *, cause: str = "", fix: str = "") -> None:
+    def __init__(
+        self, expected: str, got: object, *, cause: str = "", fix: str = "", shape: str = _OF_A_VALUE
+    ) -> None:
         self.expected, self.got, self.cause, self.fix = map(said, (expected, got, cause, fix))
-        first = f"Expected {self.expected}, got {self.got}."
+        self.shape = shape
+        first = f"{self.what[0].upper()}{self.what[1:]}."
         super().__init__(" ".join(filter(None, [first, self.cause, self.fix])))
+
+    @classmethod
+    def cannot(cls, do: str, happened: object, *, cause: str = "", fix: str = "") -> Self:
+        """An error with the shape `Cannot <do what>: <what happened>. <cause> <fix>`.
+
+        Args:
+            do: What was tried, as a verb in its plain form; `expected` of the error.
+            happened: What came of it, such as what the system said; `got` of the error.
+            cause: One sentence on the likely cause.
+            fix: One sentence with the exact remedy.
+
+        Example:
+            >>> raise OutputError.cannot("write 'report.json'", "No space left on device", fix="Make room.")
+            Traceback (most recent call last):
+                ...
+            shiftproof.errors.OutputError: Cannot write 'report.json': No space left on device. Make room.
+        """
+        return cls(do, happened, cause=cause, fix=fix, shape=_OF_AN_EVENT)
+
+    @property
+    def what(self) -> str:
+        """What is wrong, without cause and fix, to stand within another sentence."""
+        return self.shape.format(self.expected, self.got)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are rebuilt from `args` by default, which holds the finished sentence only.
-        return _rebuild, (type(self), self.expected, self.got, self.cause, self.fix)
+        return _rebuild, (type(self), self.expected, self.got, self.cause, self.fix, self.shape)
 
 
 def _rebuild(
-    kind: type[ShiftproofError], expected: str, got: object, cause: str, fix: str
+    kind: type[ShiftproofError], expected: str, got: object, cause: str, fix: str, shape: str
 ) -> ShiftproofError:
-    return kind(expected, got, cause=cause, fix=fix)
+    return kind(expected, got, cause=cause, fix=fix, shape=shape)
 
 
 class ShapeError(ShiftproofError, ValueError):

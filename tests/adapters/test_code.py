@@ -109,7 +109,7 @@ def test_a_whole_classifier_keeps_what_it_says(code: Path) -> None:
         ("number", {}, r"my_models\.py:number to be callable, got a int"),
         ("two", {}, r"none for images, masks\. Give --model-arg images=VALUE"),
         ("wrong", {}, r"to build a module or a function, got a int"),
-        ("breaks", {}, r"to build a model without an error, got ValueError: no file\."),
+        ("breaks", {}, r"Cannot build a model with .*: ValueError: no file\."),
         (
             "build",
             {"clases": 3},
@@ -134,21 +134,21 @@ def test_names_and_arguments_that_do_not_fit(
     [
         (
             "import no_such_module_anywhere",
-            "got ModuleNotFoundError: No module named 'no_such_module_anywhere'",
+            "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
         ),
-        ("def (", "got SyntaxError: invalid syntax"),
-        ("raise SystemExit(3)", "got SystemExit: 3"),
-        ("1 / 0", "got ZeroDivisionError: division by zero"),
+        ("def (", "SyntaxError: invalid syntax"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
     ],
 )
 def test_a_file_that_does_not_run(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text(content)
     modules = set(sys.modules)
-    with pytest.raises(ModelError, match=rf"broken\.py to run without an error, {message}"):
+    with pytest.raises(ModelError, match=rf"Cannot run broken\.py: {message}"):
         load_classifier(f"{path}:model", TRUST)
     assert not {name for name in set(sys.modules) - modules if name.startswith("shiftproof_user")}
-    with pytest.raises(ModelError, match=r"absent\.py to be a file that can be read"):
+    with pytest.raises(ModelError, match=r"Cannot read absent\.py: "):
         load_classifier(f"{tmp_path / 'absent.py'}:model", TRUST)
 
 
@@ -175,7 +175,7 @@ def test_modules_that_can_be_imported(code: Path, monkeypatch: pytest.MonkeyPatc
             assert torch.equal(classifier(IMAGES), from_file(IMAGES))
             assert classifier.digest == from_file.digest
             assert classifier.name == "my_models:instance"
-        with pytest.raises(ModelError, match=r"my_models\.part to be a module that can be imported"):
+        with pytest.raises(ModelError, match=r"Cannot import my_models\.part: "):
             load_classifier("my_models.part:model", TRUST)
     finally:
         sys.modules.pop("my_models", None)
@@ -205,9 +205,7 @@ def test_a_pickled_module(suffix: str, tmp_path: Path) -> None:
     ):
         load_classifier(str(path), TRUST)
     path.write_bytes(b"damaged")
-    with pytest.raises(
-        ModelError, match=r"to be a pickled module, got .*Use file\.py:callable with --weights"
-    ):
+    with pytest.raises(ModelError, match=r"as a pickled module: .*Use file\.py:callable with --weights"):
         load_classifier(str(path), TRUST)
 
 
@@ -230,7 +228,7 @@ def test_an_exported_program(free: bool, tmp_path: Path) -> None:
     assert classifier.framing == Framing((1, 28, 28))
     assert [len(one(images)) for one in classifier.replicas(2)] == [5] * len(classifier.replicas(2))
     with pytest.raises(
-        ModelError, match=r"no --weights for .*m\.pt2, got it\. It is a program by torch\.export"
+        ModelError, match=r"Cannot use --weights for .*m\.pt2: it is a program by torch\.export"
     ):
         load_classifier(str(tmp_path / "m.pt2"), ModelRequest(trust=True, weights=tmp_path / "w.pt"))
 
@@ -244,5 +242,5 @@ def test_an_exported_program_with_two_inputs(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"m\.pt2 to have one input, the images, got 2"):
         load_classifier(str(tmp_path / "m.pt2"), TRUST)
     (tmp_path / "m.pt2").write_bytes(b"damaged")
-    with pytest.raises(ModelError, match=r"m\.pt2 to be a program that torch .* can load"):
+    with pytest.raises(ModelError, match=r"Cannot load m\.pt2 with torch"):
         load_classifier(str(tmp_path / "m.pt2"), TRUST)

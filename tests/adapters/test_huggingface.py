@@ -121,14 +121,17 @@ def test_a_processor_that_does_more_is_refused(folder: Path) -> None:
 def test_files_that_are_not_there(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"a folder with a model of transformers, got '\./nothing'"):
         load_classifier("hf:./nothing")
-    with pytest.raises(ModelError, match=r"hf:some/model@main to be an image classifier.*Check its name"):
+    with pytest.raises(
+        ModelError,
+        match=r"Cannot load hf:some/model@main with transformers as an image classifier.*Check its name",
+    ):
         load_classifier("hf:some/model@main")
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(ModelError, match=r"to come with an image processor"):
+    with pytest.raises(ModelError, match="Cannot load the image processor of"):
         load_classifier(f"hf:{folder}")
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(ModelError, match="hf:empty to be an image classifier"):
+    with pytest.raises(ModelError, match="Cannot load hf:empty with transformers"):
         load_classifier(f"hf:{empty}")
 
 

@@ -160,25 +160,25 @@ def test_a_request_that_bytes_cannot_follow(tmp_path: Path) -> None:
 
 def test_files_that_cannot_run(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    with pytest.raises(ModelError, match=r"m\.onnx to be a file that can be read, got FileNotFoundError"):
+    with pytest.raises(ModelError, match=r"Cannot read m\.onnx: FileNotFoundError"):
         load_classifier(str(path))
     path.write_bytes(b"this is no model")
-    with pytest.raises(ModelError, match="Expected an ONNX file, got something else"):
+    with pytest.raises(ModelError, match="Cannot read the model as ONNX"):
         load_classifier(str(path))
     path.write_bytes(b"")
-    with pytest.raises(ModelError, match=r"to be a model that onnxruntime .* can run"):
+    with pytest.raises(ModelError, match=r"Cannot load .* with onnxruntime"):
         load_classifier(str(path))
     whole = mean_model(path, ["n", 3, 4, 5]).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelError, match="an ONNX file, got something else"):
+    with pytest.raises(ModelError, match="Cannot read the model as ONNX"):
         load_classifier(str(path))
     mean_model(path, ["n", 3, 4, 5], opset=99)
     with pytest.raises(
-        ModelError, match=r"got Opset 99 is under development\. It is newer than onnxruntime\. Export it with"
+        ModelError, match=r": Opset 99 is under development\. It is newer than onnxruntime\. Export it with"
     ):
         load_classifier(str(path))
     mean_model(path, ["n", 3, 4, 5], ir=99)
-    with pytest.raises(ModelError, match=r"got Unsupported model IR version: 99, .*Export it with"):
+    with pytest.raises(ModelError, match=r": Unsupported model IR version: 99, .*Export it with"):
         load_classifier(str(path))
     mean_model(path, ["n", 3, 4, 5], kind=TensorProto.INT64)
     with pytest.raises(ModelError, match=r"to take one of tensor\(float\).*, got tensor\(int64\)"):
@@ -187,7 +187,7 @@ def test_files_that_cannot_run(tmp_path: Path) -> None:
 
 def test_an_image_of_another_size_is_an_error_not_a_crash(tmp_path: Path) -> None:
     classifier = load_classifier(str(mean_model(tmp_path / "m.onnx", ["n", 3, 4, 5])))
-    with pytest.raises(ModelError, match=r"to answer to images of shape \(1, 3, 9, 9\), got InvalidArgument"):
+    with pytest.raises(ModelError, match=r"on images of shape \(1, 3, 9, 9\): InvalidArgument"):
         classifier(torch.zeros(1, 3, 9, 9))
 
 

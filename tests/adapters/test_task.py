@@ -124,9 +124,13 @@ def test_told_by_what_there_is(name: str) -> None:
         (
             lambda x: x.mean((1, 2, 3))[:, None],
             {},
-            "logits or probabilities, got numbers from 0 to 1 that can",
+            "logits or probabilities: its numbers from 0 to 1 can",
         ),
-        (lambda x: x.flatten(1)[:, :4], {}, "what the answers of <lambda> are, got 4 numbers for each image"),
+        (
+            lambda x: x.flatten(1)[:, :4],
+            {},
+            "what the answers of <lambda> are: they are 4 numbers for each image",
+        ),
         (lambda x: x.flatten(1)[:, :4], {"task": "multi-label"}, "Say --outputs logits or --outputs probab"),
         (lambda x: x.flatten(1)[:, :4], {"task": "binary"}, "one number for each image .* got 4"),
         (

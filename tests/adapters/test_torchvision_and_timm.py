@@ -86,7 +86,7 @@ def test_torchvision_arguments_and_weights(tmp_path: Any) -> None:
     assert torch.equal(logits_of(again, images), logits_of(classifier, images))
     with pytest.raises(ModelError, match=r"Different: classifier\.1\.weight \(3, 512, 1, 1\) for \(1000"):
         load_classifier("torchvision:squeezenet1_1", ModelRequest(weights=tmp_path / "w.pth"))
-    with pytest.raises(ModelError, match=r"to be built, got TypeError: .*'depth'"):
+    with pytest.raises(ModelError, match=r"Cannot build .*: TypeError: .*'depth'"):
         load_classifier("torchvision:squeezenet1_1", ModelRequest(untrained=True, arguments={"depth": 3}))
 
 
@@ -127,7 +127,7 @@ def test_names_that_are_nearly_right(reference: str, message: str) -> None:
 )
 def test_weights_that_cannot_be_downloaded(reference: str, where: str, error: Exception) -> None:
     load_classifier(reference, UNTRAINED)  # imports the module that is patched
-    message = rf"{reference} to be built, got OSError: No route\. .*downloaded.*--untrained, or --weights"
+    message = rf"Cannot build {reference}: OSError: No route\. .*downloaded.*--untrained, or --weights"
     with mock.patch(where, side_effect=error), pytest.raises(ModelError, match=message):
         load_classifier(reference)
 
@@ -204,7 +204,7 @@ def test_a_broken_torchvision_says_so(reference: str) -> None:
         return real(name, package)
 
     message = (
-        r"to import, got RuntimeError: operator .* is installed but broken\. Run: pip install .*--no-deps"
+        r"Cannot import .*: RuntimeError: operator .* is installed but broken\. Run: pip install .*--no-deps"
     )
     with mock.patch("importlib.import_module", broken), pytest.raises(MissingDependencyError, match=message):
         load_classifier(reference)

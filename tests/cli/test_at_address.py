@@ -79,8 +79,8 @@ def test_the_library_takes_an_address_as_well(store: type[Faulty]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["report", "faulty://bucket/none"], "to be the record of a run, got no such file"),
-        (["compare", HERE, HERE], "the directory of a finished audit"),
+        (["report", "faulty://bucket/none"], "as the record of a run: no such file"),
+        (["compare", HERE, HERE], "Cannot read report.json of a finished audit"),
         ([*AUDIT, "--out", "faulty://me:secret@host/run"], "an address without a user or a password in it"),
         ([*AUDIT, "--out", "nonsense://bucket/run"], "no address of a store that is known"),
     ],
@@ -100,7 +100,7 @@ def test_a_shard_that_is_gone_or_damaged_is_named(store: type[Faulty]) -> None:
     name = next(name for name in store.store if "/units/probe-" in name)
     whole = bytes(store.store[name].getbuffer())
     _store.write(Address(f"faulty:/{name}"), whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(DataError, match="a whole and sealed unit"):
+    with pytest.raises(DataError, match="as a whole and sealed unit"):
         load_audit(HERE)
     store.store.pop(name)
     with pytest.raises(DataError, match=r"the shard 'units/probe-.*no such file"):

@@ -40,7 +40,7 @@ def test_a_stop_says_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(preset: Any, run: Run, **options: Any) -> ClaimsResult:
-        raise Stopped("to finish", "a request to stop")
+        raise Stopped.cannot("finish", "there was a request to stop")
 
     monkeypatch.setattr(article, "run_claims", stopped)
     assert main(["claims", "--out", str(tmp_path / "run")]) == 130

@@ -149,4 +149,4 @@ def test_too_little_memory_is_no_defect(error: Exception, capsys: pytest.Capture
         raise error
 
     assert guarded(command) == Exit.ERROR
-    assert "Expected enough memory" in capsys.readouterr().err
+    assert "Cannot go on without more memory" in capsys.readouterr().err

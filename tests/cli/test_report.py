@@ -87,9 +87,9 @@ def test_it_is_opened_where_there_is_a_browser(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], "'nowhere' to be the record of a run, got No such file"),
-        (["."], "'report.json' to be the record of a run, got No such file"),
-        (["r", "--out", "no/such/folder.html"], "to be able to write 'folder.html'"),
+        (["nowhere"], "'nowhere' as the record of a run: No such file"),
+        (["."], "'report.json' as the record of a run: No such file"),
+        (["r", "--out", "no/such/folder.html"], "Cannot write 'folder.html'"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -144,12 +144,12 @@ def test_a_run_whose_model_is_another_now_is_refused(
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        ("shiftproof audit file.py:model demo:mnist --trust", "Expected trust in file.py:model"),
+        ("shiftproof audit file.py:model demo:mnist --trust", "Cannot load file.py:model: it is not trusted"),
         ("shiftproof study article", "a run of 'shiftproof study'"),
-        ("shiftproof audit --nonsense", "a command that is none"),
-        ("shiftproof audit --help", "a command that only asks for help"),
+        ("shiftproof audit --nonsense", "its command is none"),
+        ("shiftproof audit --help", "its command only asks for help"),
         ("'", "No closing quotation"),
-        (7, "directory of a finished audit or fix"),
+        (7, "Cannot find a finished audit or fix"),
     ],
 )
 def test_what_a_run_says_is_not_trusted(

@@ -107,7 +107,7 @@ def test_a_full_stdout_ends_with_74_and_one_sentence(arguments: tuple[str, ...])
         done = shiftproof(*arguments, stdout=full.fileno())
     assert done.returncode == 74
     assert done.stderr.decode().splitlines()[1:] == [
-        "Error: Expected stdout to take the output, got: No space left on device."
+        "Error: Cannot write to stdout: No space left on device."
     ]
     assert json.loads(Path("r/report.json").read_text())["kind"] == "audit", "nothing is lost"
 

@@ -412,7 +412,7 @@ def test_a_random_dataset_is_noticed() -> None:
     noisy = Answers(10, lambda row: (BYTES[row] ^ generator.integers(0, 2, dtype=np.uint8), LABELS[row]))
     images = load(noisy, None)
     with pytest.raises(
-        DataError, match=r"Answers\[\d\] as it was when it was checked, got another image.*random"
+        DataError, match=r"Answers\[\d\] as it was when it was checked: another image.*random"
     ):
         list(map(images.pixels, [slice(None)] * 20))
 
@@ -537,9 +537,9 @@ def each_pass(answer: Callable[[int], Any]) -> Stream:
         (each_pass(lambda n: BYTES[: 10 - n]), r"no more images at Stream\[9\]\. Its images are drawn"),
         (each_pass(lambda n: BYTES[: 5 + n]), r"another image at Stream\[5\]\. Its images are drawn"),
         (iter([BYTES[0], BYTES[1]]), r"no more images at .*\[0\]\. It can be gone through once only"),
-        (Stream(raising), "to be able to go through Stream, got RuntimeError: a worker is gone"),
-        (Stream(leaving), "to be able to go through Stream, got SystemExit: 0"),
-        (Stream(of_a_worker), r"through Stream, got ValueError: row 7 is missing\.$"),
+        (Stream(raising), "Cannot go through Stream: RuntimeError: a worker is gone"),
+        (Stream(leaving), "Cannot go through Stream: SystemExit: 0"),
+        (Stream(of_a_worker), r"through Stream: ValueError: row 7 is missing\.$"),
         (Stream(lambda: iter([])), "at least one image, got none in Stream"),
         (Stream(lambda: iter([(BYTES, LABELS[:3])])), r"each of the 10 images of Stream\[0\], got 3 labels"),
         (Stream(lambda: iter([(BYTES, ONE_HOT)])), "one-hot"),

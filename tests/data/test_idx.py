@@ -92,7 +92,7 @@ def test_truncated_file_names_both_counts(folder: Path) -> None:
 def test_truncated_gzip_is_named(folder: Path) -> None:
     path = folder / "train-labels-idx1-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\.gz to be a whole gzip file"):
+    with pytest.raises(DataError, match=r"Cannot unpack .* bytes of train-labels-idx1-ubyte\.gz: "):
         load_idx_folder(folder, "train")
 
 

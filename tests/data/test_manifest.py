@@ -80,8 +80,8 @@ def test_a_row_may_come_twice(folder: Path) -> None:
         ),
         ("path,label\na.png,-2\n", "from 0 to 999,999, or −1 for unknown, got -2"),
         ("path,label\na.png,123456789012\n", "from 0 to 999,999, or −1 for unknown, got 123456789012"),
-        (b"path,label\n\xff\xfe.png,0\n", "to be UTF-8 text"),
-        ('path,label\n"a.png,0\n', "to be a CSV file"),
+        (b"path,label\n\xff\xfe.png,0\n", "as UTF-8 text: invalid"),
+        ('path,label\n"a.png,0\n', "as CSV: "),
     ],
 )
 def test_faults_are_named(folder: Path, text: str | bytes, match: str) -> None:

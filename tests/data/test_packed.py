@@ -212,10 +212,10 @@ def long_label(path: Path) -> None:
         (device, r"only ordinary files in 'x\.tar', got 'a\.png': a link, a device"),
         (absolute, r"'/etc/a\.png': a name that leads out"),
         (upwards, r"'x/\.\./\.\./a\.png': a name that leads out"),
-        (cut, r"'x\.tar' to be a whole tar file"),
-        (noise, r"'x\.tar' to be a whole tar file"),
+        (cut, r"'x\.tar' as a tar file"),
+        (noise, r"'x\.tar' as a tar file"),
         (zipped, r"a plain tar file in 'x\.tar', got one that is compressed \(gzip\)"),
-        (long_header, r"'x\.tar' to be a whole tar file, got a header of 2,"),
+        (long_header, r"'x\.tar' as a tar file: a header of 2,"),
         (two_images, r"one image for .*--path-column png"),
         (no_images, r"images in the tar files of 'x\.tar', got none"),
         (deep_json, "JSON beside .*nested"),
@@ -254,7 +254,7 @@ def test_a_hostile_table_is_one_sentence(tmp_path: Path) -> None:
     whole = huggingface(tmp_path / "a.parquet").read_bytes()
     for n_bytes in (0, 3, len(whole) // 2, len(whole) - 1):
         (tmp_path / "x.parquet").write_bytes(whole[:n_bytes])
-        with pytest.raises(DataError, match=r"'x\.parquet' to be a whole Parquet file"):
+        with pytest.raises(DataError, match=r"'x\.parquet' as Parquet"):
             load(tmp_path / "x.parquet")
     pq.write_table(pa.table({"id": [1]}), tmp_path / "y.parquet")
     with pytest.raises(
@@ -332,11 +332,11 @@ def test_a_store_holds_folders_shards_and_tables(folder: Path, tmp_path: Path) -
     [
         ("faulty://bucket/none", "images, class folders .* at 'faulty://bucket/none', got nothing"),
         ("faulty://bucket/none.png", "at least one usable image, got none"),
-        ("faulty://bucket/none.tar", "to be able to read 'faulty://bucket/none.tar', got no such file"),
+        ("faulty://bucket/none.tar", "Cannot read 'faulty://bucket/none.tar': no such file"),
         ("faulty://bucket/{1..2}.png", "files that end in .tar or .parquet"),
         ("faulty://bucket/{5..2}.tar", "a range of at most"),
         ("nonsense://bucket/a", "no address of a store that is known"),
-        ("{000..002}.tar", "all files of '{000..002}.tar', got no '000.tar'"),
+        ("{000..002}.tar", "all files of '{000..002}.tar': there is no '000.tar'"),
         ("{0..999999999}.tar", "a range of at most 1,000,000"),
     ],
 )

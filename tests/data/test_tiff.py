@@ -342,9 +342,9 @@ def test_more_strips_than_pixels_need_and_strips_longer_than_the_file() -> None:
         (
             "tifffile",
             None,
-            r"'tifffile' .* A TIFF with samples of 16 bits needs it\. Run: .*shiftproof\[tiff\]",
+            r"'tifffile': .* A TIFF with samples of 16 bits needs it\. Run: .*shiftproof\[tiff\]",
         ),
-        ("imagecodecs", "lzw", r"'imagecodecs' .* A TIFF of 16-bit samples under LZW needs it"),
+        ("imagecodecs", "lzw", r"'imagecodecs': .* A TIFF of 16-bit samples under LZW needs it"),
     ],
 )
 def test_what_is_not_installed_is_named(

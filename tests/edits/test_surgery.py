@@ -168,7 +168,7 @@ def test_a_network_that_cannot_be_followed_is_edited_layer_by_layer() -> None:
     network, images = Unreadable().eval(), images_for("functions")
     found = apply_edit(network, "max-blur-pool", images=images)
     assert type(found.model) is Unreadable
-    with pytest.raises(ModelError, match=r"torch.fx can follow.*blur-strides"):
+    with pytest.raises(ModelError, match=r"Cannot follow the network with torch\.fx: .*blur-strides"):
         apply_edit(network, "conv-blur-pool")
 
 
@@ -332,7 +332,7 @@ def test_mistakes_are_said() -> None:
         apply_edit(nn.Sequential(nn.MaxPool2d(2, ceil_mode=True)), "max-blur-pool")
     with pytest.raises(ShapeError, match=r"images that the model takes.*too small"):
         apply_edit(network, "low-pass-pool", images=torch.rand(1, 1, 3, 8))
-    with pytest.raises(ShapeError, match=r"still takes images.*after the edit padding-reflect"):
+    with pytest.raises(ShapeError, match=r"Cannot run the model on images.*after the edit padding-reflect"):
         apply_edit(
             nn.Sequential(nn.Conv2d(1, 1, 5, padding=2)), "padding-reflect", images=torch.rand(1, 1, 2, 2)
         )

@@ -75,7 +75,7 @@ class Loaded:
 
 
 def cannot_load(device: str) -> None:
-    raise DataError("the data to stay the same during a run", "other contents")
+    raise DataError.cannot("go on", "the data have changed")
 
 
 def marks(_: None, channel: Channel, *, path: Path) -> None:
@@ -144,12 +144,12 @@ def test_what_is_shared_is_loaded_once_by_each_worker_on_its_device(tmp_path: Pa
 
 def test_what_cannot_be_loaded_there_is_the_error_of_all() -> None:
     tasks: Tasks = [partial(later, value=1, seconds=0)] * 2
-    with pytest.raises(DataError, match="to stay the same during a run"):
+    with pytest.raises(DataError, match=r"Cannot go on: the data have changed\."):
         execute(tasks, Shared(None, cannot_load), engine=Engine(workers=2))
 
 
 def test_what_exists_in_this_process_only_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"can be sent to other processes.*by a reference"):
+    with pytest.raises(ModelError, match=r"send model and images to other processes: .*by a reference"):
         execute([waits] * 2, Shared(None, lambda device: None), engine=Engine(workers=2))
 
 

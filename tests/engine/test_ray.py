@@ -102,7 +102,7 @@ def test_more_than_a_node_has_is_refused(cluster: RayCluster, tmp_path: Path) ->
 def test_a_cluster_that_is_away_is_one_sentence(cluster: RayCluster, tmp_path: Path) -> None:
     found = run(cluster, *AUDIT, "--engine", "ray:127.0.0.1:9", "--out", str(tmp_path / "r"))
     assert found.returncode == 2
-    assert "Error: Expected a Ray cluster at 127.0.0.1:9, got" in " ".join(found.stderr.split())
+    assert "Error: Cannot join a Ray cluster at 127.0.0.1:9: " in " ".join(found.stderr.split())
     assert "Traceback" not in found.stderr
 
 

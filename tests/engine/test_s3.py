@@ -106,7 +106,7 @@ def test_two_runs_and_fresh(bucket: str) -> None:
 
 def test_a_bucket_that_is_not_there_is_one_sentence(bucket: str) -> None:
     with (
-        pytest.raises(OutputError, match=r"able to write 's3://no-such-bucket/r/run\.json', got .*bucket"),
+        pytest.raises(OutputError, match=r"Cannot write 's3://no-such-bucket/r/run\.json': .*bucket"),
         open_run("s", {"a": 1}, out="s3://no-such-bucket/r"),
     ):
         pass
@@ -134,7 +134,7 @@ def test_a_server_that_is_away_is_one_sentence(bucket: str, monkeypatch: pytest.
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with (
-        pytest.raises(OutputError, match=r"a folder for the run at 's3://bucket/r', got .*127\.0\.0\.1:9"),
+        pytest.raises(OutputError, match=r"Cannot open a run at 's3://bucket/r': .*127\.0\.0\.1:9"),
         open_run("s", {"a": 1}, out=f"{bucket}/r"),
     ):
         pass

@@ -164,7 +164,7 @@ def test_a_network_that_answers_at_random_is_refused() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return images.mean((2, 3)) + torch.rand(1)
 
-    with pytest.raises(ModelError, match="the same answer twice"):
+    with pytest.raises(ModelError, match="two answers to the same images"):
         explain(Noisy().eval(), pictures())
 
 
@@ -255,7 +255,7 @@ def test_the_limit_is_of_images() -> None:
     [
         (pictures(1), {}, DataError, "at least 2 images"),
         (pictures()[0], {}, DataError, "at least 2 images"),
-        (pictures(1).expand(4, -1, -1, -1), {}, DataError, "images that differ"),
+        (pictures(1).expand(4, -1, -1, -1), {}, DataError, "Cannot compare images: they are all equal"),
         (pictures() * 3, {}, DataError, r"images in \[0, 1\]"),
         (pictures(), {"limit": 1}, OptionError, "`limit` of at least 2"),
         (pictures(), {"batch_size": 0}, OptionError, "`batch_size` of at least 1"),

@@ -170,7 +170,9 @@ def test_mistakes_are_said(digits: LabelledImages) -> None:
         taught(digits.head(10))
     with pytest.raises(OptionError, match="`learning_rate`"):
         Lesson(learning_rate=-1)
-    with pytest.raises(TrainingError, match=r"memory to learn from 64 images at a time.*--batch-size"):
+    with pytest.raises(
+        TrainingError, match=r"learn from 64 images at a time: too little memory.*--batch-size"
+    ):
         Student(TooLarge(), taught(digits)).advance(1)
     with pytest.raises(TrainingError, match="a finite loss"):
         Student(edited(), taught(digits, learning_rate=1e30)).advance(5)

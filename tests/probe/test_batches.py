@@ -52,7 +52,7 @@ def test_out_of_memory_halves_the_batch(test_digits: LabelledImages, threads: in
 
 
 def test_one_image_without_memory_is_an_error(test_digits: LabelledImages) -> None:
-    with pytest.raises(ModelError, match="memory for one image at a time"):
+    with pytest.raises(ModelError, match="Cannot run the model on one image at a time: too little memory"):
         measure_response(OnlyFew(0), test_digits.head(3), GRID, method="direct")
 
 
@@ -124,7 +124,7 @@ def test_a_stop_comes_through_and_ends_the_threads(test_digits: LabelledImages) 
     def stop() -> None:
         calls.append(1)
         if len(calls) == 3:
-            raise Stopped("to finish", "a request to stop")
+            raise Stopped.cannot("finish", "there was a request to stop")
 
     with pytest.raises(Stopped, match="a request to stop"):
         measure_response(Remembers(), test_digits, GRID, batch_size=5, check_stop=stop)

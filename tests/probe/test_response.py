@@ -84,11 +84,11 @@ def test_arrays_must_fit(response: Response) -> None:
 
 def test_damaged_files_are_refused(response: Response, tmp_path: Path) -> None:
     path = tmp_path / "r.safetensors"
-    with pytest.raises(DataError, match=r"r\.safetensors to be a saved response"):
+    with pytest.raises(DataError, match=r"read r\.safetensors as a saved response"):
         Response.load(path)
     response.save(path)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(DataError, match=r"r\.safetensors to be a saved response"):
+    with pytest.raises(DataError, match=r"read r\.safetensors as a saved response"):
         Response.load(path)
     path.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
     with pytest.raises(DataError, match="schema version 4"):

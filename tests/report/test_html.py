@@ -282,7 +282,7 @@ def write(folder: Path, record: Any) -> Path:
         (lambda record: {**record, "kind": "recipe"}, r"one of the kind 'recipe'\. Known are audit, "),
         (lambda record: {"a": 1}, r"report\.json to be a record of shiftproof, got something else"),
         (lambda record: [], r"report\.json to be a record of shiftproof, got something else"),
-        (lambda record: "{", r"report\.json' to be the record of a run, got Expecting"),
+        (lambda record: "{", r"report\.json' as the record of a run: Expecting"),
         (lambda record: {**record, "protocols": []}, r"protocols: "),
     ],
 )
@@ -294,7 +294,7 @@ def test_other_files_are_one_sentence(
 
 
 def test_a_run_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere' to be the record of a run, got No such file"):
+    with pytest.raises(DataError, match=r"nowhere' as the record of a run: No such file"):
         report_html(tmp_path / "nowhere")
 
 

@@ -160,7 +160,7 @@ def test_a_pyproject_holds_them_under_the_tool(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", r"tables \[protocols.NAME\]"),
-        ("[protocols", "to be a TOML file"),
+        ("[protocols", r"Cannot read .*\.toml as TOML"),
         ("[protocols]\na = 1", r"a table \[protocols.a\]"),
         ("[protocols.a]\nradius_px = 1", "name of a law, got 'None'"),
         ('[protocols.a]\nlaw = "gird"', "Did you mean 'grid'"),
@@ -178,5 +178,5 @@ def test_mistakes_in_a_file_are_named(text: str, message: str, tmp_path: Path) -
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no\.toml to be a TOML file"):
+    with pytest.raises(ConfigError, match=r"Cannot read no\.toml as TOML: No such file"):
         find_protocol(f"{tmp_path / 'no.toml'}:a")

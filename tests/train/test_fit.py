@@ -54,7 +54,7 @@ def test_an_interrupted_training_continues_to_the_same_bytes(
 
         def check_stop(countdown: object = countdown) -> None:
             if next(countdown, None) is None:  # type: ignore[call-overload]
-                raise Stopped("to finish", "a request to stop")
+                raise Stopped.cannot("finish", "there was a request to stop")
 
         try:
             fit(build_network(name), data, UNIT, checkpoint=broken, check_stop=check_stop)

@@ -55,7 +55,7 @@ def test_an_interrupted_training_with_frozen_layers_continues_to_the_same_bytes(
 
     def check_stop() -> None:
         if next(steps, None) is None:
-            raise Stopped("to finish", "a request to stop")
+            raise Stopped.cannot("finish", "there was a request to stop")
 
     with pytest.raises(Stopped, match="a request to stop"):
         fit(build("cnn2", FROZEN["cnn2"]), data, UNIT, checkpoint=broken, check_stop=check_stop)

@@ -244,7 +244,7 @@ def test_parameters_in_channels_last_learn_the_same_and_resume(
 
     def check_stop() -> None:
         if next(steps, None) is None:
-            raise Stopped("to finish", "a request to stop")
+            raise Stopped.cannot("finish", "there was a request to stop")
 
     recipe = Recipe(epochs=3, batch_size=BATCH, learning_rate=1e-3, input_scale="unit")
     with pytest.raises(Stopped, match="a request to stop"):

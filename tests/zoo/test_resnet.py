@@ -125,7 +125,7 @@ def test_a_checkpoint_keeps_statistics(digits: LabelledImages, tmp_path: Path) -
 
     def check_stop() -> None:
         if next(steps, None) is None:
-            raise Stopped("to finish", "a request to stop")
+            raise Stopped.cannot("finish", "there was a request to stop")
 
     with pytest.raises(Stopped, match="request to stop"):
         fit(build_network("resnet20"), digits.head(32), recipe, checkpoint=broken, check_stop=check_stop)

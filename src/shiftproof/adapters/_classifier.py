@@ -111,7 +111,7 @@ class Classifier:
     ) -> AbstractContextManager[None]:
         """`explained` around a run of the model on these images; lack of memory, and `but`, go through."""
         return explained(
-            f"{self.name} to take images of shape {tuple(images.shape)}",
+            f"run {self.name} on images of shape {tuple(images.shape)}",
             cause="Its forward ended with this error.",
             fix="Check --size, --channels and --channels-last, and that it takes one batch of images.",
             but=lambda error: is_out_of_memory(error) or but(error),
@@ -139,7 +139,7 @@ class Classifier:
         """The same on a device; a model that is no module stays where it is."""
         if not isinstance(self.model, nn.Module):
             return self
-        with explained(f"{self.name} to be moved to the device {str(device)!r}"):
+        with explained(f"move {self.name} to the device {str(device)!r}"):
             return replace(self, model=self.model.to(device), preprocess=self.preprocess.to(device))
 
     def replicas(self, n_workers: int) -> list[Classifier]:
@@ -153,7 +153,7 @@ class Classifier:
         if not isinstance(self.model, nn.Module):
             return [self] * n_workers if self.thread_safe else [self]
         try:
-            with explained("a copy of the model"):
+            with explained("copy the model"):
                 copies = [copy_beside_weights(self.model) for _ in range(n_workers)]
         except ModelError:  # whatever a model does in __deepcopy__, it can still be asked as it is
             return [self]
@@ -224,15 +224,15 @@ def as_classifier(model: Model | Classifier, *, name: str = "model") -> Classifi
         if isinstance(model, Network):
             return of_zoo(model)
         name = type(model).__name__
-        with explained(f"{name} to show its layers and weights"):
+        with explained(f"read the layers and weights of {name}"):
             return Classifier(name, model, digest=digest_of_module(model))
-    with explained(f"{name} to say what it is called"):
+    with explained("read the name of the model"):
         return Classifier(str(getattr(model, "__name__", name)), model)
 
 
 def of_zoo(network: Network) -> Classifier:
     """A classifier for a network of the zoo; what it answers is known, also where it lies in [0, 1]."""
-    with explained(f"{network.name} to show its layers and weights"):
+    with explained(f"read the layers and weights of {network.name}"):
         return Classifier(
             network.name,
             network,

@@ -45,9 +45,9 @@ class _Found:
 def _load_file(reference: str, request: ModelRequest) -> Classifier:
     file, _, attribute = reference.rpartition(":")
     path = Path(file)
-    with explained(f"{path.name} to be a file that can be read"):
+    with explained(f"read {path.name}"):
         source = read_file(path, Most.CODE)
-    with importable_from(path.parent), explained(f"{path.name} to run without an error"):
+    with importable_from(path.parent), explained(f"run {path.name}"):
         module = _run(path, source)
     name = f"{path.name}:{attribute}"
     return _classifier(_Found(name, _attribute(module, attribute, path.name), source), request, path.parent)
@@ -55,7 +55,7 @@ def _load_file(reference: str, request: ModelRequest) -> Classifier:
 
 def _load_module(reference: str, request: ModelRequest) -> Classifier:
     dotted, _, attribute = reference.partition(":")
-    with importable_from(Path.cwd()), explained(f"{dotted} to be a module that can be imported"):
+    with importable_from(Path.cwd()), explained(f"import {dotted}"):
         module = importlib.import_module(dotted)
     file = getattr(module, "__file__", None)
     source = Path(file).read_bytes() if file else b""
@@ -146,7 +146,7 @@ def _model(found: _Found, arguments: Mapping[str, Any]) -> tuple[Any, tuple[str,
             f"none for {', '.join(left)}",
             fix=f"Give --model-arg {left[0]}=VALUE.",
         )
-    with explained(f"{found.name} to build a model without an error"):
+    with explained(f"build a model with {found.name}"):
         built = value(**arguments)
     if not isinstance(built, nn.Module | Classifier) and not callable(built):
         raise ModelError(f"{found.name} to build a module or a function", f"a {type(built).__name__}")

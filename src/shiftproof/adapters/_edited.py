@@ -93,7 +93,7 @@ def edit_classifier(
     edited = classifier
     shown = None if images is None else classifier.preprocess(images)
     for step in surgery:
-        with explained(f"{classifier.name} with the edit {step.edit}"):
+        with explained(f"make the edit {step.edit} of {classifier.name}"):
             made = apply_edit(edited.model, step.edit, layers=step.layers, images=shown, **step.options)
         edited = replace(edited, model=made.model)
         changes += made.changes
@@ -103,7 +103,7 @@ def edit_classifier(
         finish(network)
         edited = replace(edited, digest=digest_of_module(network))
     for step in around:
-        with explained(f"{classifier.name} with the edit {step.edit}"):
+        with explained(f"make the edit {step.edit} of {classifier.name}"):
             made = apply_edit(edited.pipeline or edited, step.edit, images=images, **step.options)
         digest = digest_of([edited.digest, step.to_dict()])
         edited = replace(edited, model=made.model, preprocess=Preprocess(), logits=None, digest=digest)

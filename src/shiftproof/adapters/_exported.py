@@ -34,7 +34,7 @@ class _FixedBatch(nn.Module):
 def _load(file: str, request: ModelRequest) -> Classifier:
     path = Path(file)
     with explained(
-        f"{path.name} to be a program that torch {torch.__version__} can load",
+        f"load {path.name} with torch {torch.__version__}",
         cause="It is missing, damaged, or of another version of torch.",
     ):
         check_archive(path, Most.WEIGHTS)

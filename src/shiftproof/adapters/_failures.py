@@ -17,7 +17,7 @@ _MAX_CHAIN = 20
 
 @contextmanager
 def explained(
-    expected: str,
+    do: str,
     *,
     cause: str = "",
     fix: str = "",
@@ -29,17 +29,17 @@ def explained(
     go through, and so does Ctrl-C.
 
     Args:
-        expected: What should have worked, as in `ShiftproofError`.
+        do: What is tried, as in `ShiftproofError.cannot`.
         cause: The likely cause.
         fix: The remedy.
         but: What else goes through.
 
     Example:
-        >>> with explained("a number", fix="Write one."):
+        >>> with explained("read the number", fix="Write one."):
         ...     float("x")
         Traceback (most recent call last):
             ...
-        shiftproof.errors.ModelError: Expected a number, got ValueError: could not convert string to float:
+        shiftproof.errors.ModelError: Cannot read the number: ValueError: could not convert string to float:
         'x'. Write one.
     """
     try:
@@ -47,10 +47,10 @@ def explained(
     except ShiftproofError:
         raise
     except BaseException as error:
-        got = of_others(error)
+        happened = of_others(error)
         if but(error):
             raise
-        raise ModelError(expected, got, cause=cause, fix=fix) from error
+        raise ModelError.cannot(do, happened, cause=cause, fix=fix) from error
 
 
 def of_others(error: BaseException) -> str:
@@ -86,15 +86,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def too_little_memory() -> ModelError:
     """The error for a model that runs out of memory even for a single image."""
-    return ModelError(
-        "memory for one image at a time", "too little", fix="Use a smaller model or image, or another device."
+    return ModelError.cannot(
+        "run the model on one image at a time",
+        "too little memory",
+        fix="Use a smaller model or image, or another device.",
     )
 
 
 def building(reference: str) -> AbstractContextManager[None]:
     """`explained` for a model that a library builds, and whose published weights it downloads."""
     return explained(
-        f"{reference} to be built",
+        f"build {reference}",
         cause="Its weights cannot be downloaded, or its arguments do not fit.",
         fix="Check the network and --model-arg; or use --untrained, or --weights FILE.",
     )

@@ -148,13 +148,13 @@ def load_fixed_with(
 
 def _load_original(load: Load, folder: Path, recipe: _Recipe, trust: bool) -> Classifier:
     if recipe.original.reference is None:
-        raise ModelError(
-            f"the original {recipe.original.name} of {folder}",
-            "none",
+        raise ModelError.cannot(
+            f"load the original {recipe.original.name} of {folder}",
+            "nothing says where it is",
             cause="It was a module in Python, which no reference names.",
             fix="Give it: load_fixed(folder, original=model).",
         )
-    with explained(f"{folder / RECIPE} to say how its original is loaded", cause="It is damaged."):
+    with explained(f"read in {folder / RECIPE} how its original is loaded", cause="It is damaged."):
         request = _request(recipe.original.request, trust)
     return load(recipe.original.reference, request)
 
@@ -172,10 +172,12 @@ def _read(folder: Path) -> _Recipe:
     try:
         return _Recipe.model_validate(read_json(folder / RECIPE))
     except ValidationError as error:
-        raise ModelError(f"{folder / RECIPE} to be the recipe of a fixed model", misfit(error)) from error
+        raise ModelError.cannot(
+            f"read {folder / RECIPE} as the recipe of a fixed model", misfit(error)
+        ) from error
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the directory of a fixed model, with {RECIPE}, in {str(folder)!r}",
+        raise ModelError.cannot(
+            f"read {RECIPE}, the recipe of a fixed model, in {str(folder)!r}",
             unreadable(error),
             fix="`shiftproof fix MODEL DATA --out DIR` writes one.",
         ) from error
@@ -183,12 +185,12 @@ def _read(folder: Path) -> _Recipe:
 
 def _put_weights(network: nn.Module, folder: Path) -> None:
     path = folder / WEIGHTS
-    with explained(f"{path} to hold the weights of the fixed model", cause="It is missing or damaged."):
+    with explained(f"read the weights of the fixed model in {path}", cause="It is missing or damaged."):
         try:
             if check_seal(path) is None:
                 raise UnfitFile("a file without a seal, which `shiftproof fix` did not write")
         except UnfitFile as error:
-            raise CheckpointError(f"{path} as it was written", error) from error
+            raise CheckpointError.cannot(f"read {path} as it was written", error) from error
         network.load_state_dict(load_file(path), strict=True)
 
 

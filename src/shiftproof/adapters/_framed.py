@@ -59,10 +59,10 @@ def _readable(source: ImagesLike) -> Iterator[None]:
     try:
         yield
     except (OSError, RecursionError, UnicodeError) as error:
-        raise DataError(f"to be able to read the images {shown}", unreadable(error)) from error
+        raise DataError.cannot(f"read the images {shown}", unreadable(error)) from error
     except MemoryError as error:
-        raise DataError(
-            f"memory for the images {shown}", "too little", fix="Use fewer of them: --limit."
+        raise DataError.cannot(
+            f"hold the images {shown}", "too little memory", fix="Use fewer of them: --limit."
         ) from error
 
 

@@ -130,7 +130,7 @@ def _check_files(folder: Path) -> None:
     """Transformers opens files by their names; `ModelError` for what is none, or too large for one."""
     for path in folder.iterdir():
         if not path.is_dir():
-            with explained(f"{path.name!r} in {folder.name!r} to be a file that can be read"):
+            with explained(f"read {path.name!r} in {folder.name!r}"):
                 check_file(path, Most.RECORD if path.suffix == ".json" else Most.WEIGHTS)
 
 
@@ -141,7 +141,7 @@ def _model(
     auto = transformers.AutoModel if is_encoder else transformers.AutoModelForImageClassification
     kind = "an encoder of images" if is_encoder else "an image classifier"
     with explained(
-        f"{place.name} to be {kind} that transformers can load",
+        f"load {place.name} with transformers as {kind}",
         cause="It is not there, cannot be downloaded, needs code of its own, or has no safetensors file.",
         fix="Check its name and the network.",
     ):
@@ -176,7 +176,7 @@ def _model(
 
 def _preprocessing(transformers: Any, place: _Place, request: ModelRequest) -> ReadProcessor:
     with explained(
-        f"{place.name} to come with an image processor that transformers can load",
+        f"load the image processor of {place.name} with transformers",
         fix="Choose a model that has a preprocessor_config.json.",
     ):
         # The images were resized by Pillow when the model was trained, or by something that follows it.

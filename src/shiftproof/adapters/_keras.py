@@ -45,12 +45,12 @@ class _KerasModel:
 
 def _load(file: str, request: ModelRequest) -> Classifier:
     path = Path(file)
-    with explained(f"{path.name} to be a file that can be read"):
+    with explained(f"read {path.name}"):
         check_archive(path, Most.WEIGHTS)
         digest = digest_of_bytes(file_parts(path, Most.WEIGHTS))
     keras = _keras_on_torch(path.name)
     with explained(
-        f"{path.name} to be a model that Keras {keras.__version__} can load",
+        f"load {path.name} with Keras {keras.__version__}",
         cause="It is damaged, of another version, or holds weights alone (`save_weights`).",
         fix="Save the model itself: model.save('model.keras').",
     ):
@@ -74,9 +74,9 @@ def _keras_on_torch(name: str) -> Any:
         keras: Any = require("keras", extra="keras", purpose=name)
     backend = keras.config.backend()
     if backend != "torch":
-        raise ModelError(
-            "Keras on its torch backend",
-            f"Keras on {backend}",
+        raise ModelError.cannot(
+            "use Keras with torch",
+            f"its backend is {backend}",
             cause="It was imported before, and keeps its backend.",
             fix="Set the environment variable KERAS_BACKEND=torch before it is imported.",
         )

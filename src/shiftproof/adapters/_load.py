@@ -76,7 +76,7 @@ def load_classifier(reference: str, request: ModelRequest = _NOTHING_MORE) -> Cl
     source, rest = _target(reference)
     _check_trust(source, reference, request)
     _check_request(source, reference, request)
-    with explained(f"{reference} to be loaded"):
+    with explained(f"load {reference}"):
         classifier = source.load(rest, request)
     if request.weights is not None:
         classifier = replace(classifier, notes=(*classifier.notes, f"weights from {request.weights.name}"))
@@ -144,9 +144,9 @@ def _unknown(reference: str, said: str) -> UnknownNameError:
 
 def _check_trust(source: ModelSource, reference: str, request: ModelRequest) -> None:
     if source.runs_code and not request.trust:
-        raise ModelError(
-            f"trust in {reference}",
-            "none",
+        raise ModelError.cannot(
+            f"load {reference}",
+            "it is not trusted",
             cause=f"Loading it runs {source.runs_code}.",
             fix="If you know where it comes from, add --trust (`trust=True` in Python).",
         )
@@ -155,8 +155,8 @@ def _check_trust(source: ModelSource, reference: str, request: ModelRequest) -> 
 def _check_request(source: ModelSource, reference: str, request: ModelRequest) -> None:
     for part, flag in _FLAGS.items():
         if getattr(request, part) and part not in source.takes:
-            raise ModelError(
-                f"no {flag} for {reference}", "it", cause=f"It is {source.summary}.", fix=f"Leave out {flag}."
+            raise ModelError.cannot(
+                f"use {flag} for {reference}", f"it is {source.summary}", fix=f"Leave out {flag}."
             )
     if request.untrained and request.weights is not None:
         raise ModelError("either --untrained or --weights", "both", fix="Leave out one of them.")

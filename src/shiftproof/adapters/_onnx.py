@@ -65,8 +65,8 @@ class _OnnxModel:
         except Exception as error:  # onnxruntime has a class of its own for each kind of failure
             if "allocate memory" in str(error):
                 raise MemoryError(in_one_line(error)) from error
-            raise ModelError(
-                f"the ONNX model to answer to images of shape {tuple(images.shape)}", in_one_line(error)
+            raise ModelError.cannot(
+                f"run the ONNX model on images of shape {tuple(images.shape)}", in_one_line(error)
             ) from error
         return torch.as_tensor(answer)
 
@@ -74,7 +74,7 @@ class _OnnxModel:
 def _load(file: str, request: ModelRequest) -> Classifier:
     path = Path(file)
     runtime: Any = require("onnxruntime", extra="onnx", purpose=path.name)
-    with explained(f"{path.name} to be a file that can be read"):
+    with explained(f"read {path.name}"):
         content = read_file(path, Most.MODEL)
     beside = external_files(content, path.parent)
     session = _session(runtime, path)
@@ -115,8 +115,8 @@ def _session(runtime: Any, path: Path) -> Any:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as above
         too_new = _TOO_NEW.search(str(error))
-        raise ModelError(
-            f"{path.name} to be a model that onnxruntime {runtime.__version__} can run",
+        raise ModelError.cannot(
+            f"load {path.name} with onnxruntime {runtime.__version__}",
             too_new[0] if too_new else in_one_line(error).replace(str(path), path.name),
             cause="It is newer than onnxruntime." if too_new else "It is damaged, or has unknown operators.",
             fix="Export it with an older opset, or install a newer onnxruntime." if too_new else "",

@@ -62,8 +62,8 @@ def external_files(model: bytes, folder: Path) -> tuple[Path, ...]:
     try:
         places = set(_locations(memoryview(model), _MODEL, iter(range(MAX_FIELDS))))
     except (ValueError, IndexError, RecursionError) as error:
-        raise ModelError(
-            "an ONNX file", f"something else ({error})", cause="The file is damaged or of another format."
+        raise ModelError.cannot(
+            "read the model as ONNX", error, cause="The file is damaged or of another format."
         ) from error
     return tuple(_checked(place, folder) for place in sorted(places))
 

@@ -24,7 +24,7 @@ def _load(file: str, request: ModelRequest) -> Classifier:
     path = Path(file)
     with (
         explained(
-            f"{path.name} to be a pickled module",
+            f"load {path.name} as a pickled module",
             cause="It is missing or damaged, or its class cannot be imported here.",
             fix="Use file.py:callable with --weights, which needs no class from a pickle.",
         ),

@@ -48,7 +48,7 @@ def read_processor(name: str, processor: Any, *, check: bool) -> ReadProcessor:
         ModelError: It says too little, or does more than can be said with a scale, means and deviations.
     """
     with explained(
-        f"the image processor of {name} to say how it resizes and scales",
+        f"tell how the image processor of {name} resizes and scales",
         cause="It works in a way of its own.",
         fix="For a model of timm, use timm:hf-hub:ORG/NAME.",
     ):

@@ -37,9 +37,9 @@ class SentClassifier:
         assert self.known.origin is not None, "else it would be whole"
         found = self.known.origin.load()
         if found.digest != self.known.digest:
-            raise ModelError(
-                f"{self.known.name} to be the same model in every process",
-                "another one",
+            raise ModelError.cannot(
+                f"use {self.known.name} in another process",
+                "it is another model there",
                 cause="Its weights or its code have changed, or differ from node to node.",
             )
         task, outputs, threshold = self.known.task, self.known.outputs, self.known.threshold
@@ -68,7 +68,7 @@ def _on_cpu(classifier: Classifier) -> Classifier:
     cpu = torch.device("cpu")
     if all(tensor.device == cpu for tensor in (*model.parameters(), *model.buffers())):
         return classifier
-    with explained("a copy of the model"):
+    with explained("copy the model"):
         return replace(classifier, model=copy.deepcopy(model)).to(cpu)
 
 

@@ -181,9 +181,9 @@ def _name(classifier: Classifier, answers: Tensor, images: Tensor, labels: Tenso
         return "single-label", "one number for each class"
     if ending == "sigmoid":
         return "multi-label", "a sigmoid for each number"
-    raise ModelError(
-        f"to be able to tell what the answers of {classifier.name} are",
-        f"{answers.shape[1]} numbers for each image, all from 0 to 1, which do not sum to 1",
+    raise ModelError.cannot(
+        f"tell what the answers of {classifier.name} are",
+        f"they are {answers.shape[1]} numbers for each image, all from 0 to 1, which do not sum to 1",
         cause="They can be scores of classes, probabilities of labels, or an embedding.",
         fix="Say --task single-label, multi-label or embedding (`task=` in Python).",
     )
@@ -205,9 +205,9 @@ def _outputs(classifier: Classifier, name: TaskName, answers: Tensor, images: Te
         return "probabilities", f"probabilities, as it ends in a {ending}"
     if name == "single-label":
         return "logits", "taken as logits"
-    raise ModelError(
-        f"to be able to tell whether {classifier.name} answers with logits or probabilities",
-        "numbers from 0 to 1 that can be either",
+    raise ModelError.cannot(
+        f"tell whether {classifier.name} answers with logits or probabilities",
+        "its numbers from 0 to 1 can be either",
         cause="The answer is yes above 0 for logits, and above 0.5 for probabilities.",
         fix="Say --outputs logits or --outputs probabilities (`outputs=` in Python).",
     )

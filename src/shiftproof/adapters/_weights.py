@@ -112,8 +112,7 @@ def checkpoint_of_ours(path: Path) -> bool:
     Raises:
         ModelError: Missing, or no safetensors file.
     """
-    expected = f"{path.name} to be a safetensors file"
-    with explained(expected, cause="The file is missing or damaged."):
+    with explained(f"read {path.name} as a safetensors file", cause="The file is missing or damaged."):
         check_file(path, Most.WEIGHTS)
         with safe_open(path, framework="pt") as file:
             return "shiftproof" in (file.metadata() or {})
@@ -126,13 +125,13 @@ def _from_safetensors(path: Path) -> dict[str, Tensor]:
             f"{path.name}, a checkpoint of shiftproof",
             fix=f"Name it as the model: {path.name}, or zoo:NAME@{path.name}.",
         )
-    with explained(f"{path.name} to be a whole safetensors file", cause="The file is damaged."):
+    with explained(f"read {path.name} as a safetensors file", cause="The file is damaged."):
         return load_file(path)
 
 
 def _from_pickle(path: Path) -> dict[str, Tensor]:
     with explained(
-        f"{path.name} to be a state dict",
+        f"read {path.name} as a state dict",
         cause="The file is missing, damaged, or holds more than tensors.",
         fix="Save `model.state_dict()`, best with safetensors.",
     ):

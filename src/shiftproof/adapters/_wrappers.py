@@ -36,7 +36,7 @@ def inside(module: nn.Module) -> nn.Module:
     if not _holds_wrapped(found):
         return found
     try:
-        with explained("a copy of the model"):
+        with explained("copy the model"):
             found = copy_beside_weights(found)
     except ModelError:  # whatever a model does in __deepcopy__, it can still be asked as it is
         return found

@@ -113,7 +113,7 @@ def _load_file(file: str, request: ModelRequest) -> Classifier:
 
 
 def _built(name: str, architecture: str, request: ModelRequest) -> Classifier:
-    with explained(f"arguments that build {architecture!r}", fix="See `shiftproof.build_network`."):
+    with explained(f"build {architecture!r} with these arguments", fix="See `shiftproof.build_network`."):
         network = build_network(architecture, **request.arguments).eval()
     return _classifier(f"zoo:{name}", network, *put_weights_if_any(network, request.weights))
 

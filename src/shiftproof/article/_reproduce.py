@@ -152,7 +152,7 @@ class _Allowance:
     def check(self) -> None:
         used = self.epoch_start - self.start
         if self.longest < float("inf") and used + self.longest > self.seconds:
-            raise _Enough("more time for this training", "none")
+            raise _Enough.cannot("train longer", "the time for it is used up")
 
 
 def _trained_today(

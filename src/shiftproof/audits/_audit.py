@@ -293,9 +293,8 @@ def _load(where: str, file: Callable[[str], Path]) -> Audit:
     try:
         record = read_json(file("report.json"))
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"the directory of a finished audit, with report.json, in {where!r}",
-            unreadable(error),
+        raise DataError.cannot(
+            f"read report.json of a finished audit in {where!r}", unreadable(error)
         ) from error
     try:
         saved = _SavedAudit.model_validate(record)
@@ -327,4 +326,4 @@ def _shard_file(file: Callable[[str], Path], name: str) -> Path:
     try:
         return file(name)
     except OSError as error:
-        raise DataError(f"the shard {name!r} of a run", unreadable(error)) from error
+        raise DataError.cannot(f"read the shard {name!r} of a run", unreadable(error)) from error

@@ -246,7 +246,7 @@ def _understood(
         task, n_classes = _told(classifier, raw, margin_px, device)
         return fitted(raw, classifier, task, n_classes), task, n_classes
     except DataError as error:
-        why = said(f"expected {error.expected}, got {error.got}", MOST_SAID)
+        why = said(error.what, MOST_SAID)
         bare = without_found_labels(raw, why)
         if bare is None:
             raise

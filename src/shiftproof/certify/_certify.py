@@ -192,7 +192,7 @@ def _asked(classifier: Classifier, module: nn.Module, shape: ImageShape) -> obje
         Chance(),
         torch.inference_mode(),
         explained(
-            f"{classifier.name} to take images of shape {tuple(images.shape)}",
+            f"run {classifier.name} on images of shape {tuple(images.shape)}",
             cause="Its forward ended with this error.",
             fix="Check --size, --channels and --channels-last, and that it takes a batch of images.",
         ),

@@ -170,7 +170,7 @@ def _sensitivity(
         border=check_border(border),
     )
     if isinstance(found, NotApplicable):
-        raise DataError(f"features of {layer} that tell images apart", "equal ones", cause=found.reason)
+        raise DataError.cannot(f"compare features of {layer}", "they are equal", cause=found.reason)
     if figure is not None:
         _draw(found.plot()[0], figure.with_stem(f"{figure.stem}-{layer.replace('/', '-')}"))
     return found

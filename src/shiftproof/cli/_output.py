@@ -103,7 +103,7 @@ def _guarded(command: Callable[[], int | None]) -> int:
         print_error(error)
         return Exit.ERROR
     except UnwritableError as error:
-        messages.print(f"Error: Expected stdout to take the output, got: {error}.")
+        messages.print(f"Error: Cannot write to stdout: {error}.")
         return Exit.UNWRITABLE
     except KeyboardInterrupt:
         messages.print("Interrupted.")
@@ -114,12 +114,14 @@ def _guarded(command: Callable[[], int | None]) -> int:
         messages.print(written.getvalue(), end="", soft_wrap=True)
         return Exit.ERROR
     except SystemExit as leaving:
-        print_error(ModelError("a model that answers", f"one that ends the program ({said(leaving.code)})"))
+        print_error(ModelError.cannot("go on", f"the model has ended the program ({said(leaving.code)})"))
         return Exit.ERROR
     except BaseException as error:
         if _lacks_memory(error):
             fix = "Use fewer or smaller images, --batch-size 1 or --threads 1, or a machine with more of it."
-            print_error(ShiftproofError("enough memory", said(error) or "too little", fix=fix))
+            print_error(
+                ShiftproofError.cannot("go on without more memory", said(error) or "there is none", fix=fix)
+            )
             return Exit.ERROR
         messages.print(traceback.format_exc())
         messages.print("This is a bug in shiftproof. Please report it with the lines above.")

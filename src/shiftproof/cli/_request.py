@@ -115,7 +115,7 @@ def _lines(path: Path | None) -> tuple[str, ...] | None:
     try:
         text = read_text(path, Most.CODE)
     except OSError as error:
-        raise DataError(f"a text file with class names in {path.name!r}", error.strerror or error) from error
+        raise DataError.cannot(f"read class names in {path.name!r}", error.strerror or error) from error
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names:
         raise DataError(f"a class name in each line of {path.name!r}", "none")

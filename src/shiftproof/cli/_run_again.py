@@ -83,9 +83,9 @@ class RunAgain:
             found.append(("images", self.record.data.digest, data_digest))
         for what, before, now in found:
             if before != now:
-                raise DataError(
-                    f"the {what} that the run measured",
-                    "another one" if what == "model" else "other ones",
+                raise DataError.cannot(
+                    "show what the run measured",
+                    f"the {what} {'is another one' if what == 'model' else 'are other ones'} now",
                     cause=f"{self.model if what == 'model' else self.data} has changed since.",
                     fix="Name model and data yourself: shiftproof serve MODEL DATA.",
                 )
@@ -111,7 +111,7 @@ def run_again(folder: Path, *, trust: bool) -> RunAgain:
         raise _no_run(folder, unreadable(error)) from error
     name = command[1] if len(command) > 1 else ""
     if name not in COMMANDS:
-        raise _no_run(folder, f"a run of {' '.join(command[:2]) or 'nothing'!r}")
+        raise _no_run(folder, f"it holds a run of {' '.join(command[:2]) or 'nothing'!r}")
     said_then = _parsed(folder, COMMANDS[name], command[2:])
     return RunAgain(
         record=read_audit(record) if name == "audit" else None,
@@ -139,9 +139,9 @@ def _parsed(folder: Path, command: Callable[..., None], arguments: list[str]) ->
     try:
         app(args=arguments, standalone_mode=False)
     except UsageError as error:
-        raise _no_run(folder, f"a command that is none ({said(error)})") from error
+        raise _no_run(folder, f"its command is none ({said(error)})") from error
     if not found:
-        raise _no_run(folder, "a command that only asks for help")
+        raise _no_run(folder, "its command only asks for help")
     return found
 
 
@@ -149,5 +149,5 @@ def _group(kind: type[G], named: Mapping[str, Any]) -> G:
     return kind(**{each.name: named[each.name] for each in fields(kind)})  # type: ignore[arg-type]
 
 
-def _no_run(folder: Path, got: object) -> DataError:
-    return DataError(f"the directory of a finished audit or fix in {str(folder)!r}", got)
+def _no_run(folder: Path, happened: object) -> DataError:
+    return DataError.cannot(f"find a finished audit or fix in {str(folder)!r}", happened)

@@ -93,8 +93,8 @@ class ImageFile(Original):
                 raise UnusableImage("other content")
             return decode(content, self.window).image
         except UnusableImage as error:
-            raise DataError(
-                f"the image {self.name!r} as it was when it was checked",
+            raise DataError.cannot(
+                f"read the image {self.name!r} as it was when it was checked",
                 error,
                 cause="It was changed while it was in use.",
                 fix="Run again, and leave the images alone meanwhile.",

@@ -108,7 +108,7 @@ def _with_table(flat: Listing, folder: Path, reading: Reading) -> Listing:
     except DataError as error:
         if reading.path_column or reading.label_column:
             raise
-        why = said(f"expected {error.expected}, got {error.got}", MOST_SAID)
+        why = said(error.what, MOST_SAID)
         return replace(flat, note=f"no labels: {names[0]} beside the images does not fit ({why})")
     beside = tuple(name for name in flat.not_considered if name not in names)
     # Who names its columns has asked for it; otherwise it may turn out to be about something else.
@@ -229,4 +229,4 @@ def refuse_split_names(classes: Sequence[str], deeper: Sequence[str], where: str
 
 def _cannot_list(error: OSError) -> NoReturn:
     name = Path(error.filename or "").name
-    raise DataError(f"to be able to list the folder {name!r}", error.strerror or error) from error
+    raise DataError.cannot(f"list the folder {name!r}", error.strerror or error) from error

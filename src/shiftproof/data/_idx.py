@@ -43,14 +43,14 @@ def read_idx(path: Path, *, n_axes: int) -> Tensor:
         with open_file(path, Most.ARRAYS) as plain:
             return _read(cast("BinaryIO", gzip.open(plain)) if path.suffix == ".gz" else plain, path, n_axes)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path.name} to be a whole gzip file",
-            f"{path.stat().st_size} bytes that do not unpack ({error})",
+        raise DataError.cannot(
+            f"unpack the {path.stat().st_size} bytes of {path.name}",
+            error,
             cause="The file is truncated or damaged.",
             fix="Fetch it again.",
         ) from error
     except OSError as error:
-        raise DataError(f"to be able to read {path.name}", error.strerror or error) from error
+        raise DataError.cannot(f"read {path.name}", error.strerror or error) from error
 
 
 def _read(file: BinaryIO, path: Path, n_axes: int) -> Tensor:

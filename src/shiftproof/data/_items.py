@@ -108,8 +108,8 @@ class Item(Original):
             if digest_of_pixels(image) != self.sha256:
                 raise UnusableImage("another image")
         except UnusableImage as error:
-            raise DataError(
-                f"the image {self.name} as it was when it was checked",
+            raise DataError.cannot(
+                f"read the image {self.name} as it was when it was checked",
                 error,
                 cause="Its collection answers differently each time, as random transforms do.",
                 fix="Leave these out: images are measured as they are.",

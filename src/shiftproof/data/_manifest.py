@@ -104,13 +104,13 @@ def _text(file: Path) -> str:
     try:
         content = read_file(file, Most.TABLE)
     except OSError as error:
-        raise DataError(f"to be able to read {file.name!r}", error.strerror or error) from error
+        raise DataError.cannot(f"read {file.name!r}", error.strerror or error) from error
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return content.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file.name!r} to be UTF-8 text", f"other bytes ({error.reason})", fix="Save it as UTF-8."
+        raise DataError.cannot(
+            f"read {file.name!r} as UTF-8 text", error.reason, fix="Save it as UTF-8."
         ) from error
 
 
@@ -130,7 +130,7 @@ def _table(text: str, reading: Reading, source: str) -> tuple[_Columns, list[tup
                 )
             rows += [(number, row)] if row else []
     except csv.Error as error:
-        raise DataError(f"{source!r} to be a CSV file", f"a line that is not ({error})") from error
+        raise DataError.cannot(f"read {source!r} as CSV", error) from error
     return columns, rows
 
 

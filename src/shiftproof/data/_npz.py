@@ -45,10 +45,10 @@ def load_npz(file: Path, reading: Reading = AS_USUAL) -> LabelledImages:
     except DataError:
         raise
     except OSError as error:
-        raise DataError(f"to be able to read {file.name!r}", error.strerror or error) from error
+        raise DataError.cannot(f"read {file.name!r}", error.strerror or error) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise DataError(
-            f"{file.name!r} to be a whole .npz file", error, cause="It is damaged, or something else."
+        raise DataError.cannot(
+            f"read {file.name!r} as an .npz file", error, cause="It is damaged, or something else."
         ) from error
     what = f"`images` of {file.name!r}"
     return from_arrays(

@@ -156,13 +156,13 @@ class Passes:
             if ITS_TRACEBACK in said:
                 # Its last line is the error.
                 said = said.rstrip().rpartition("\n")[2]
-            raise DataError(f"to be able to go through {self.kind.name}", said) from error
+            raise DataError.cannot(f"go through {self.kind.name}", said) from error
 
     def _seen(self, image: Any, label: Label, where: str) -> _Seen:
         try:
             pixels, changes = pixels_of(image, self.kind, self.reading, where)
         except UnusableImage as error:
-            raise DataError(f"an image as {where}", error) from error
+            raise DataError.cannot(f"read {where} as an image", error) from error
         if isinstance(pixels, Image.Image):
             size_px, n_channels = (pixels.height, pixels.width), len(pixels.getbands())
             frame = self.frame or Frame((n_channels, *size_px))

@@ -41,7 +41,7 @@ def received_image(
         >>> received_image(b"#!/bin/sh", name="upload", image_shape=(1, 28, 28))
         Traceback (most recent call last):
             ...
-        shiftproof.errors.DataError: Expected an image as 'upload', got not a PNG, JPEG, WEBP, BMP or
+        shiftproof.errors.DataError: Cannot read 'upload' as an image: not a PNG, JPEG, WEBP, BMP or
         TIFF image.
     """
     frame = Frame(image_shape, resize_px=resize_px, resampling=resampling, fit=fit)
@@ -52,7 +52,7 @@ def received_image(
                 f"{image.height} × {image.width} px, which is too long and thin to be resized"
             )
     except UnusableImage as error:
-        raise DataError(f"an image as {name!r}", error) from error
+        raise DataError.cannot(f"read {name!r} as an image", error) from error
     frame.changes(len(image.getbands()), (image.height, image.width))
     pixels = torch.from_numpy(frame.apply(image).copy())[None]
     return LabelledImages(name, pixels, torch.tensor([UNKNOWN]), ())

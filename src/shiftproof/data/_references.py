@@ -47,7 +47,7 @@ def list_packed(reference: str, reading: Reading) -> Listing | None:
         return None
     missing = next((path for path in paths if not _is(Path.exists, path)), None)
     if missing is not None:
-        raise DataError(f"all files of {reference!r}", f"no {str(missing)!r}")
+        raise DataError.cannot(f"read all files of {reference!r}", f"there is no {str(missing)!r}")
     return PACKED[kind](paths, as_text(Path(reference).name), reading)
 
 
@@ -70,7 +70,7 @@ def list_at_address(address: Address, reading: Reading) -> Listing:
             return Listing(name, (Entry(name, OnStore(addresses[0]), UNKNOWN),))
         return _list_folder(addresses[0], reading)
     except OSError as error:
-        raise DataError(f"images at {str(address)!r}", _store.reason_of(error)) from error
+        raise DataError.cannot(f"read the images at {str(address)!r}", _store.reason_of(error)) from error
 
 
 def expanded(reference: str) -> list[str]:

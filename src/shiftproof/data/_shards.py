@@ -93,13 +93,13 @@ def _samples(shard: Path | Address, reading: Reading) -> Iterator[_Sample]:
                 before.append(member)
             yield from _sample(shard, file, before, reading)
     except tarfile.TarError as error:
-        raise DataError(
-            f"{shard.name!r} to be a whole tar file", said(error), cause="It is damaged."
+        raise DataError.cannot(
+            f"read {shard.name!r} as a tar file", said(error), cause="It is damaged."
         ) from error
     except OSError as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"to be able to read {str(shard)!r}", reason_of(error)) from error
+        raise DataError.cannot(f"read {str(shard)!r}", reason_of(error)) from error
 
 
 class _Bounded:
@@ -197,7 +197,7 @@ def _label(where: str, file: BinaryIO, members: Sequence[_Member], wanted: str |
         try:
             value = parse_json(content)
         except ValueError as error:
-            raise DataError(f"JSON beside {where!r}", said(error, 200)) from error
+            raise DataError.cannot(f"read the JSON beside {where!r}", said(error, 200)) from error
         keys = (wanted,) if wanted and wanted != "json" else LABEL_KEYS
         if isinstance(value, dict):
             key = next((key for key in keys if key in value), None)

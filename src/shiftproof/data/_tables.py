@@ -119,13 +119,13 @@ def _table(file: Path | Address) -> Iterator[Any]:
             content.seek(0)
             table = parquet.ParquetFile(content)
             if table.metadata.num_rows > size:
-                raise DataError(f"{file.name!r} to be a whole Parquet file", "more rows than bytes")
+                raise DataError.cannot(f"read {file.name!r} as Parquet", "it has more rows than bytes")
             yield table
     except (DataError, MissingDependencyError):
         raise
     except (arrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or said(error, 200)
-        raise DataError(f"{file.name!r} to be a whole Parquet file", reason) from error
+        raise DataError.cannot(f"read {file.name!r} as Parquet", reason) from error
 
 
 @lru_cache(N_KEPT)

@@ -99,8 +99,8 @@ def check_answers(before: Model, after: Model, images: Tensor, edit: str) -> Non
         try:
             answer = after(images)
         except (RuntimeError, ValueError) as error:
-            raise ShapeError(
-                f"a model that still takes images of shape {tuple(images.shape)} after the edit {edit}",
+            raise ShapeError.cannot(
+                f"run the model on images of shape {tuple(images.shape)} after the edit {edit}",
                 said(error),
                 cause="The sizes of its maps do not allow the edit.",
                 fix="Name the layers to change with `layers`, use another border, or images of another size.",

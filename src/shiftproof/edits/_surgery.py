@@ -61,8 +61,8 @@ def copied(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model)
     except Exception as error:  # a module of others may do anything when it is copied
-        raise ModelError(
-            "a model that can be copied",
+        raise ModelError.cannot(
+            "copy the model",
             f"{type(error).__name__}: {said(error)}",
             cause="An edit is made in a copy, so that the original stays as it is.",
         ) from error

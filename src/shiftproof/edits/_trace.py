@@ -58,8 +58,8 @@ def traced(network: nn.Module) -> fx.GraphModule:
     try:
         graph = _Tracer().trace(network)
     except Exception as error:  # anything can happen in the forward of others
-        raise ModelError(
-            "a network that torch.fx can follow",
+        raise ModelError.cannot(
+            "follow the network with torch.fx",
             f"{type(error).__name__}: {said(error)}",
             cause="This edit is made between layers, and needs to know which reads which.",
             fix="Use an edit that replaces single layers, such as blur-strides.",

@@ -78,8 +78,8 @@ def _bring(address: Address, folder: Path, digest: str) -> None:
     except OSError as error:
         if isinstance(error, ShiftproofError):
             raise
-        raise OutputError(
-            f"a folder for the run at {str(address)!r}",
+        raise OutputError.cannot(
+            f"open a run at {str(address)!r}",
             _store.reason_of(error),
             fix="Check the address and your rights, or choose another with --out.",
         ) from error
@@ -90,7 +90,7 @@ def _clear(address: Address, folder: Path) -> None:
     try:
         units = _store.list_folder(address / UNITS)
     except OSError as error:
-        raise OutputError(f"to be able to list {str(address)!r}", _store.reason_of(error)) from error
+        raise OutputError.cannot(f"list {str(address)!r}", _store.reason_of(error)) from error
     for entry in units:
         if not entry.is_folder and OUR_NAMES.fullmatch(entry.name):
             _store.delete(address / UNITS / entry.name)

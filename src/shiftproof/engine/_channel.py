@@ -64,7 +64,7 @@ class Channel:
     def check_stop(self) -> None:
         """Return at once, or raise `Stopped` after a request to stop."""
         if self.is_stopped():
-            raise Stopped("to finish", "a request to stop")
+            raise Stopped.cannot("finish", "there was a request to stop")
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,18 +81,18 @@ def _check_answers(address: str) -> None:
 
 def _no_cluster(address: str | None, error: Exception) -> WorkerError:
     lines = [line.strip() for line in said(error, 10_000).splitlines() if line.strip()]
-    got = (lines[0] if lines else type(error).__name__).rstrip(".")
-    if "version mismatch" in got.lower():
-        return WorkerError(
-            "a Ray cluster of the Ray and Python that are here",
+    happened = (lines[0] if lines else type(error).__name__).rstrip(".")
+    if "version mismatch" in happened.lower():
+        return WorkerError.cannot(
+            "join the Ray cluster with the Ray and Python that are here",
             " ".join(lines[:8]),
             fix="Install the versions of the cluster on this machine.",
         )
     if address is None:
-        return WorkerError("Ray to start on this machine", got)
-    return WorkerError(
-        f"a Ray cluster at {address}",
-        got,
+        return WorkerError.cannot("start Ray on this machine", happened)
+    return WorkerError.cannot(
+        f"join a Ray cluster at {address}",
+        happened,
         cause="It does not run, or this machine cannot reach it.",
         fix="`ray status` on a node of the cluster says its address.",
     )

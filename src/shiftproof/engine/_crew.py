@@ -86,4 +86,4 @@ def guarded(task: Task[Any], shared: Any, channel: Channel) -> Any:
 
 def stopped() -> Stopped:
     """The result of a task that was not begun."""
-    return Stopped("to finish", "a request to stop")
+    return Stopped.cannot("finish", "there was a request to stop")

@@ -81,9 +81,11 @@ def refuse_others(where: Path | Address, found: str | None, digest: str, names: 
     strangers = sorted(name for name in names if not _is_of_a_dead_run(name))
     if found == digest or not strangers:
         return
-    raise OutputError(
-        f"{str(where)!r} to be empty or the directory of this run",
-        "a run with other settings" if found else f"other files ({', '.join(strangers[:3])})",
+    raise OutputError.cannot(
+        f"write this run to {str(where)!r}",
+        "it holds a run with other settings"
+        if found
+        else f"it holds other files ({', '.join(strangers[:3])})",
         cause="Nothing that was computed is overwritten.",
         fix="Choose another folder with --out.",
     )

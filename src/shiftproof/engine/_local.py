@@ -140,8 +140,8 @@ def packed(value: Any) -> bytes:
 
 def unsendable(error: BaseException) -> ModelError:
     """The error for what exists in this process only."""
-    return ModelError(
-        "a model and images that can be sent to other processes",
+    return ModelError.cannot(
+        "send model and images to other processes",
         f"{type(error).__name__}: {said(error)}",
         cause="Something in them exists in this process only.",
         fix="Name the model by a reference, such as file.py:NAME; or use one device and no cluster.",

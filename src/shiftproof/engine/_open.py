@@ -79,13 +79,13 @@ def open_run(
     try:
         lock.acquire()
     except Timeout as error:
-        raise OutputError(
-            f"{str(folder)!r} to be free",
-            "a run directory that another process is writing",
+        raise OutputError.cannot(
+            f"write in {str(folder)!r}",
+            "another process is writing this run",
             fix="Wait for it, or choose another folder with --out.",
         ) from error
     except OSError as error:
-        raise OutputError(f"to be able to write in {str(folder)!r}", error.strerror or error) from error
+        raise OutputError.cannot(f"write in {str(folder)!r}", error.strerror or error) from error
     try:
         if fresh:
             _clear(folder)
@@ -106,7 +106,7 @@ def _latest(root: Path, slug: str, digest: str) -> Path | None:
 def _check_ours(folder: Path, digest: str) -> None:
     try:
         if not stat.S_ISDIR(folder.stat().st_mode):
-            raise OutputError("a folder for the run", f"the file {str(folder)!r}")
+            raise OutputError.cannot(f"write the run to {str(folder)!r}", "it is no folder")
         names = [path.name for path in folder.iterdir()]
         _check_kinds(folder)
     except FileNotFoundError:
@@ -114,8 +114,8 @@ def _check_ours(folder: Path, digest: str) -> None:
     except (OSError, ValueError) as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(
-            f"a folder for the run at {said(folder)!r}",
+        raise OutputError.cannot(
+            f"write the run to {said(folder)!r}",
             unreadable(error),
             fix="Choose another folder with --out.",
         ) from error

@@ -177,9 +177,9 @@ class _Run:
 
 
 def _all_die(when: str) -> ShiftproofError:
-    return WorkerError(
-        "every worker process to live",
-        f"ones that died {when}",
+    return WorkerError.cannot(
+        "go on",
+        f"worker processes died {when}",
         cause="The system may have run out of memory.",
         fix="Run the same command again; fewer --workers need less memory.",
     )

@@ -84,9 +84,9 @@ class RayCrew:
         if self._room or self._actors:
             self._had_room = now
         elif now - self._had_room > SECONDS_WITHOUT_ROOM:
-            raise WorkerError(
-                "a Ray cluster with room for a worker",
-                f"none for {SECONDS_WITHOUT_ROOM:g} s",
+            raise WorkerError.cannot(
+                "go on",
+                f"the Ray cluster had no room for a worker for {SECONDS_WITHOUT_ROOM:g} s",
                 cause="Its nodes are gone.",
                 fix="Start a node, and run the same command again: finished work is kept.",
             )
@@ -188,8 +188,8 @@ class RayCrew:
 def _unable(error: BaseException) -> WorkerError:
     """The error for a node whose Python cannot even begin."""
     lines = [line.strip() for line in said(error, 10_000).splitlines() if line.strip()]
-    return WorkerError(
-        "every node to have this version of shiftproof and what the run needs",
+    return WorkerError.cannot(
+        "start a worker on every node",
         lines[-1] if lines else type(error).__name__,
         fix="Install the same packages on all nodes.",
     )
@@ -254,9 +254,9 @@ def _enter(folder: str) -> None:
     try:
         os.chdir(folder)
     except OSError as error:
-        raise WorkerError(
-            f"the folder {folder!r} on every node",
-            f"none on {platform.node()} ({error.strerror or said(error)})",
+        raise WorkerError.cannot(
+            f"enter the folder {folder!r} on {platform.node()}",
+            error.strerror or error,
             cause="Paths to models, images and the run directory are relative to it.",
             fix="Start the command in a folder that all nodes share.",
         ) from error

@@ -47,9 +47,7 @@ class Run:
             with (self.folder / EVENTS).open("a") as file:
                 file.write(line)
         except OSError as error:
-            raise OutputError(
-                f"to be able to write in {str(self.folder)!r}", error.strerror or error
-            ) from error
+            raise OutputError.cannot(f"write in {str(self.folder)!r}", error.strerror or error) from error
 
     def events(self) -> list[dict[str, Any]]:
         """All lines of `events.jsonl`; one cut off by a crash is left out."""

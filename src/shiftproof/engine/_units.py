@@ -132,9 +132,9 @@ class UnitStore:
         self._fetch_all(units)
         for unit in units:
             if not self.has(unit):
-                raise OutputError(
-                    f"{str(self.address / self.path(unit).name)!r} as a worker kept it",
-                    "none that fits",
+                raise OutputError.cannot(
+                    f"read {str(self.address / self.path(unit).name)!r} as a worker kept it",
+                    "it is gone or does not fit",
                     cause="Something else deletes or changes what is there.",
                     fix="Run the same command again: finished work is kept.",
                 )
@@ -180,8 +180,8 @@ class UnitStore:
         except OSError as error:
             if isinstance(error, ShiftproofError):
                 raise
-            raise OutputError(
-                f"to be able to list {str(self.address or self.folder)!r}", _store.reason_of(error)
+            raise OutputError.cannot(
+                f"list {str(self.address or self.folder)!r}", _store.reason_of(error)
             ) from error
         return here | {entry.name for entry in there}
 
@@ -203,8 +203,8 @@ class UnitStore:
         except OSError as error:
             if isinstance(error, ShiftproofError):
                 raise
-            raise OutputError(
-                f"to be able to read {str(self.address / path.name)!r}",
+            raise OutputError.cannot(
+                f"read {str(self.address / path.name)!r}",
                 _store.reason_of(error),
                 fix="Run the same command again: finished work is kept.",
             ) from error
@@ -218,8 +218,8 @@ class UnitStore:
         try:
             path.rename(aside)
         except OSError as error:
-            raise OutputError(
-                f"to be able to set {path.name!r} aside", error.strerror or error, cause=reason
+            raise OutputError.cannot(
+                f"set {path.name!r} aside", error.strerror or error, cause=reason
             ) from error
         warnings.warn(
             f"{path.name} does not fit ({reason}). It is set aside as {aside.name}, and computed again.",
@@ -233,16 +233,16 @@ def check_unit_file(path: Path) -> dict[str, Json]:
     Raises:
         DataError: It is not whole, or not what its name says.
     """
-    expected = f"a whole and sealed unit in {path.name!r}"
+    do = f"read {path.name!r} as a whole and sealed unit"
     fix = "Run the command of that run again: what does not fit is computed anew."
     try:
         about = check_seal(path)
     except OSError as error:
-        raise DataError(expected, error.strerror or error, fix=fix) from error
+        raise DataError.cannot(do, error.strerror or error, fix=fix) from error
     if about is None:
-        raise DataError(expected, "no seal", cause="It may be of an earlier version.", fix=fix)
+        raise DataError.cannot(do, "it has no seal", cause="It may be of an earlier version.", fix=fix)
     if path.name != _name(str(about.get("kind")), str(about.get("key"))):
-        raise DataError(expected, "the result of something else under its name", fix=fix)
+        raise DataError.cannot(do, "it is the result of something else", fix=fix)
     return about
 
 

@@ -257,9 +257,9 @@ def _pixels(
             cause="Normalisation belongs to the model, after the shift.",
         )
     if bool((pixels == pixels[:1]).all()):
-        raise DataError(
-            "images that differ",
-            "equal ones",
+        raise DataError.cannot(
+            "compare images",
+            "they are all equal",
             cause="The scale of a change is the difference between images.",
         )
     own = digest or digest_of_bytes([pixels.cpu().contiguous().numpy().tobytes()])

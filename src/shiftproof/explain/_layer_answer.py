@@ -66,9 +66,9 @@ def layer_function(classifier: Classifier, layer: str | None) -> Function:
         finally:
             handle.remove()
         if not found:
-            raise ModelError(
-                f"an answer of the layer {layer}",
-                "none",
+            raise ModelError.cannot(
+                f"measure the layer {layer}",
+                "it gave no answer",
                 cause="It does not run, or answers with something that is no tensor of numbers.",
             )
         return found[0]

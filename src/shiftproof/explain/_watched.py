@@ -49,9 +49,9 @@ class WatchedRuns:
         self._tried: dict[int, tuple[Place | None] | Reason] = {}
         first, again = (self.run(self._images, (), around=False).logits for _ in range(2))
         if not torch.equal(first, again):
-            raise ModelError(
-                f"{classifier.name} to give the same answer twice",
-                "two answers",
+            raise ModelError.cannot(
+                f"explain {classifier.name}",
+                "it gave two answers to the same images",
                 cause="It draws at random in evaluation mode.",
             )
 
@@ -104,9 +104,9 @@ class WatchedRuns:
             logits = run(self._classifier, shown.clone(), keep)
         missing = [self.moments[index].name for index in at if index > 0 and index not in alive]
         if missing:
-            raise ModelError(
-                f"{self._classifier.name} to run the same layers for every image",
-                f"a run without {missing[0]}",
+            raise ModelError.cannot(
+                f"explain {self._classifier.name}",
+                f"for some images it runs without {missing[0]}",
                 cause="Its control flow depends on the images.",
             )
         return Record(alive, logits, {SHOWN: shown})

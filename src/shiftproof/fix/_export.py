@@ -39,9 +39,7 @@ def export_onnx(classifier: Classifier, image_shape: ImageShape, path: Path) -> 
     images = torch.rand(2, *image_shape, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        with explained(
-            f"{classifier.name} to be exported", cause="ONNX does not have all of its operations."
-        ):
+        with explained(f"export {classifier.name}", cause="ONNX does not have all of its operations."):
             _export(module.cpu(), images, file)
         write_atomically(path, file.read_bytes())
 

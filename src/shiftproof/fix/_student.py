@@ -114,7 +114,7 @@ class Student:
         with (
             _own_randomness(derive_seed(lesson.seed, "step", self.n_done), images.device),
             _enough_memory(len(images)),
-            explained("a network that trains", but=is_out_of_memory),
+            explained("train the network", but=is_out_of_memory),
         ):
             with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 logits = self._logits(shifted)
@@ -159,8 +159,8 @@ class Student:
         try:
             about = check_seal(path)
         except (UnfitFile, OSError) as error:
-            raise CheckpointError(
-                f"{path.name} as it was written", error, fix="Delete it to begin anew."
+            raise CheckpointError.cannot(
+                f"read {path.name} as it was written", error, fix="Delete it to begin anew."
             ) from error
         if about is None or about.get("lesson") != self._about():
             raise CheckpointError(
@@ -209,8 +209,8 @@ def _enough_memory(batch_size: int) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(
-            f"memory to learn from {batch_size} images at a time", "too little", fix="Lower --batch-size."
+        raise TrainingError.cannot(
+            f"learn from {batch_size} images at a time", "too little memory", fix="Lower --batch-size."
         ) from error
 
 

@@ -224,11 +224,13 @@ class Response:
                     raise DataError(f"`{name}` in {path.name} as it is saved", f"{array.dtype}")
             found = cls(**arrays, provenance=header.provenance, task=task)
         except ValidationError as error:
-            raise DataError(f"{path.name} to be a saved response", error.errors()[0]["msg"]) from error
+            raise DataError.cannot(
+                f"read {path.name} as a saved response", error.errors()[0]["msg"]
+            ) from error
         except (SafetensorError, OSError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"{path.name} to be a saved response", error) from error
+            raise DataError.cannot(f"read {path.name} as a saved response", error) from error
         found._check_numbers(path.name)
         return found
 
@@ -325,7 +327,7 @@ def _n_images(part: Response | Path) -> int:
         with safe_open(part, framework="np") as file:
             return int(file.get_slice("labels").get_shape()[0])
     except (SafetensorError, OSError, IndexError) as error:
-        raise DataError(f"{part.name} to be a saved response", error) from error
+        raise DataError.cannot(f"read {part.name} as a saved response", error) from error
 
 
 def _check_same_measurement(first: Response, part: Response) -> None:

@@ -72,11 +72,11 @@ def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str)
         n_others = error.error_count() - 1
         more = f" (and {n_others} more)" if n_others else ""
         other_version = found.startswith("schema_version: ")
-        raise DataError(
-            f"{name} to be {what}",
+        raise DataError.cannot(
+            f"read {name} as {what}",
             f"{found}{more}",
             cause="It was written by another version of shiftproof." if other_version else "",
             fix="Make it again with this one." if other_version else "",
         ) from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{name} to be {what}", unreadable(error)) from error
+        raise DataError.cannot(f"read {name} as {what}", unreadable(error)) from error

@@ -100,8 +100,8 @@ def _read(file: Path | Address) -> Any:
     try:
         return read_json(file) if isinstance(file, Path) else parse_json(read(file, Most.RECORD).decode())
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{str(file)!r} to be the record of a run",
+        raise DataError.cannot(
+            f"read {str(file)!r} as the record of a run",
             unreadable(error),
             fix="Give the directory of a finished run, or the file with its record.",
         ) from error

@@ -82,7 +82,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise OptionError("a host of this machine", repr(host), cause=f"{error}.") from error
+        raise OptionError.cannot(f"listen on the host {host!r}", error) from error
     failure: OSError | None = None
     for tried in range(port, min(port + (MOST_PORTS if port else 1), LAST_PORT + 1)):
         found = socket.socket(family)
@@ -96,9 +96,9 @@ def listen(host: str, port: int) -> socket.socket:
             failure = error
         else:
             return found
-    raise OptionError(
-        f"a free port from {port} on {host}",
-        failure.strerror if failure else "none",
+    raise OptionError.cannot(
+        f"listen on port {port}, or one of the next, of {host}",
+        failure.strerror if failure else "there is none",
         fix="Choose another one with --port.",
     ) from failure
 

@@ -134,7 +134,7 @@ def _in_our_words(error: ValidationError, model: type[BaseModel], where: str) ->
         )
     if first["type"] == "missing":
         return ConfigError(f"the key {place!r} in {where}", "none")
-    return ConfigError(f"{place!r} in {where} to be right", repr(first["input"]), cause=f"{first['msg']}.")
+    return ConfigError.cannot(f"use {first['input']!r} as {place!r} in {where}", first["msg"])
 
 
 def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> Iterable[str]:

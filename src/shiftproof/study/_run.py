@@ -171,7 +171,7 @@ def shared_by(materials: Materials) -> Shared[Materials]:
 def _loaded_there(study: Study, digests: dict[str, Json], device: str) -> Materials:
     materials = Materials.load(study, torch.device(device))
     if materials.digests() != digests:
-        raise DataError("the data to stay the same during a run", "other contents")
+        raise DataError.cannot("go on", "the data have changed during the run")
     return materials
 
 

@@ -141,8 +141,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             header = parse_json((file.metadata() or {}).get("shiftproof", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path.name} to be a checkpoint",
+        raise CheckpointError.cannot(
+            f"read {path.name} as a checkpoint",
             unreadable(error),
             cause="The file is missing or damaged.",
         ) from error
@@ -164,8 +164,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         return Checkpoint(path, _Header.model_validate(header).model_dump(exclude_unset=True), tensors)
     except ValidationError as error:
-        raise CheckpointError(
-            f"{path.name} to describe a network", misfit(error), cause="Its header is damaged."
+        raise CheckpointError.cannot(
+            f"read in {path.name} how its network is built", misfit(error), cause="Its header is damaged."
         ) from error
 
 
@@ -242,8 +242,8 @@ def load_network(path: Path) -> Network:
     except CheckpointError:
         raise
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{path.name} to describe a network", error, cause="Its header is damaged."
+        raise CheckpointError.cannot(
+            f"build the network of {path.name}", error, cause="Its header is damaged."
         ) from error
     checkpoint.put_into(network, checkpoint.weights)
     return network.eval()
