@@ -84,9 +84,9 @@ class Decoders:
                 for one, future in zip(wanted, begun, strict=True)
             ]
         except BrokenProcessPool as error:
-            raise WorkerError(
-                "every process that decodes images to live",
-                "one that died",
+            raise WorkerError.cannot(
+                "decode images in other processes",
+                "one died",
                 cause="A file may need more memory than there is.",
                 fix="Use fewer decoders, or none.",
             ) from error
