@@ -77,7 +77,7 @@ def test_the_next_images_are_decoded_before_they_are_asked_for(tmp_path: Path, o
     for path in folder.iterdir():
         path.unlink()
     assert there.pixels(slice(5, 10)).shape == (5, 1, 28, 28)
-    with pytest.raises(DataError, match=r"Expected the image '1[0-4]\.png' as it was when it was checked"):
+    with pytest.raises(DataError, match=r"Cannot read the image '1[0-4]\.png' as it was when it was checked"):
         there.pixels(slice(10, 15))
 
 
