@@ -55,15 +55,16 @@ def start(cluster: RayCluster, out: Path) -> subprocess.Popen[str]:
     )
 
 
-def actors() -> list[int]:
-    """Processes of actors of ours on this machine: Ray names them by their class."""
+def actors(cluster: RayCluster) -> list[int]:
+    """Of this cluster: Ray names actors by their class, and what started them has its token."""
+    token = cluster.environment["RAY_AUTH_TOKEN_PATH"].encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):
             if (folder / "cmdline").read_bytes().startswith(b"ray::_Actor"):
-                found.append(int(folder.name))
-        except OSError:
-            continue
+                parent = (folder / "stat").read_text().rpartition(") ")[2].split()[1]
+                if token in Path(f"/proc/{parent}/environ").read_bytes():
+                    found.append(int(folder.name))
     return found
 
 
@@ -73,7 +74,7 @@ def test_actors_may_die_at_any_moment(cluster: RayCluster, whole: dict[str, byte
         with start(cluster, tmp_path / f"r{round_}") as process:
             while process.poll() is None and n_kills < TIMES:
                 time.sleep(draw.uniform(0.2, 2.0))
-                alive = actors()
+                alive = actors(cluster)
                 if alive and process.poll() is None:
                     with suppress(ProcessLookupError):
                         os.kill(draw.choice(alive), signal.SIGKILL)
