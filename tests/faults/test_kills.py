@@ -18,6 +18,7 @@ from tests.faults.small_units import compute, contents
 from tests.faults.times import TIMES
 
 from shiftproof.engine import Engine
+from shiftproof.errors import WorkerError
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -64,11 +65,18 @@ def killing(n_kills: int, seed: int) -> Iterator[list[int]]:
 
 
 def test_workers_may_die_at_any_moment(whole: dict[str, bytes], tmp_path: Path) -> None:
-    """Of processes beside this one: the units go to others, and nobody has to do anything."""
+    """Of processes beside this one: the units go to others, and nobody has to do anything.
+
+    Where so many die at their start that none gets to work, that is said, and the same command goes on.
+    """
     n_killed, round_ = 0, 0
     while n_killed < TIMES:
         with killing(min(10, TIMES - n_killed), seed=round_) as killed:
-            compute(tmp_path / f"r{round_}", N_UNITS, 0.1, Engine(workers=2))
+            try:
+                compute(tmp_path / f"r{round_}", N_UNITS, 0.1, Engine(workers=2))
+            except WorkerError as error:
+                assert "died before they had anything to do" in str(error)  # noqa: PT017
+                compute(tmp_path / f"r{round_}", N_UNITS, 0.1, Engine())
         assert contents(tmp_path / f"r{round_}") == whole
         n_killed += len(killed)
         round_ += 1
