@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,12 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from shiftproof.adapters import ModelRequest
-from shiftproof.audits import AuditOptions, ask
 from shiftproof.cli import main
 from shiftproof.data import load_data
 from shiftproof.errors import DataError
-from shiftproof.explain import explain, lie_derivative
+from shiftproof.explain import explain
 from shiftproof.report import explanation_markdown, read_explanation
 from shiftproof.zoo import build_network
 
@@ -44,19 +41,6 @@ def test_layers_and_sentences_are_printed(capsys: pytest.CaptureFixture[str]) ->
     assert "body.pool1" in text
     assert "untrained" in text
     assert all(len(line) <= 80 for line in out.splitlines())
-
-
-def test_json_is_one_document_and_that_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, *COMMAND, "--json")
-    record = json.loads(out)
-    assert code == 0
-    assert run(capsys, *COMMAND, "--json")[1] == out, "equal commands have equal bytes"
-    checked = read_explanation(record)
-    assert [row.layer for row in checked.rows] == [row["layer"] for row in record["rows"]]
-    asked = ask("zoo:cnn1", "demo:mnist", AuditOptions(limit=6), request=ModelRequest(untrained=True))
-    found = explain(asked.classifier, asked.images, limit=6, n_remedies=0)
-    whole = replace(found, lie_derivative=lie_derivative(asked.classifier, asked.images))
-    assert whole.to_dict() == record
 
 
 def test_what_is_done_is_said_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:

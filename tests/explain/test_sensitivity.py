@@ -177,11 +177,10 @@ def test_a_layer_that_fails_leaves_no_hook(few: LabelledImages) -> None:
 def test_same_bytes_and_json(few: LabelledImages, network: nn.Module) -> None:
     one, two = (measured(sensitivity_map(network, few, max_shift_px=1)) for _ in range(2))
     assert one.distance.tobytes() == two.distance.tobytes()
-    record = one.to_dict()
-    assert record["n_images"] == 12
-    assert record["map"] == one.map.tolist()
-    assert isinstance(record["radial"], dict)
-    assert list(record["radial"]) == ["0", "1"]
+    record = one.record()
+    assert record.n_images == 12
+    assert record.to_dict()["map"] == one.map.tolist()
+    assert list(record.radial) == ["0", "1"]
 
 
 def test_it_is_drawn(few: LabelledImages, network: nn.Module) -> None:

@@ -77,7 +77,8 @@ def test_a_record_of_any_shape_is_shown_whole() -> None:
 
 def test_an_explanation_has_a_page() -> None:
     found = explain("zoo:cnn1", "demo:mnist", limit=2, n_remedies=0)
-    page = report_html(found.to_dict())
+    page = report_html(found)
+    assert page == report_html(found.to_dict())
     for row in found.rows:
         assert any(row.layer in cells for table in tables(page) for cells in table), row.layer
 

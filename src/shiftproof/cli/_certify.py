@@ -70,7 +70,7 @@ def certify(
     given = _images(classifier, data, limit, seed, reading_request(files))
     found = prove(classifier, images=given, n_images=images, n_moves=moves, numeric=numeric, seed=seed)
     if html is not None:
-        write_page(found.to_dict(), html)
+        write_page(found, html)
     if shown.as_json:
         print_json(found.to_json())
     else:

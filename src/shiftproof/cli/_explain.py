@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,7 +102,7 @@ def explain(
     from shiftproof.audits import AuditOptions, ask
     from shiftproof.explain import explain as explain_network
     from shiftproof.explain import lie_derivative
-    from shiftproof.report import print_explanation, read_explanation
+    from shiftproof.report import print_explanation
     from shiftproof.shifts import check_border
 
     if figure is not None:
@@ -136,17 +135,15 @@ def explain(
     )
     if figure is not None:
         _draw(found.plot()[0], figure)
-    found = replace(
-        found,
-        lie_derivative=lie_derivative(question.classifier, question.images, batch_size=batch_size or 32),
-        sensitivity=tuple(_sensitivity(question, each, max_shift_px, border, figure) for each in maps or ()),
-    )
+    derivative = lie_derivative(question.classifier, question.images, batch_size=batch_size or 32)
+    drawn = [_sensitivity(question, each, max_shift_px, border, figure) for each in maps or ()]
+    found = found.beside(derivative.record(), [each.record() for each in drawn])
     if html is not None:
-        write_page(found.to_dict(), html)
+        write_page(found, html)
     if shown.as_json:
         print_json(found.to_json())
     else:
-        print_explanation(read_explanation(found.to_dict()), results)
+        print_explanation(found, results)
 
 
 def _say(step: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from shiftproof._address import Address, place
 from shiftproof.cli import _options as o
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results
+
+if TYPE_CHECKING:
+    from shiftproof.records import StrictRecord
 
 Run = Annotated[
     str,
@@ -57,7 +60,7 @@ def report(run: Run, more: More = None, *, out: Out = None, open_it: Open = Fals
         _show(path)
 
 
-def write_page(record: Mapping[str, Any], path: Path) -> None:
+def write_page(record: Mapping[str, Any] | StrictRecord, path: Path) -> None:
     """Write the page of a record where a command was asked to."""
     from shiftproof._files import write_atomically
     from shiftproof.report import report_html

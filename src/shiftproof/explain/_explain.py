@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof._device import choose_devices
-from shiftproof._digest import Json, digest_of_bytes
+from shiftproof._digest import digest_of_bytes
 from shiftproof.adapters import (
     N_ASKED,
     Classifier,
@@ -29,10 +29,9 @@ from shiftproof.data import AS_USUAL, UNKNOWN, ImagesLike, Reading, is_images
 from shiftproof.engine import StopsWhen, parse_engine, workers_of
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain._batches import device_of
-from shiftproof.explain._explanation import Explanation
 from shiftproof.explain._interventions import UNMOVED, Question
 from shiftproof.explain._losses import loss_of, size_of
-from shiftproof.explain._offsets import CONDITIONS, Frame, draw_offsets
+from shiftproof.explain._offsets import draw_offsets
 from shiftproof.explain._read import read_runs
 from shiftproof.explain._report import explained
 from shiftproof.explain._runs import Runs
@@ -40,6 +39,7 @@ from shiftproof.explain._segments import open_where_it_drops
 from shiftproof.explain._staircase import Staircase
 from shiftproof.explain._swap import remedies_for
 from shiftproof.explain._there import shared_by
+from shiftproof.records import CONDITIONS, Explanation, Frame, ImageSetRecord, ModelRecord
 from shiftproof.shifts import Border, check_border
 
 DEFAULT_LIMIT = 32
@@ -179,9 +179,14 @@ def explain(
             remedies = remedies_for(classifier, staircase, losses, n_remedies, read_runs, on_step)
     finally:
         classifier.to(home)
-    notes = (*classifier.notes, *note)
     return explained(
-        staircase, losses, remedies, confidence=confidence, model=describe(classifier), data=data, notes=notes
+        staircase,
+        losses,
+        remedies,
+        confidence=confidence,
+        model=ModelRecord.model_validate(describe(classifier)),
+        data=data,
+        notes=(*classifier.notes, *note),
     )
 
 
@@ -229,11 +234,11 @@ def _with_layers(classifier: Classifier) -> Classifier:
 
 def _pixels(
     images: ImagesLike, classifier: Classifier, limit: int | None, seed: int, reading: Reading
-) -> tuple[Tensor, dict[str, Json]]:
+) -> tuple[Tensor, ImageSetRecord]:
     """Numbers in [0, 1] of shape (N, C, H, W), and what a report says of them."""
     if limit is not None and limit < 2:
         raise OptionError("`limit` of at least 2", limit, cause="Images are compared with others.")
-    conversions: dict[str, Json] = {}
+    conversions: Mapping[str, int] = {}
     if isinstance(images, Tensor):
         pixels, name, digest = images[:limit], "images", ""
     else:
@@ -241,7 +246,7 @@ def _pixels(
             images = load_framed(images, classifier.framing, limit=limit, seed=seed, reading=reading)
         shown = images if limit is None else images.take(torch.arange(min(limit, len(images))))
         pixels, name, digest = shown.pixels(slice(None)), images.name, images.digest
-        conversions = dict(shown.conversions)
+        conversions = shown.conversions
     if pixels.ndim != 4 or len(pixels) < 2:
         raise DataError(
             "at least 2 images of shape (N, C, H, W)",
@@ -263,8 +268,11 @@ def _pixels(
             cause="The scale of a change is the difference between images.",
         )
     own = digest or digest_of_bytes([pixels.cpu().contiguous().numpy().tobytes()])
-    described: dict[str, Json] = {
-        "name": name, "n_images": len(pixels), "image_shape": list(pixels.shape[1:]), "digest": own,
-        "conversions": conversions,
-    }  # fmt: skip
-    return pixels, described
+    _, channels, height, width = pixels.shape
+    return pixels, ImageSetRecord(
+        name=name,
+        n_images=len(pixels),
+        image_shape=(channels, height, width),
+        digest=own,
+        conversions=conversions,
+    )

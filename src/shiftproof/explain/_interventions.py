@@ -17,9 +17,10 @@ from torch import Tensor
 
 from shiftproof.adapters import Task
 from shiftproof.anatomy import Place, Reason
-from shiftproof.explain._offsets import Condition, Frame, Offsets, moved_images
+from shiftproof.explain._offsets import Offsets, moved_images
 from shiftproof.explain._patch import moved_inside, moved_maps
 from shiftproof.explain._runs import Record, Runs, stride_at
+from shiftproof.records import Condition, Frame
 from shiftproof.shifts import Border
 
 CLASSES_BY_LOGITS = Task()

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shiftproof._digest import Json
 from shiftproof._registry import unknown_name
 from shiftproof.adapters import Classifier, Model, as_classifier, evaluating
 from shiftproof.anatomy import Place, Reason
@@ -21,6 +20,7 @@ from shiftproof.explain._layer_answer import Function, in_double, layer_function
 from shiftproof.explain._read import read_runs
 from shiftproof.explain._tangent import Between, tangent
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean
+from shiftproof.records import LieRecord
 from shiftproof.shifts import Border
 
 Axis = Literal["y", "x"]
@@ -47,16 +47,6 @@ class Differentiation:
     method: Method
     precision: str
     notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Json]:
-        """The same as JSON."""
-        return {
-            "between": self.between,
-            "border": self.border,
-            "method": self.method,
-            "precision": self.precision,
-            "notes": list(self.notes),
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +85,14 @@ class LieDerivative:
         """Pixels in one unit of coordinates from −1 at the first to 1 at the last pixel."""
         return (self.size_px[_number(axis)] - 1) / 2
 
-    def to_dict(self) -> dict[str, Json]:
-        """The estimates as JSON."""
-        return {
-            "how": self.how.to_dict(),
-            "norm": {axis: asdict(self.norm(axis)) for axis in AXES},
-            "mean_abs": {axis: asdict(self.mean_abs(axis)) for axis in AXES},
-            "px_per_grid_unit": {axis: self.px_per_grid_unit(axis) for axis in AXES},
-        }
+    def record(self) -> LieRecord:
+        """The estimates, as an explanation holds them; see `Explanation.beside`."""
+        return LieRecord(
+            how={**asdict(self.how), "notes": list(self.how.notes)},
+            norm={axis: self.norm(axis) for axis in AXES},
+            mean_abs={axis: self.mean_abs(axis) for axis in AXES},
+            px_per_grid_unit={axis: self.px_per_grid_unit(axis) for axis in AXES},
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,15 +128,6 @@ class LayerLieDerivative:
             bounds=(0, None),
             confidence=confidence,
         )
-
-    def to_dict(self) -> dict[str, Json]:
-        """The estimates as JSON."""
-        return {
-            "layer": self.layer,
-            "stride_px": list(self.stride_px),
-            "how": self.how.to_dict(),
-            "relative": {axis: asdict(self.relative(axis)) for axis in AXES},
-        }
 
 
 def lie_derivative(

@@ -17,17 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
-from shiftproof.explain._offsets import CONDITIONS, Condition
 from shiftproof.explain._segments import Segment
-from shiftproof.explain._staircase import UNITS, Floats, Staircase, Unit
+from shiftproof.explain._staircase import Floats, Staircase
 from shiftproof.metrics import NotApplicable
-
-Cause = Literal["downsampling", "border", "non-linearity", "head"]
-CAUSES: tuple[Cause, ...] = get_args(Cause)
+from shiftproof.records import CONDITIONS, UNITS, Cause, Condition, Unit
 
 
 @dataclass(frozen=True, eq=False, slots=True)

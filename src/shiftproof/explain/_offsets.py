@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,16 +11,9 @@ from torch import Tensor
 from shiftproof._digest import derive_seed
 from shiftproof.errors import OptionError
 from shiftproof.metrics import NotApplicable
+from shiftproof.records import Condition
 from shiftproof.shifts import Border, extend, translate
 
-# multiples: by multiples of the total stride, without a border. whole-pixel: by whole pixels, without a
-# border. fractional: half a pixel off these, without a border. with-border: by the same whole pixels, with
-# the real border.
-Condition = Literal["multiples", "whole-pixel", "fractional", "with-border"]
-CONDITIONS: tuple[Condition, ...] = get_args(Condition)
-# How a place without a border is had: with every border and shift going around. Where sizes do not close a
-# circle, all conditions are measured with the real border.
-Frame = Literal["circle", "border"]
 # The longest shift, where nobody says: the image over this, but at least the total stride if that is at
 # most half of the image.
 PART_OF_IMAGE = 7

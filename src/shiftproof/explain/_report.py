@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor
-
-from shiftproof._digest import Json
 from shiftproof.anatomy import Place, Reason
-from shiftproof.explain._explanation import Changes, Explanation, LayerRow, Offsets, Stair
 from shiftproof.explain._interventions import UNMOVED
-from shiftproof.explain._losses import CAUSES, Loss
-from shiftproof.explain._offsets import CONDITIONS, Condition
+from shiftproof.explain._losses import Loss
 from shiftproof.explain._segments import Segment
 from shiftproof.explain._sentence import Effect, sentence
-from shiftproof.explain._staircase import UNITS, Floats, Staircase, Unit
+from shiftproof.explain._staircase import Floats, Staircase
 from shiftproof.explain._swap import Remedy
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean
+from shiftproof.records import (
+    CAUSES,
+    CONDITIONS,
+    UNITS,
+    Condition,
+    Explanation,
+    ImageSetRecord,
+    LayerRow,
+    ModelRecord,
+    Stair,
+    Unit,
+)
 
 # Less is no loss, whatever rounding makes of the logits.
 NOTHING = 1e-9
@@ -38,8 +45,8 @@ def explained(
     remedies: Mapping[Segment, Remedy],
     *,
     confidence: float,
-    model: Mapping[str, Json],
-    data: Mapping[str, Json],
+    model: ModelRecord,
+    data: ImageSetRecord,
     notes: Sequence[str],
 ) -> Explanation:
     """The record of a network that was cut into segments.
@@ -56,14 +63,14 @@ def explained(
     rows = tuple(writer.row(loss, remedies.get(loss.segment)) for loss in losses)
     question = staircase.question
     return Explanation(
-        rows=rows if writer.scale else (),
-        stairs=tuple(writer.stair(at) for at in writer.cuts),
-        change=writer.changes(UNMOVED),
-        tied=writer.tied(),
+        schema_version=2,
+        kind="explanation",
+        model=model,
+        data=data,
         frame=question.frame,
         border=question.border,
         offsets_px={
-            condition: None if isinstance(offsets, NotApplicable) else _listed(offsets)
+            condition: None if isinstance(offsets, NotApplicable) else offsets.tolist()
             for condition, offsets in question.offsets.by_condition.items()
         },
         reach_px=question.offsets.reach_px,
@@ -71,15 +78,12 @@ def explained(
         n_images=len(question.images),
         n_shifts=question.n_shifts,
         n_runs=staircase.n_runs,
-        model=model,
-        data=data,
+        change=writer.changes(UNMOVED),
+        stairs=tuple(writer.stair(at) for at in writer.cuts),
+        rows=rows if writer.scale else (),
+        tied=writer.tied(),
         notes=(*notes, *writer.notes()),
     )
-
-
-def _listed(offsets_px: Tensor) -> Offsets:
-    images: list[list[list[float]]] = offsets_px.tolist()
-    return tuple(tuple((down, right) for down, right in image) for image in images)
 
 
 class _Writer:
@@ -109,7 +113,7 @@ class _Writer:
         assert isinstance(found, Estimate), "there are two images at least"
         return found
 
-    def changes(self, at: int) -> Changes:
+    def changes(self, at: int) -> dict[Condition, dict[Unit, Estimate] | NotApplicable]:
         """What is left after a cut, by condition and unit."""
         found: dict[Condition, dict[Unit, Estimate] | NotApplicable] = {}
         for condition in CONDITIONS:
@@ -130,7 +134,7 @@ class _Writer:
                 if isinstance(change, NotApplicable)
                 else {unit: float(change[:, i].mean()) for i, unit in enumerate(UNITS)}
             )
-        return Stair(NOTHING_YET if at == UNMOVED else self._moments[at].name, values)
+        return Stair(after=NOTHING_YET if at == UNMOVED else self._moments[at].name, change=values)
 
     def row(self, loss: Loss, remedy: Remedy | None) -> LayerRow:
         segment, runs = loss.segment, self._staircase.runs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from shiftproof._charts import Quantity, draw_curve, draw_map
-from shiftproof._digest import Json
 from shiftproof._figures import drawing
 from shiftproof.adapters import Classifier, Model, as_classifier, evaluating
 from shiftproof.data import UNKNOWN, Images
@@ -19,6 +18,7 @@ from shiftproof.errors import DataError, OptionError
 from shiftproof.explain._batches import device_of, float_batches
 from shiftproof.explain._layer_answer import Function, layer_function
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean
+from shiftproof.records import SensitivityRecord
 from shiftproof.shifts import Border, check_border, extend
 
 if TYPE_CHECKING:
@@ -82,19 +82,19 @@ class SensitivityMap:
             for r in np.unique(radius)
         }
 
-    def to_dict(self) -> dict[str, Json]:
-        """Maps and curves as JSON."""
-        return {
-            "layer": self.layer,
-            "n_images": len(self.distance),
-            "scale": self.scale,
-            "scale_is": self.scale_is,
-            "max_shift_px": int(self.offsets_px.max()),
-            "map": self.map.tolist(),
-            "cosine_map": self.cosine_map.tolist(),
-            "radial": {str(r): asdict(found) for r, found in self.radial().items()},
-            "radial_cosine": {str(r): asdict(found) for r, found in self.radial(cosine=True).items()},
-        }
+    def record(self) -> SensitivityRecord:
+        """Maps and curves, as an explanation holds them; see `Explanation.beside`."""
+        return SensitivityRecord(
+            layer=self.layer,
+            n_images=len(self.distance),
+            scale=self.scale,
+            scale_is=self.scale_is,
+            max_shift_px=int(self.offsets_px.max()),
+            map=self.map.tolist(),
+            cosine_map=self.cosine_map.tolist(),
+            radial={str(r): found for r, found in self.radial().items()},
+            radial_cosine={str(r): found for r, found in self.radial(cosine=True).items()},
+        )
 
     def plot(self, *, cosine: bool = False) -> tuple[Figure, list[Axes]]:
         """Draw the map and beside it the mean against the radius, with its interval.

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from shiftproof._text import percent
 from shiftproof.anatomy import Place
-from shiftproof.explain._losses import Cause, Loss
+from shiftproof.explain._losses import Loss
 from shiftproof.explain._runs import Runs
 from shiftproof.explain._swap import Remedy
+from shiftproof.records import Cause
 
 # Layers with a low-pass filter of their own before the stride.
 LOW_PASS = ("BlurPool2d", "MaxBlurPool2d", "LowPassPool2d", "DetailPreservingPool2d")

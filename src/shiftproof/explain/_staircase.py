@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +17,11 @@ from shiftproof.anatomy import Motion
 from shiftproof.engine import Channel, Shared, StopsWhen, Workers, execute
 from shiftproof.errors import ModelError, ShiftproofError
 from shiftproof.explain._interventions import UNMOVED, Batch, Question
-from shiftproof.explain._offsets import Condition
 from shiftproof.explain._runs import Runs, first_alike
 from shiftproof.metrics import NotApplicable
+from shiftproof.records import UNITS, Condition
 
 Floats = npt.NDArray[np.float64]
-# logits: squared distance of the logits, over that between images; squares, since what steps lose that have
-# nothing to do with each other then adds up. probability: change of the probability of the class that is
-# answered to the unshifted image. flips: share of shifts under which the class is another.
-Unit = Literal["logits", "probability", "flips"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
 # Of sums in another order, through some layers.
 ROUNDINGS, EPSILON = 64, torch.finfo(torch.float32).eps
 

@@ -14,12 +14,12 @@ from shiftproof.anatomy import Place
 from shiftproof.errors import ShiftproofError
 from shiftproof.explain._calls import OneLayer
 from shiftproof.explain._interventions import UNMOVED
-from shiftproof.explain._losses import Cause, Loss
-from shiftproof.explain._offsets import CONDITIONS
+from shiftproof.explain._losses import Loss
 from shiftproof.explain._runs import Runs
 from shiftproof.explain._segments import Segment
 from shiftproof.explain._staircase import Staircase
 from shiftproof.layers import AliasFreeActivation, BlurPool2d
+from shiftproof.records import CONDITIONS, Cause
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.Hardswish)
 

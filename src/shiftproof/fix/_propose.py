@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from shiftproof._text import said
 from shiftproof.adapters import Classifier, EditStep, edit_classifier, of_others
 from shiftproof.edits import Edit, edits
 from shiftproof.errors import ShiftproofError, Stopped
@@ -56,7 +57,7 @@ class Proposal:
     @property
     def name(self) -> str:
         """The steps in words."""
-        return " + ".join(map(str, self.steps)) or "as it is"
+        return said(" + ".join(map(str, self.steps))) or "as it is"
 
 
 def propose(
@@ -126,10 +127,11 @@ def _variants(
 ) -> list[tuple[EditStep, ...]]:
     """An edit of everything, and where it is known, of the one layer that loses most."""
     found: list[tuple[EditStep, ...]] = [(EditStep(edit.name),)]
-    paths = {path for path, _ in model.named_modules()} if isinstance(model, nn.Module) else set()
+    modules = model.named_modules() if isinstance(model, nn.Module) else ()
+    paths = {said(path): path for path, _ in modules}  # A record has harmless names.
     worst = worst_layer({layer: found for layer, found in losses.items() if layer in paths}, "downsampling")
     if edit.name in ALONE and worst is not None:
-        found.append((EditStep(edit.name, (worst,)),))
+        found.append((EditStep(edit.name, (paths[worst],)),))
     return found
 
 

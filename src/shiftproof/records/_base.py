@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,9 @@ NumberOrNone = Annotated[
     float | None, BeforeValidator(lambda x: None if isinstance(x, float) and not math.isfinite(x) else x)
 ]
 
+# Nothing that the schema does not know: of a record, and of a number or a line in one, which is a dataclass.
+STRICT = ConfigDict(extra="forbid")
+
 
 class StrictRecord(BaseModel):
     """What every record is: as it was made or read, and nothing that the schema does not know."""
@@ -46,6 +49,11 @@ class StrictRecord(BaseModel):
         """
         return record_text(self.to_dict())
 
+    def having(self, **more: Any) -> Self:
+        """The same with what is known beside it; what is None or empty stays out of the document."""
+        known = {name: getattr(self, name) for name in self.model_fields_set}
+        return self.model_validate({**known, **{name: found for name, found in more.items() if found}})
+
     @field_validator("schema_version", mode="before", check_fields=False)
     @classmethod
     def _is_a_number(cls, version: Any) -> Any:
@@ -54,7 +62,7 @@ class StrictRecord(BaseModel):
         return version
 
 
-def check_parts(what: str, found: Mapping[str, Any], names: Sequence[str]) -> None:
+def check_parts(what: str, found: Collection[str], names: Sequence[str]) -> None:
     """Nothing where a mapping has all of these names, for a validator; `ValueError` else."""
     absent = [name for name in names if name not in found]
     if absent:

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ConfigDict, Discriminator, Tag
+from pydantic import Discriminator, Tag
 from pydantic.dataclasses import dataclass
 
 from shiftproof._charts import Quantity, draw_difference, placed
-from shiftproof.records._base import Line
+from shiftproof.records._base import STRICT, Line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# As every record: nothing that the schema does not know.
-_STRICT = ConfigDict(extra="forbid")
 
-
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class NotApplicable:
     """There is no number, and why. Never 0 and never NaN, which could be taken for one.
 
@@ -39,7 +36,7 @@ class NotApplicable:
         return self.not_applicable
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Estimate:
     """A number, the interval around it, and what it was computed from.
 
@@ -64,7 +61,7 @@ class Estimate:
     method: Line
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Difference:
     """A metric of one model minus that of another, on the same images under the same shifts.
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from shiftproof._text import counted, percent
-from shiftproof.records import (
-    Estimate,
-    ExplanationRecord,
-    LayerRowRecord,
-    LieRecord,
-    NotApplicable,
-    SensitivityRecord,
-)
+from shiftproof.records import Cause, Estimate, Explanation, LayerRow, LieRecord, SensitivityRecord
 from shiftproof.report._audit_markdown import capped
 from shiftproof.report._audit_terminal import new_table, print_heading
 from shiftproof.report._audit_text import converted
@@ -23,16 +16,18 @@ from shiftproof.report._markdown import escaped, table
 from shiftproof.report._numbers import NO_NUMBER
 
 MOST_SENTENCES = 10
-MOST_TIED = 4
-# Less of what fractions of a pixel add is not worth a sentence.
-LITTLE = 0.05
 MOST_ROWS = 20
 # In the order of the table; a file has sorted keys.
-SHORT = {"downsampling": "down", "border": "border", "head": "head", "non-linearity": "non-lin"}
-BETWEEN = "non-linearity"
+SHORT: Mapping[Cause, str] = {
+    "downsampling": "down",
+    "border": "border",
+    "head": "head",
+    "non-linearity": "non-lin",
+}
+BETWEEN: Cause = "non-linearity"
 
 
-def print_explanation(record: ExplanationRecord, console: Console) -> None:
+def print_explanation(record: Explanation, console: Console) -> None:
     """Print who loses most in sentences, then the layers as they run, with what each adds by cause.
 
     Args:
@@ -47,16 +42,16 @@ def print_explanation(record: ExplanationRecord, console: Console) -> None:
     for sentence in explanation_sentences(record):
         console.print(Text(sentence))
     print_heading(_title(record), console)
-    drawn = new_table(explanation_columns(record))
+    drawn = new_table(explanation_columns())
     for row in _shown(record):
-        name, *cells = explanation_row(row, record)
+        name, *cells = explanation_row(row)
         drawn.add_row(Text(name), *map(Text, cells))
     console.print(drawn)
     for note in explanation_notes(record):
         console.print(Text(note, style="dim"))
 
 
-def explanation_markdown(record: ExplanationRecord) -> str:
+def explanation_markdown(record: Explanation) -> str:
     """The same as Markdown of at most 200 kB.
 
     Args:
@@ -65,7 +60,7 @@ def explanation_markdown(record: ExplanationRecord) -> str:
     return capped(_lines(record))
 
 
-def _lines(record: ExplanationRecord) -> Iterable[str]:
+def _lines(record: Explanation) -> Iterable[str]:
     headline, *about = explanation_about(record)
     yield f"**{escaped(headline)}**"
     for line in about:
@@ -75,15 +70,15 @@ def _lines(record: ExplanationRecord) -> Iterable[str]:
         f"{number}. {escaped(sentence)}" for number, sentence in enumerate(explanation_sentences(record), 1)
     )
     yield from ("", f"### {escaped(_title(record))}", "")
-    rows = [[escaped(cell) for cell in explanation_row(row, record)] for row in _shown(record)]
-    yield from table([escaped(name) for name in explanation_columns(record)], rows)
+    rows = [[escaped(cell) for cell in explanation_row(row)] for row in _shown(record)]
+    yield from table([escaped(name) for name in explanation_columns()], rows)
     yield ""
     yield from (f"- {escaped(note)}" for note in explanation_notes(record))
 
 
-def explanation_about(record: ExplanationRecord) -> list[str]:
+def explanation_about(record: Explanation) -> list[str]:
     """How much the answer changes, then what was shown and what all layers do together."""
-    flips, logits = (_whole(record, unit) for unit in ("flips", "logits"))
+    flips, logits = record.whole["flips"], record.whole["logits"]
     return [
         f"{record.model.name}: {percent(1 - flips.value)} of the predictions stay when the image moves; the "
         f"logits change by {logits.value:.3g} of what another image changes ({logits.low:.3g} to "
@@ -96,13 +91,6 @@ def explanation_about(record: ExplanationRecord) -> list[str]:
         *_lie(record.lie_derivative),
         *(_sensitivity(each) for each in record.sensitivity),
     ]
-
-
-def _whole(record: ExplanationRecord, unit: str) -> Estimate:
-    """The change under whole pixels with the real border, which is always measured."""
-    change = record.change["with-border"]
-    assert not isinstance(change, NotApplicable)
-    return change[unit]
 
 
 def _lie(found: LieRecord | None) -> list[str]:
@@ -128,35 +116,20 @@ def _sensitivity(found: SensitivityRecord) -> str:
     return f"sensitivity of {found.layer or 'the logits'}, 1 for the {found.scale_is}: {', '.join(means)}"
 
 
-def _by_cause(record: ExplanationRecord) -> str:
-    totals = {cause: sum(row.split[cause].value for row in record.rows) for cause in _causes(record)}
-    causes = (f"{cause} {_signed(total)}" for cause, total in totals.items() if cause != BETWEEN)
-    added = _signed(totals.get(BETWEEN, 0.0))
+def _by_cause(record: Explanation) -> str:
+    totals = record.by_cause()
+    causes = (f"{cause} {_signed(totals[cause])}" for cause in SHORT if cause != BETWEEN)
+    added = _signed(totals[BETWEEN])
     return f"all layers together: {', '.join(causes)}; fractions of a pixel add {added} ({BETWEEN})"
 
 
-def _causes(record: ExplanationRecord) -> list[str]:
-    named = {cause for row in record.rows for cause in row.split}
-    return [*(cause for cause in SHORT if cause in named), *sorted(named - SHORT.keys())]
-
-
-def explanation_sentences(record: ExplanationRecord) -> list[str]:
+def explanation_sentences(record: Explanation) -> list[str]:
     """Who loses most, the worst first."""
-    losing = sorted(
-        (row for row in record.rows if row.share > 0 or row.share_between > LITTLE),
-        key=lambda row: (-row.share, -row.share_between),
-    )
-    found = [row.sentence for row in losing[:MOST_SENTENCES]] or ["No layer loses anything."]
-    if record.tied:
-        *others, last = (f"`{name}`" for name in (losing[0].layer, *record.tied[:MOST_TIED]))
-        more = f", or of {len(record.tied) - MOST_TIED} more," if len(record.tied) > MOST_TIED else ""
-        found.append(
-            f"{record.n_images} images cannot tell which of {', '.join(others)} and {last}{more} loses most."
-        )
-    return found
+    found = [row.sentence for row in record.losing()[:MOST_SENTENCES]] or ["No layer loses anything."]
+    return [*found, record.tie] if record.tie else found
 
 
-def _title(record: ExplanationRecord) -> str:
+def _title(record: Explanation) -> str:
     shown = len(_shown(record))
     which = (
         "Layers and blocks"
@@ -166,25 +139,24 @@ def _title(record: ExplanationRecord) -> str:
     return f"{which}, in the order in which they run"
 
 
-def _shown(record: ExplanationRecord) -> list[LayerRowRecord]:
+def _shown(record: Explanation) -> list[LayerRow]:
     strongest = sorted(record.rows, key=lambda row: -max(abs(part.value) for part in row.split.values()))
     kept = {row.layer for row in strongest[:MOST_ROWS]}
     return [row for row in record.rows if row.layer in kept]
 
 
-def explanation_columns(record: ExplanationRecord) -> list[str]:
+def explanation_columns() -> list[str]:
     """Titles of the table of layers."""
-    causes = (SHORT.get(cause, cause) for cause in _causes(record))
-    return ["layer", "stride", "stay then", "share", "loses", *causes]
+    return ["layer", "stride", "stay then", "share", "loses", *SHORT.values()]
 
 
-def explanation_row(row: LayerRowRecord, record: ExplanationRecord) -> Sequence[str]:
+def explanation_row(row: LayerRow) -> Sequence[str]:
     """Its cells."""
     stride = NO_NUMBER
     if row.stride_px is not None:
         down, right = row.stride_px
         stride = f"{down:g}" if down == right else f"{down:g} × {right:g}"
-    split = [_signed(row.split[cause].value) for cause in _causes(record)]
+    split = [_signed(row.split[cause].value) for cause in SHORT]
     loses = _signed(row.loss["logits"].value)
     return [row.layer, stride, percent(row.agreement), percent(row.share), loses, *split]
 
@@ -195,9 +167,9 @@ def _signed(value: float) -> str:
     return "·" if text[1:] == "0.000" else text
 
 
-def explanation_notes(record: ExplanationRecord) -> list[str]:
+def explanation_notes(record: Explanation) -> list[str]:
     """How to read it, and what could not be done."""
-    stays = percent(1 - _whole(record, "flips").value)
+    stays = percent(1 - record.whole["flips"].value)
     closed = [f"`{row.layer}` could not be cut inside. {row.closed}" for row in record.rows if row.closed]
     return [
         f"Stay then: how many predictions would stay, instead of {stays}, if everything up to there moved "

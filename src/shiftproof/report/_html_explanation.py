@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shiftproof._text import counted, percent
-from shiftproof.records import Estimate, ExplanationRecord, NotApplicable
+from shiftproof.records import Condition, Explanation, NotApplicable, Unit
 from shiftproof.report._drawn_stairs import staircase_chart
 from shiftproof.report._explanation import (
     explanation_about,
@@ -21,13 +21,16 @@ from shiftproof.report._numbers import NO_NUMBER, amount, interval
 from shiftproof.report._page import Block, Bullets, Card, Charts, Command, Facts, Lines, Page, Section, Table
 
 # Conditions in the order in which they add causes; a file has sorted keys.
-CONDITIONS = {
+CONDITIONS: Mapping[Condition, str] = {
     "multiples": "multiples of the stride, on a circle",
     "whole-pixel": "whole pixels, on a circle",
     "fractional": "fractions of a pixel, on a circle",
     "with-border": "whole pixels, with the real border",
 }
-UNITS = {"logits": "logits, 1 for another image", "flips": "share of predictions that change"}
+UNITS: Mapping[Unit, str] = {
+    "logits": "logits, 1 for another image",
+    "flips": "share of predictions that change",
+}
 # A drawing of more cuts is longer than a page.
 MOST_CUTS = 40
 WORDS = (
@@ -46,7 +49,7 @@ WORDS = (
 SHOWN = ("model", "change", "stairs", "rows", "notes", "tied")
 
 
-def explanation_page(record: ExplanationRecord) -> Page:
+def explanation_page(record: Explanation) -> Page:
     """A page of everything that the record of an explanation has."""
     headline, *about = explanation_about(record)
     others = record_page(record, kind="explanation", headline=headline)
@@ -70,9 +73,9 @@ def explanation_page(record: ExplanationRecord) -> Page:
     )
 
 
-def _cards(record: ExplanationRecord) -> list[Card]:
+def _cards(record: Explanation) -> list[Card]:
     """What changes, and who takes most of it."""
-    flips, logits = (_whole(record)[unit] for unit in ("flips", "logits"))
+    flips, logits = record.whole["flips"], record.whole["logits"]
     images = f"n = {counted(flips.n_images, 'image')}"
     cards = [
         Card("predictions that change", amount(flips.value, flips.unit), f"{interval(flips)}, {images}"),
@@ -84,7 +87,7 @@ def _cards(record: ExplanationRecord) -> list[Card]:
         ),
     ]
     if record.rows:
-        worst = max(record.rows, key=lambda row: row.share)
+        worst = record.ranked()[0]
         cards.append(Card("loses most", percent(worst.share), worst.layer, "its share of what is lost"))
         kept = max(record.rows, key=lambda row: row.agreement)
         note = f"if everything up to {kept.layer} moved with the image"
@@ -92,13 +95,7 @@ def _cards(record: ExplanationRecord) -> list[Card]:
     return cards
 
 
-def _whole(record: ExplanationRecord) -> dict[str, Estimate]:
-    found = record.change["with-border"]
-    assert not isinstance(found, NotApplicable), "the record checks that"
-    return dict(found)
-
-
-def _staircase(record: ExplanationRecord) -> list[Block]:
+def _staircase(record: Explanation) -> list[Block]:
     """What still changes after each cut, for each condition, as a drawing and in a table."""
     stairs = record.stairs
     if not stairs:
@@ -135,21 +132,21 @@ def _number(value: float | None) -> str:
     return NO_NUMBER if value is None else f"{value:.4g}".replace("-", "−")
 
 
-def _layers(record: ExplanationRecord) -> list[Block]:
+def _layers(record: Explanation) -> list[Block]:
     if not record.rows:
         return [Lines(["No layer could be told apart."])]
-    rows = [list(explanation_row(row, record)) for row in record.rows]
+    rows = [list(explanation_row(row)) for row in record.rows]
     remedies = [
         f"{row.layer}: {row.remedy} removes {percent(row.remedy_removes)} of {row.remedy_cause}"
         for row in record.rows
         if row.remedy is not None and row.remedy_removes is not None
     ]
     caption = f"{len(rows):,} layers and blocks, in the order in which they run"
-    table = Table(explanation_columns(record), rows, caption=caption)
+    table = Table(explanation_columns(), rows, caption=caption)
     return [table, *([Bullets(remedies)] if remedies else [])]
 
 
-def _conditions(record: ExplanationRecord) -> list[Block]:
+def _conditions(record: Explanation) -> list[Block]:
     rows = []
     for name in [each for each in CONDITIONS if each in record.change]:
         found = record.change[name]
@@ -162,9 +159,9 @@ def _conditions(record: ExplanationRecord) -> list[Block]:
     return [Table(["condition", "change", "interval", "n"], rows)]
 
 
-def _not_measured(record: ExplanationRecord) -> list[str]:
+def _not_measured(record: Explanation) -> list[str]:
     absent = [
-        f"{CONDITIONS.get(name, name)}: {found.reason}"
+        f"{CONDITIONS[name]}: {found.reason}"
         for name, found in sorted(record.change.items())
         if isinstance(found, NotApplicable)
     ]
@@ -177,7 +174,7 @@ def _not_measured(record: ExplanationRecord) -> list[str]:
     ]
 
 
-def _reproduce(record: ExplanationRecord) -> list[Block]:
+def _reproduce(record: Explanation) -> list[Block]:
     asked = ["shiftproof", "explain", record.model.name, record.data.name, "--border", record.border]
     return [
         Command(shlex.join([*asked, "--limit", str(record.n_images)])),

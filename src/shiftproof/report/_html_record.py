@@ -14,6 +14,7 @@ from shiftproof._store import read
 from shiftproof._text import said
 from shiftproof.errors import DataError
 from shiftproof.records import (
+    StrictRecord,
     read_audit,
     read_certificate,
     read_claims,
@@ -33,7 +34,7 @@ from shiftproof.report._html_study import claims_page, reproduction_page, study_
 from shiftproof.report._page import Block, Facts, Page, Section, Table
 
 Readable = Path | Mapping[str, Any]
-Source = Readable | Address
+Source = Readable | Address | StrictRecord
 REPORT = "report.html"
 
 
@@ -55,12 +56,12 @@ def report_html(source: Source, *more: Source) -> str:
     return page_html(_with(page, [_page(each) for each in more]))
 
 
-def write_html(folder: Path, record: Mapping[str, Any]) -> Path:
+def write_html(folder: Path, record: Mapping[str, Any] | StrictRecord) -> Path:
     """Write `report.html` beside the `report.json` of a run.
 
     Args:
         folder: The run directory.
-        record: What `report.json` holds.
+        record: The record, or the same as `report.json` holds it.
 
     Raises:
         DataError: As `report_html`.
@@ -83,10 +84,10 @@ def _page(source: Source) -> Page:
     if isinstance(source, Path | Address):
         file = record_file(source)
         record, name = _read(file), file.name
-        readable: Readable = file if isinstance(file, Path) else record
+        readable: Readable | StrictRecord = file if isinstance(file, Path) else record
     else:
         record, name, readable = source, "the record", source
-    kind = record.get("kind") if isinstance(record, Mapping) else None
+    kind = record.get("kind") if isinstance(record, Mapping) else getattr(record, "kind", None)
     if not isinstance(kind, str) or kind not in PAGES:
         raise DataError(
             f"{name} to be a record of shiftproof",
@@ -107,7 +108,7 @@ def _read(file: Path | Address) -> Any:
         ) from error
 
 
-PAGES: Mapping[str, Callable[[Readable], Page]] = {
+PAGES: Mapping[str, Callable[[Any], Page]] = {
     "audit": lambda record: audit_page(read_audit(record)),
     "comparison": lambda record: comparison_page(read_comparison(record)),
     "explanation": lambda record: explanation_page(read_explanation(record)),
