@@ -108,7 +108,7 @@ def trained(network: Network, training: LabelledImages, test: LabelledImages) ->
         parts[name] = {
             "cpu_seconds": round(seconds, 1),
             "cpu_seconds_of_trials": {str(n): round(s, 1) for n, s in zip(TRIALS, trials, strict=True)},
-            "record": found.to_dict(),
+            "record": found.record.to_dict(),
         }
         print(name, found, f"{seconds:.0f} s", flush=True)
     return parts

@@ -41,12 +41,6 @@ def test_a_table_a_record_and_a_model(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "fixed:out keeps its prediction" in capsys.readouterr().out
 
 
-def test_json_is_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "out"
-    assert run("zoo:cnn1", "demo:mnist", "--edits", "canonical-position", "--json", out=out) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads((out / "report.json").read_text())
-
-
 def test_edits_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["edits", "ls", "--json"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == list(edits.names())

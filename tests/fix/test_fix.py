@@ -44,11 +44,11 @@ def test_the_chosen_model_is_better_on_images_that_nothing_was_chosen_by(found: 
     assert difference.low > 0
     assert row.verdict == "helps"
     assert isinstance(row.estimates["agreement"], Estimate)
-    assert row.estimates["agreement"].n_images == found.about["n_reporting"] == 60
+    assert row.estimates["agreement"].n_images == found.record.about.n_reporting == 60
 
 
 def test_the_halves_share_no_image(found: Fixed) -> None:
-    assert found.about["n_choosing"] == 60
+    assert found.record.about.n_choosing == 60
     assert found.table[0].name == "original"
     assert found.table[0].cost == 1
 
@@ -94,7 +94,7 @@ def test_without_labels_the_answer_to_the_image_as_it_is_counts_as_right(digits:
     assert isinstance(first["accuracy"], Estimate)
     assert isinstance(first["agreement"], Estimate)
     assert first["accuracy"].value == pytest.approx(first["agreement"].value)
-    assert "what the original answers" in str(made.about["truth"])
+    assert "what the original answers" in made.record.about.truth
 
 
 def test_a_function_gets_edits_around_it_only(digits: LabelledImages) -> None:
@@ -119,7 +119,7 @@ def test_a_function_gets_edits_around_it_only(digits: LabelledImages) -> None:
         threads=1,
         on_step=steps.append,
     )
-    assert again.about["training"] is None
+    assert again.record.about.training is None
     assert steps[0].startswith("no training: ")
 
 
@@ -183,7 +183,7 @@ def test_a_budget_keeps_out_what_takes_longer(digits: LabelledImages) -> None:
 def test_the_same_twice(digits: LabelledImages) -> None:
     def once() -> dict[str, Any]:
         made = fix(load_trained("cnn1"), digits, protocol="box:4,4,1", edits=FEW[:2], threads=1)
-        return {row.name: dict(row.estimates) for row in made.table}
+        return {row.name: row.estimates for row in made.table}
 
     assert once() == once()
 
@@ -193,7 +193,7 @@ def test_what_costs_too_much_of_the_clean_images_is_not_chosen(digits: LabelledI
     assert made.chosen == "original"
     first, second = (_value(row.estimates["accuracy"]) for row in made.table)
     passed_over = "crop-choice is right more often under the shifts here, and was not chosen"
-    assert (passed_over in fix_markdown(read_fix(made.to_dict()))) == (second > first)
+    assert (passed_over in fix_markdown(made.record)) == (second > first)
     assert str(made) == "cnn2: no edit was better within the clean margin; it is left as it is."
 
 
@@ -241,8 +241,8 @@ def test_a_model_with_one_number_for_two_classes_is_fixed_without_training() -> 
     assert first.estimates["clean-accuracy"].value == 1  # Its own answers, of which some are no and some yes.
     assert isinstance(averaged.differences["agreement"], Difference)
     assert averaged.differences["agreement"].value > 0
-    (refused,) = made.not_possible
-    assert refused.not_possible == "It does not answer with the logits of classes: use average-logits."
+    (refused,) = made.record.not_possible
+    assert refused.reason == "It does not answer with the logits of classes: use average-logits."
     with pytest.raises(ModelError, match="one number for each class to train"):
         fix(OneNumber(), images, epochs=1, **options)
 

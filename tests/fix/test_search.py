@@ -16,7 +16,7 @@ from shiftproof.fix._measure import Measuring
 from shiftproof.fix._propose import Proposal
 from shiftproof.fix._search import FINALISTS, search
 from shiftproof.fix._trainings import Trainings
-from shiftproof.report import fix_markdown, read_fix
+from shiftproof.report import fix_markdown
 from shiftproof.shifts import find_protocol
 from shiftproof.zoo import load_trained
 
@@ -118,11 +118,12 @@ def test_what_layers_lose_is_shown_before_and_after() -> None:
     images = torch.rand(24, 1, 16, 16, generator=torch.Generator().manual_seed(0)).round()
     found = fix(network, images, protocol="circular:3", edits=["aps"], threads=1, clean_margin=1.0)
     assert found.chosen == "aps"
-    before, after = found.losses
+    before, after = found.record.losses
     assert before is not None
     assert after is not None
-    assert before.layers["2"].value > 0
+    (pool,) = [each.loss for each in before.layers if each.layer == "2"]
+    assert pool.value > 0
     assert after.change.value < before.change.value
-    text = fix_markdown(read_fix(found.to_dict()))
+    text = fix_markdown(found.record)
     assert "| layer | original | aps |" in text
-    assert f"| 2 | {before.layers['2'].value:.3f} (" in text
+    assert f"| 2 | {pool.value:.3f} (" in text

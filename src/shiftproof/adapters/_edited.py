@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from shiftproof._digest import Json, digest_of
+from shiftproof._digest import digest_of
 from shiftproof._text import counted
 from shiftproof.adapters._classifier import Classifier, digest_of_module
 from shiftproof.adapters._failures import explained
 from shiftproof.adapters._preprocess import Preprocess
-from shiftproof.edits import Change, LeftAlone, apply_edit, edits
+from shiftproof.edits import apply_edit, edits
 from shiftproof.errors import ModelError
+from shiftproof.records import Change, LeftAlone
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,6 @@ class EditStep:
         said += [", ".join(self.layers)] if self.layers and len(self.layers) < 3 else []
         said += [counted(len(self.layers), "layer")] if self.layers and len(self.layers) >= 3 else []
         return f"{self.edit} ({'; '.join(said)})" if said else self.edit
-
-    def to_dict(self) -> dict[str, Json]:
-        """The same as JSON."""
-        layers: Json = None if self.layers is None else list(self.layers)
-        return {"edit": self.edit, "layers": layers, "options": dict(self.options)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +101,7 @@ def edit_classifier(
     for step in around:
         with explained(f"make the edit {step.edit} of {classifier.name}"):
             made = apply_edit(edited.pipeline or edited, step.edit, images=images, **step.options)
-        digest = digest_of([edited.digest, step.to_dict()])
+        digest = digest_of([edited.digest, asdict(step)])
         edited = replace(edited, model=made.model, preprocess=Preprocess(), logits=None, digest=digest)
         changes += made.changes
     notes = (*classifier.notes, *(f"edited: {step}" for step in steps))

@@ -102,7 +102,7 @@ def save_fixed(
             "request": given,
         },
         "image_shape": list(image_shape),
-        "steps": [step.to_dict() for step in steps],
+        "steps": [asdict(step) for step in steps],
         "has_weights": has_weights,
         "trained": None if trained is None else dict(trained),
     }

@@ -143,7 +143,7 @@ def fix(
             **options,
         )
         _write(found, run.folder, onnx)
-        run.write_report(found.to_dict())
+        run.write_report(found.record.to_dict())
     if figure is not None:
         _draw(found, figure)
     _show(found, run, shown.as_json)
@@ -161,11 +161,11 @@ def _factor(text: str | None) -> float | None:
 def _write(found: Fixed, folder: Path, onnx: bool) -> None:
     from shiftproof._files import write_atomically
     from shiftproof.fix import exported
-    from shiftproof.report import fix_markdown, read_fix, write_html
+    from shiftproof.report import fix_markdown, write_html
 
     found.save(folder)
-    write_html(folder, found.to_dict())
-    write_atomically(folder / "report.md", fix_markdown(read_fix(found.to_dict())))
+    write_html(folder, found.record)
+    write_atomically(folder / "report.md", fix_markdown(found.record))
     if onnx:
         reason = exported(found.model, found.image_shape, folder / "model.onnx")
         if reason is not None:
@@ -198,11 +198,11 @@ def _time_left(seconds: float) -> str:
 
 
 def _show(found: Fixed, run: Run, as_json: bool) -> None:
-    from shiftproof.report import print_fix, read_fix
+    from shiftproof.report import print_fix
 
     if as_json:
         print_json(found.to_json())
         return
-    print_fix(read_fix(found.to_dict()), results)
+    print_fix(found.record, results)
     where = f"fixed:{run.where()}" if run.address is None else run.where()
     results.print(f"Model: {where}", soft_wrap=True, markup=False)

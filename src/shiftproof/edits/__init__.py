@@ -11,9 +11,9 @@ from shiftproof.edits._apply import free_edits as free_edits
 from shiftproof.edits._average import averaged as averaged
 from shiftproof.edits._canonical import chosen_crop as chosen_crop
 from shiftproof.edits._canonical import placed as placed
-from shiftproof.edits._record import Change as Change
 from shiftproof.edits._record import Edit as Edit
 from shiftproof.edits._record import Edited as Edited
-from shiftproof.edits._record import LeftAlone as LeftAlone
 from shiftproof.edits._record import edits as edits
 from shiftproof.edits._statistics import measure_statistics as measure_statistics
+from shiftproof.records import Change as Change
+from shiftproof.records import LeftAlone as LeftAlone

@@ -9,10 +9,11 @@ from torch import nn
 
 from shiftproof.edits._blur import ZHANG, is_patches
 from shiftproof.edits._dense import at_stride_one, objection, pair, stride_of
-from shiftproof.edits._record import Change, Edit, Edited, LeftAlone, edits
+from shiftproof.edits._record import Edit, Edited, edits
 from shiftproof.edits._surgery import Record, copied, is_in, put
 from shiftproof.edits._trace import end_of_chain, finished, layer_after, layer_of, traced
 from shiftproof.layers import BlurPool2d
+from shiftproof.records import Change, LeftAlone
 from shiftproof.shifts import Border
 
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from shiftproof.edits._record import Change, Edit, Edited, Model, edits
+from shiftproof.edits._record import Edit, Edited, Model, edits
 from shiftproof.errors import OptionError
+from shiftproof.records import Change
 from shiftproof.shifts import Border, check_border, extend
 
 Space = Literal["logits", "probabilities"]

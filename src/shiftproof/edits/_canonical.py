@@ -9,9 +9,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from shiftproof.edits._average import around
-from shiftproof.edits._record import Change, Edit, Edited, Model, edits
+from shiftproof.edits._record import Edit, Edited, Model, edits
 from shiftproof.errors import OptionError, ShapeError
 from shiftproof.layers import AdaptivePolyphase2d, rolled_to
+from shiftproof.records import Change
 from shiftproof.shifts import Border, check_border, extend
 
 # Bits of the numbers that windows add up twice: sums of up to 2^34 pixels are exact.

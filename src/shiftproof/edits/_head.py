@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from shiftproof._text import said
-from shiftproof.edits._record import Change, Edit, Edited, edits
+from shiftproof.edits._record import Edit, Edited, edits
 from shiftproof.edits._surgery import Record, copied, put
 from shiftproof.edits._trace import finished, insert_layer, is_pointwise, layer_of, traced
 from shiftproof.errors import OptionError, ShapeError
 from shiftproof.layers import GlobalMeanPool
+from shiftproof.records import Change
 
 
 def global_mean_head(model: nn.Module, images: Tensor | None = None) -> Edited:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from shiftproof.edits._blur import is_patches
 from shiftproof.edits._dense import pair
-from shiftproof.edits._record import Change, Edit, Edited, edits
+from shiftproof.edits._record import Edit, Edited, edits
 from shiftproof.edits._surgery import New, Record, copied, replace_layers
 from shiftproof.layers import PolyphaseAnchor2d
+from shiftproof.records import Change
 
 _POSITIONS = ("pos_embed", "pos_embedding", "position_embeddings")
 

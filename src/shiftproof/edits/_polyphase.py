@@ -10,10 +10,11 @@ from shiftproof.edits._blur import is_patches
 from shiftproof.edits._dense import Pair, at_stride_one, on_a_circle, pair, stride_of
 from shiftproof.edits._padding import pad_layers
 from shiftproof.edits._patches import anchored
-from shiftproof.edits._record import Change, Edit, Edited, LeftAlone, edits
+from shiftproof.edits._record import Edit, Edited, edits
 from shiftproof.edits._surgery import Record, copied, is_in, put
 from shiftproof.edits._trace import end_of_chain, finished, layer_after, layer_of, traced
 from shiftproof.layers import AdaptivePolyphase2d, LearnedPolyphase2d, Polyphase2d
+from shiftproof.records import Change, LeftAlone
 
 LEAST_HIDDEN = 4
 Maker = Callable[[Pair, int], Polyphase2d]

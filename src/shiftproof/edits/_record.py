@@ -8,49 +8,13 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from shiftproof._digest import Json
 from shiftproof._registry import Registry
+from shiftproof.records import Change, LeftAlone
 
 Model = nn.Module | Callable[[Tensor], Any]
 # free: around any model, which stays as it is; surgery: other layers, in a copy of a module.
 Kind = Literal["free", "surgery"]
 Need = Literal["nothing", "images", "training"]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What an edit made of one layer.
-
-    Args:
-        layer: Its path in the network.
-        before: What was there, in words.
-        after: What is there now.
-    """
-
-    layer: str
-    before: str
-    after: str
-
-    def to_dict(self) -> dict[str, Json]:
-        """The same as JSON."""
-        return {"layer": self.layer, "before": self.before, "after": self.after}
-
-
-@dataclass(frozen=True, slots=True)
-class LeftAlone:
-    """A layer that an edit is about and cannot change.
-
-    Args:
-        layer: Its path in the network.
-        reason: Why, as a sentence.
-    """
-
-    layer: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Json]:
-        """The same as JSON."""
-        return {"layer": self.layer, "reason": self.reason}
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from shiftproof.edits._record import Change, Edit, Edited, edits
+from shiftproof.edits._record import Edit, Edited, edits
 from shiftproof.edits._surgery import Record, copied
 from shiftproof.errors import OptionError
+from shiftproof.records import Change
 
 BATCH = 32
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from shiftproof._text import said
-from shiftproof.edits._record import Change, Edited, LeftAlone
+from shiftproof.edits._record import Edited
 from shiftproof.errors import ModelError
+from shiftproof.records import Change, LeftAlone
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from shiftproof._digest import Json, derive_seed
+from shiftproof._digest import derive_seed
 from shiftproof.adapters import (
     Classifier,
     Model,
@@ -23,9 +23,8 @@ from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask, engi
 from shiftproof.data import Images, data_sources, load_data, match_labels
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain import Explanation, explain
-from shiftproof.fix._fixed import ORIGINAL, Fixed, FixedRow
+from shiftproof.fix._fixed import ORIGINAL, Fixed
 from shiftproof.fix._jury import measuring_by
-from shiftproof.fix._losses import Losses
 from shiftproof.fix._measure import (
     TIMED_IMAGES,
     Measuring,
@@ -36,12 +35,14 @@ from shiftproof.fix._measure import (
 )
 from shiftproof.fix._options import FixOptions
 from shiftproof.fix._propose import Proposal, propose
+from shiftproof.fix._record import fix_record, worst_losses
 from shiftproof.fix._rows import measured_table
 from shiftproof.fix._search import Candidate, Train, search
 from shiftproof.fix._student import LessonProgress
 from shiftproof.fix._teach import Teaching
 from shiftproof.fix._trainings import Trainings
 from shiftproof.probe import Response
+from shiftproof.records import FixAboutRecord, FixedRow, Losses
 from shiftproof.shifts import ShiftProtocol
 
 EXPLAINED_IMAGES = 16
@@ -204,17 +205,21 @@ class _Fixing:
             )
         chosen = self._choice(finalists, rows, original)
         model, network = models[chosen]
-        losses = self._losses(reporting, network)
+        record = fix_record(
+            self.classifier,
+            rows,
+            chosen,
+            about=self._about(choosing, reporting, lessons, is_labelled, labelled),
+            losses=self._losses(reporting, network),
+            not_possible=(*misfits, *failed),
+        )
         return Fixed(
             model=model,
-            chosen=chosen,
-            table=rows,
-            not_possible=(*misfits, *failed),
+            record=record,
+            steps=next((each.proposal.steps for each in finalists if each.name == chosen), ()),
             original=self.classifier,
             network=network,
-            about=self._about(choosing, reporting, lessons, is_labelled, labelled),
             image_shape=images.image_shape,
-            losses=losses,
             reference=reference,
             request=request,
         )
@@ -261,7 +266,7 @@ class _Fixing:
             return None, None
         edited = replace(self.classifier, model=network)
         found = [self._explain(each, images, "which layers lose now") for each in (self.classifier, edited)]
-        before, after = (None if each is None else Losses.of(each) for each in found)
+        before, after = (None if each is None else worst_losses(each) for each in found)
         return before, after
 
     def _propose(
@@ -318,9 +323,9 @@ class _Fixing:
 
     def _about(
         self, choosing: Images, reporting: Images, lessons: Images | None, given: bool, labelled: bool
-    ) -> dict[str, Json]:
+    ) -> FixAboutRecord:
         settings, (protocol, images) = self.settings, self.question.parts[0]
-        training: Json = None
+        training = None
         if settings.epochs and lessons is not None:
             training = {
                 "n_images": len(lessons),
@@ -330,14 +335,14 @@ class _Fixing:
                 "consistency": settings.consistency,
                 "labelled": labelled,
             }
-        return {
-            "data": {"name": images.name, "digest": images.digest},
-            "n_choosing": len(choosing),
-            "n_reporting": len(reporting),
-            "truth": "labels" if given else "what the original answers to the image as it is",
-            "protocol": protocol.describe(),
-            "budget": settings.budget,
-            "training": training,
-            "seed": settings.seed,
-            "confidence": settings.confidence,
-        }
+        return FixAboutRecord(
+            data={"name": images.name, "digest": images.digest},
+            n_choosing=len(choosing),
+            n_reporting=len(reporting),
+            truth="labels" if given else "what the original answers to the image as it is",
+            protocol={name: str(fact) for name, fact in protocol.describe().items()},
+            budget=settings.budget,
+            training=training,
+            seed=settings.seed,
+            confidence=settings.confidence,
+        )

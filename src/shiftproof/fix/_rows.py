@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from torch import nn
 
-from shiftproof.adapters import Classifier, digest_of_module, of_others
+from shiftproof.adapters import Classifier, EditStep, digest_of_module, of_others
 from shiftproof.certify import certify
 from shiftproof.data import Images
 from shiftproof.errors import ModelError, OptionError, ShiftproofError
-from shiftproof.fix._fixed import ORIGINAL, FixedRow
+from shiftproof.fix._fixed import ORIGINAL
 from shiftproof.fix._measure import (
     TIMED_IMAGES,
     Measuring,
@@ -25,6 +26,7 @@ from shiftproof.fix._measure import (
 from shiftproof.fix._search import Candidate
 from shiftproof.metrics import Difference
 from shiftproof.probe import Response
+from shiftproof.records import EditRecord, FixedRow
 
 
 def measured_table(
@@ -64,7 +66,7 @@ def measured_table(
         rows.append(
             FixedRow(
                 name=name,
-                steps=found.proposal.steps if found else (),
+                steps=tuple(map(_recorded, found.proposal.steps)) if found else (),
                 estimates=estimates(responses[name], confidence),
                 differences=change,
                 ms_per_image=ms[name],
@@ -88,7 +90,11 @@ def _named(candidate: Candidate) -> Classifier:
     return replace(found, digest=digest_of_module(found.model))
 
 
-def _verdict(difference: object) -> str:
+def _recorded(step: EditStep) -> EditRecord:
+    return EditRecord(edit=step.edit, layers=step.layers, options=step.options)
+
+
+def _verdict(difference: object) -> Literal["helps", "harms", "undecided"]:
     if not isinstance(difference, Difference):
         return "undecided"
     return "helps" if difference.low > 0 else "harms" if difference.high < 0 else "undecided"

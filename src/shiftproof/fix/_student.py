@@ -184,7 +184,7 @@ class Student:
     def _about(self) -> str:
         teaching = self.teaching
         facts = {
-            "lesson": teaching.lesson.to_dict(),
+            "lesson": teaching.lesson.identity(),
             "data": teaching.images.digest,
             "labelled": teaching.labelled,
             "protocol": teaching.protocol.identity(),

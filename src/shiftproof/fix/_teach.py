@@ -57,8 +57,8 @@ class Lesson:
             if not 0 <= getattr(self, name) < math.inf:
                 raise OptionError(f"a finite `{name}` of at least 0", getattr(self, name))
 
-    def to_dict(self) -> dict[str, Json]:
-        """What a recipe says of it."""
+    def identity(self) -> dict[str, Json]:
+        """What must be the same for a training to go on."""
         return {name: value for name, value in asdict(self).items() if name != "decoders"}
 
 

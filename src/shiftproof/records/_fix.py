@@ -7,39 +7,69 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import model_validator
+from pydantic.dataclasses import dataclass
 
-from shiftproof.records._base import Line, StrictRecord, check_parts, read_record
+from shiftproof.records._base import STRICT, Line, StrictRecord, check_parts, read_record
 from shiftproof.records._numbers import Compared, Estimate, Estimated
 
 # What the table of a fix shows.
 SHOWN = ("clean-accuracy", "accuracy", "agreement", "worst-case-accuracy")
 
 
-class EditRecord(StrictRecord):
-    """One edit."""
+@dataclass(frozen=True, slots=True, config=STRICT)
+class Change:
+    """What an edit made of one layer.
 
-    edit: Line
-    layers: tuple[Line, ...] | None
-    options: Mapping[Line, Any]
-
-
-class LayerChangeRecord(StrictRecord):
-    """What is different in a layer."""
+    Args:
+        layer: Its path in the network.
+        before: What was there, in words.
+        after: What is there now.
+    """
 
     layer: Line
     before: Line
     after: Line
 
 
-class LeftAloneRecord(StrictRecord):
-    """What should have been different."""
+@dataclass(frozen=True, slots=True, config=STRICT)
+class LeftAlone:
+    """A layer that an edit is about and cannot change.
+
+    Args:
+        layer: Its path in the network.
+        reason: Why, as a sentence.
+    """
 
     layer: Line
     reason: Line
 
 
-class FixRowRecord(StrictRecord):
-    """One candidate; see `shiftproof.fix.FixedRow`."""
+class EditRecord(StrictRecord):
+    """One edit; see `shiftproof.adapters.EditStep`."""
+
+    edit: Line
+    layers: tuple[Line, ...] | None
+    options: Mapping[Line, Any]
+
+
+class FixedRow(StrictRecord):
+    """One candidate, measured on images that it was not chosen by.
+
+    Args:
+        name: Its edits; `original` for the model as it came.
+        steps: The same, as data.
+        estimates: Clean accuracy, accuracy under the shifts, agreement, worst case.
+        differences: Of each, minus that of the original, paired by image.
+        ms_per_image: What an image costs.
+        cost: That, in times of the original.
+        n_parameters: Numbers that it has learned; None for a function.
+        on_front: Whether none that is cheaper, or as cheap, is right more often under shifts.
+        verdict: `helps`, `harms` or `undecided`: whether the interval of the difference in accuracy under
+            the shifts excludes 0. Empty for the original.
+        certificate: What is proved of it, in a sentence.
+        changes: What is different, by layer.
+        left_alone: What should have been and is not.
+    """
 
     name: Line
     steps: tuple[EditRecord, ...]
@@ -51,8 +81,8 @@ class FixRowRecord(StrictRecord):
     on_front: bool
     verdict: Literal["helps", "harms", "undecided", ""]
     certificate: Line
-    changes: tuple[LayerChangeRecord, ...]
-    left_alone: tuple[LeftAloneRecord, ...]
+    changes: tuple[Change, ...]
+    left_alone: tuple[LeftAlone, ...]
 
 
 class FixedModelRecord(StrictRecord):
@@ -76,8 +106,13 @@ class LayerLossRecord(StrictRecord):
     loss: Estimate
 
 
-class LossesRecord(StrictRecord):
-    """What all layers lose; see `shiftproof.fix.Losses`."""
+class Losses(StrictRecord):
+    """How much the answer changes when the image moves, and which layers make it.
+
+    Args:
+        change: Squared distance of the logits over that between images; whole pixels, real border.
+        layers: What the layers lose of it, those that lose most, in the order in which they run.
+    """
 
     change: Estimate
     layers: tuple[LayerLossRecord, ...]
@@ -98,7 +133,19 @@ class FixAboutRecord(StrictRecord):
 
 
 class FixRecord(StrictRecord):
-    """A fix; see `shiftproof.fix.Fixed`."""
+    """What edits of a model are worth; the models are in `shiftproof.fix.Fixed`.
+
+    Args:
+        schema_version, kind: What document it is.
+        model: What was fixed.
+        about: Images, shifts, training and settings.
+        chosen: Name of the row of the chosen model.
+        summary: What was chosen and what it is worth, in a sentence.
+        rows: The original first, then the finalists, the best first.
+        losses: What the layers lose in the original and in the chosen one, on images that nothing was chosen
+            by; None where that is not known, or where the layers are the same.
+        not_possible: Edits that cannot be made with this model, and why.
+    """
 
     schema_version: Literal[1]
     kind: Literal["fix"]
@@ -106,8 +153,8 @@ class FixRecord(StrictRecord):
     about: FixAboutRecord
     chosen: Line
     summary: Line
-    rows: tuple[FixRowRecord, ...]
-    losses: tuple[LossesRecord | None, LossesRecord | None] = (None, None)
+    rows: tuple[FixedRow, ...]
+    losses: tuple[Losses | None, Losses | None] = (None, None)
     not_possible: tuple[NotPossibleRecord, ...]
 
     @model_validator(mode="after")
@@ -122,6 +169,11 @@ class FixRecord(StrictRecord):
         if self.chosen not in [row.name for row in self.rows]:
             raise ValueError(f"{self.chosen!r} is chosen, and no row")
         return self
+
+    @property
+    def row(self) -> FixedRow:
+        """That of the chosen model."""
+        return next(row for row in self.rows if row.name == self.chosen)
 
 
 def read_fix(source: Path | Mapping[str, Any]) -> FixRecord:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shiftproof._text import counted, percent
-from shiftproof.records import Difference, Estimate, FixRecord, FixRowRecord, NotApplicable
+from shiftproof.records import Difference, Estimate, FixedRow, FixRecord, NotApplicable
 from shiftproof.report._audit_markdown import capped
 from shiftproof.report._audit_terminal import new_table, print_heading
 from shiftproof.report._markdown import escaped, table
@@ -113,7 +113,7 @@ def columns() -> list[str]:
     return ["edit", *SHOWN.values(), "difference", "ms", "cost", "weights", ""]
 
 
-def row_cells(row: FixRowRecord, record: FixRecord) -> list[str]:
+def row_cells(row: FixedRow, record: FixRecord) -> list[str]:
     """A row of the table, as text."""
     mark = "* " if row.on_front else "  "
     return [
@@ -127,7 +127,7 @@ def row_cells(row: FixRowRecord, record: FixRecord) -> list[str]:
     ]
 
 
-def _narrow_cells(row: FixRowRecord, record: FixRecord) -> list[str]:
+def _narrow_cells(row: FixedRow, record: FixRecord) -> list[str]:
     """The same for 80 columns: intervals below their numbers."""
     name, *rest = row_cells(row, record)
     values, difference, verdict = rest[: len(SHOWN)], rest[len(SHOWN)], rest[-1]
@@ -142,7 +142,7 @@ def _value(found: Estimate | NotApplicable) -> str:
     return f"{percent(found.value)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
-def _difference(row: FixRowRecord) -> str:
+def _difference(row: FixedRow) -> str:
     found = row.differences["accuracy"]
     if isinstance(found, NotApplicable):
         return NO_NUMBER
@@ -164,8 +164,7 @@ def notes(record: FixRecord) -> Sequence[str]:
 
 def _passed_over(record: FixRecord) -> list[str]:
     """Rows that are right more often under the shifts than the chosen one, and what they cost."""
-    chosen = next(row for row in record.rows if row.name == record.chosen)
-    least, found = chosen.estimates["accuracy"], []
+    least, found = record.row.estimates["accuracy"], []
     for row in record.rows[1:]:
         value, clean = row.estimates["accuracy"], row.differences["clean-accuracy"]
         if not (isinstance(value, Estimate) and isinstance(least, Estimate)):
@@ -181,14 +180,14 @@ def _passed_over(record: FixRecord) -> list[str]:
 
 def changes(record: FixRecord) -> list[str]:
     """What is different in the chosen model, by layer."""
-    row = next(row for row in record.rows if row.name == record.chosen)
+    row = record.row
     lines = [f"{each.layer}: {each.before} → {each.after}" for each in row.changes[:MOST_CHANGES]]
     if len(row.changes) > MOST_CHANGES:
         lines.append(f"… and {len(row.changes) - MOST_CHANGES} more")
     return [*lines, *(f"{each.layer}: left alone. {each.reason}" for each in row.left_alone)]
 
 
-def before_and_after(record: FixRecord) -> list[FixRowRecord]:
+def before_and_after(record: FixRecord) -> list[FixedRow]:
     """The rows of the original and of the chosen model; one where nothing was chosen."""
     return [row for row in record.rows if row.name in (record.chosen, record.rows[0].name)]
 

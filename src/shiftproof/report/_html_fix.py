@@ -52,7 +52,7 @@ def fix_page(record: FixRecord) -> Page:
 
 def _cards(record: FixRecord) -> list[Card]:
     """The chosen model: each number, and by how much it differs from the original's."""
-    row = next(row for row in record.rows if row.name == record.chosen)
+    row = record.row
     cards = []
     for name, title in SHOWN.items():
         found, difference = row.estimates[name], row.differences.get(name)
