@@ -30,7 +30,7 @@ def main() -> None:
     names = networks.names()
     costs = measure_costs([build_network(name) for name in names], torch.device("cpu"))
     rows = [
-        {"network": name, "n_parameters": networks.get(name).n_parameters, **cost.to_dict()}
+        {"network": name, "n_parameters": networks.get(name).n_parameters, **cost.record().to_dict()}
         for name, cost in zip(names, costs, strict=True)
     ]
     record = {

@@ -16,7 +16,8 @@ from shiftproof.article._letter import (
     draw_letter,
     letter_checks,
 )
-from shiftproof.article._verdict import ClaimVerdict
+from shiftproof.article._verdict import verdict_on
+from shiftproof.records import ClaimRecord
 
 SETTINGS = LetterSettings(n_random_filters=3)
 
@@ -26,8 +27,8 @@ def counts() -> LetterCounts:
     return count_letter(SETTINGS)
 
 
-def verdicts(counts: LetterCounts) -> dict[int, ClaimVerdict]:
-    return {number: ClaimVerdict(number, tuple(checks)) for number, checks in letter_checks(counts).items()}
+def verdicts(counts: LetterCounts) -> dict[int, ClaimRecord]:
+    return {number: verdict_on(number, checks) for number, checks in letter_checks(counts).items()}
 
 
 def test_the_counts_are_those_of_the_law_and_of_each_filter(counts: LetterCounts) -> None:
@@ -70,12 +71,12 @@ def test_what_the_claims_say_is_decided_by_the_counts(counts: LetterCounts) -> N
 def test_meaning_other_counts_give_other_verdicts(counts: LetterCounts) -> None:
     """With a peak in place of every filter all is as the article says, but for the position."""
     ideal = replace(counts, in_a_row={"peak": counts.peak}, in_blocks={"peak": counts.peak})
-    words = {number: verdict.word for number, verdict in verdicts(ideal).items()}
+    words = {number: verdict.verdict for number, verdict in verdicts(ideal).items()}
     assert words == {4: "partly", 5: "reproduced", 6: "reproduced"}
     # Two values in neighbouring rows, in place of the detector, are never hidden by one pool.
     edge = [pooling_law(n, [[2], [1]]) for n in (1, 2, 3)]
     worse = replace(counts, detector=edge)
-    assert verdicts(worse)[4].word == "not reproduced"
+    assert verdicts(worse)[4].verdict == "not reproduced"
     stuck = replace(counts, in_a_row={"edge": edge[:1] * 3}, in_blocks={"edge": edge[:1] * 3})
     assert [check.holds for check in letter_checks(stuck)[6]] == [True, False, False]
 

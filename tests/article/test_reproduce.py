@@ -13,7 +13,8 @@ from shiftproof.article import article_materials, reproduce
 from shiftproof.data import LabelledImages
 from shiftproof.engine import StopSignal, open_run
 from shiftproof.errors import Stopped, UnknownNameError
-from shiftproof.report import read_reproduction, reproduction_markdown
+from shiftproof.records import ReproductionRecord
+from shiftproof.report import reproduction_markdown
 from shiftproof.study import Materials
 from shiftproof.zoo import load_trained, trained_network
 
@@ -31,13 +32,13 @@ def few(whole: Materials, digits: LabelledImages, test_digits: LabelledImages) -
     return replace(whole, training=digits, test=test_digits)
 
 
-def run_in(folder: Path, materials: Materials, **settings: Any) -> dict[str, Any]:
+def run_in(folder: Path, materials: Materials, **settings: Any) -> ReproductionRecord:
     with open_run("r", materials.config(), out=folder) as run:
-        return dict(reproduce(materials, run, **settings))
+        return reproduce(materials, run, **settings)
 
 
 def test_the_table_is_that_of_the_packaged_networks(few: Materials, tmp_path: Path) -> None:
-    record = read_reproduction(run_in(tmp_path / "r", few, seconds=0))
+    record = run_in(tmp_path / "r", few, seconds=0)
     (row,) = record.table.rows
     with torch.inference_mode():
         answers = load_trained("dense-nn")(few.test.images.float() / 255).argmax(1)
@@ -49,7 +50,7 @@ def test_the_table_is_that_of_the_packaged_networks(few: Materials, tmp_path: Pa
 
 def test_a_training_of_the_same_recipe_follows_the_recorded_one(whole: Materials, tmp_path: Path) -> None:
     """One epoch of all 60,000 images: on another processor the last digits may differ."""
-    record = read_reproduction(run_in(tmp_path / "r", whole, seconds=1e-3))
+    record = run_in(tmp_path / "r", whole, seconds=1e-3)
     (training,) = record.today
     assert len(training.epochs) == 1, "one epoch at least, and no more than the time allows"
     assert training.epochs[0].accuracy == pytest.approx(trained_network("dense-nn").curve[0][2], abs=2e-3)
@@ -57,7 +58,7 @@ def test_a_training_of_the_same_recipe_follows_the_recorded_one(whole: Materials
 
 
 def test_another_training_is_said_to_depart(few: Materials, tmp_path: Path) -> None:
-    record = read_reproduction(run_in(tmp_path / "r", few, seconds=1e-3))
+    record = run_in(tmp_path / "r", few, seconds=1e-3)
     assert "dense-nn departs from the recorded training" in reproduction_markdown(record)
 
 
@@ -75,7 +76,7 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_repeated(
     with pytest.raises(Stopped, match="a request to stop"):
         run_in(tmp_path / "r", few, seconds=0.5, watcher=Impatient(), stop=stop)
     first = run_in(tmp_path / "r", few, seconds=0.5)
-    assert first["today"][0]["epochs"]
+    assert first.today[0].epochs
     assert run_in(tmp_path / "r", few, seconds=0.5) == first
 
 

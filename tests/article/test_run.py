@@ -92,7 +92,7 @@ def test_an_experiment_that_fails_leaves_its_claims_open(
         monkeypatch.setattr(running, name, broken)
     preset = dataclasses.replace(load_preset("quick"))
     with open_run("claims", preset.config(), out=tmp_path / "run") as run:
-        record = read_claims(run_claims(preset, run).record)
+        record = run_claims(preset, run).record
     assert record.status == "incomplete"
     assert set(record.errors) == {"article", "alternatives", "sharing", "transfer", "scrambled"}
     by_number = {claim.number: claim for claim in record.claims}

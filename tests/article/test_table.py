@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from shiftproof.article._check import Check
 from shiftproof.article._table import (
     LARGE,
     NONE,
@@ -20,6 +19,7 @@ from shiftproof.article._table import (
 )
 from shiftproof.metrics import Estimate
 from shiftproof.probe import Response
+from shiftproof.records import Check
 
 N = 1000
 LABELS = np.arange(N) % 10

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from shiftproof.article._check import Check, exactly, in_points, lies_above
-from shiftproof.article._verdict import CLAIMS, ClaimVerdict
+from shiftproof.article._check import exactly, in_points, lies_above
+from shiftproof.article._verdict import CLAIMS, verdict_on
 from shiftproof.metrics import Estimate, NotApplicable, estimate_share
+from shiftproof.records import Check
 
 
 def check(holds: bool | None, says: str = "It is so.") -> Check:
@@ -28,16 +27,16 @@ def check(holds: bool | None, says: str = "It is so.") -> Check:
     ],
 )
 def test_all_some_none(holds: list[bool | None], word: str) -> None:
-    assert ClaimVerdict(1, tuple(map(check, holds))).word == word
+    assert verdict_on(1, tuple(map(check, holds))).verdict == word
 
 
 def test_the_sentence_is_of_the_statement_that_decides() -> None:
-    verdict = ClaimVerdict(7, (check(True), check(None, "It rains."), check(False, "Pigs fly.")))
+    verdict = verdict_on(7, (check(True), check(None, "It rains."), check(False, "Pigs fly.")))
     assert verdict.sentence == "1 of 3 statements hold, not “Pigs fly”: Measured: 1."
-    left_open = ClaimVerdict(7, (check(True), check(None, "It rains.")))
+    left_open = verdict_on(7, (check(True), check(None, "It rains.")))
     assert left_open.sentence == "1 of 2 statements hold, and left open is “It rains”: Measured: 1."
-    assert ClaimVerdict(7, (check(True),)).sentence == "1 of 1 statements hold: Measured: 1."
-    assert json.loads(json.dumps(verdict.to_dict()))["claim"] == CLAIMS[7]
+    assert verdict_on(7, (check(True),)).sentence == "1 of 1 statements hold: Measured: 1."
+    assert verdict.claim == CLAIMS[7]
 
 
 def test_convention_a_check_holds_where_the_whole_interval_does() -> None:
@@ -52,12 +51,12 @@ def test_convention_a_check_holds_where_the_whole_interval_does() -> None:
 def test_what_has_no_number_is_left_open() -> None:
     left_open = lies_above("", NotApplicable("there are no images"), 0.0, found="", source="")
     assert left_open.holds is None
-    assert left_open.to_dict()["effect"] == {"not_applicable": "there are no images"}
+    assert left_open.effect == NotApplicable("there are no images")
     assert in_points(NotApplicable("there are no images")) == "an unknown amount (there are no images)"
 
 
 def test_counts_have_no_interval() -> None:
-    assert exactly("1 < 2", True, found="1 and 2", source="").to_dict()["effect"] is None
+    assert exactly("1 < 2", True, found="1 and 2", source="").effect is None
 
 
 def test_there_are_twelve() -> None:

@@ -14,6 +14,7 @@ from shiftproof.article import ClaimsResult
 from shiftproof.cli import main
 from shiftproof.engine import Run
 from shiftproof.errors import Stopped
+from shiftproof.report import read_claims
 
 
 def test_an_unknown_preset_is_a_mistake_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,7 +31,9 @@ def test_json_is_the_record_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = record(status=status)
-    monkeypatch.setattr(article, "run_claims", lambda preset, run, **options: ClaimsResult(found))
+    monkeypatch.setattr(
+        article, "run_claims", lambda preset, run, **options: ClaimsResult(read_claims(found))
+    )
     assert main(["claims", "--json", "--quiet", "--out", str(tmp_path / "run")]) == code
     assert json.loads(capsys.readouterr().out) == found
     assert (tmp_path / "run" / "report.md").read_text().startswith("**12 claims")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from shiftproof.article._check import Check
-from shiftproof.article._verdict import CLAIMS, ClaimVerdict
+from shiftproof.article._verdict import CLAIMS, verdict_on
 from shiftproof.errors import DataError
+from shiftproof.records import Check
 from shiftproof.report import claims_markdown, print_claims, read_claims
 
 
@@ -20,7 +20,7 @@ def record(**changes: Any) -> dict[str, Any]:
         Check("Pools | hide.", True, "2 of 4 positions.", None, "counts"),
         Check("All [red]of it[/red].", False, "<b>0</b>.", None, "counts"),
     )
-    claims = [ClaimVerdict(number, checks if number == 4 else checks[:1]).to_dict() for number in CLAIMS]
+    claims = [verdict_on(number, checks if number == 4 else checks[:1]).to_dict() for number in CLAIMS]
     return {
         "schema_version": 1,
         "kind": "claims",

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from shiftproof.engine import StopSignal, open_run
 from shiftproof.errors import ConfigError, OptionError, Stopped, UnknownNameError
-from shiftproof.metrics import Difference, compare_responses, metrics
+from shiftproof.metrics import Difference, Estimate, NotApplicable, compare_responses, metrics
 from shiftproof.probe import Response
-from shiftproof.report import read_study
 from shiftproof.study import Materials, Overrides, load_study, run_study
 from shiftproof.study._remedies import difference
 
@@ -105,7 +103,7 @@ def test_the_configuration_of_the_article_is_that_of_its_published_results() -> 
 
 def test_the_record_has_columns_costs_and_differences(what: Materials, tmp_path: Path) -> None:
     with open_run("columns", what.config(), out=tmp_path / "r") as run:
-        record = read_study(run_study(what, run))
+        record = run_study(what, run)
         units = {name: run.units.folder.glob(f"{name}-*") for name in ("train", "costs", "probe")}
         assert {name: len(list(found)) for name, found in units.items()} == {
             "train": 4, "costs": 2, "probe": 12,
@@ -168,20 +166,23 @@ def test_differences_over_one_seed_are_those_of_compare_responses() -> None:
     expected = compare_responses(a, b, metrics.get("accuracy"))
     assert isinstance(expected, Difference)
     found = difference([a], [b], metrics.get("accuracy"))
-    assert {**found, "p_value": expected.p_value} == {**asdict(expected), "n_seeds": 1}
+    assert isinstance(found, Estimate)
+    assert {**asdict(found), "p_value": expected.p_value} == {**asdict(expected), "n_seeds": 1}
 
 
 def test_differences_over_seeds_are_the_mean_with_an_interval_of_both() -> None:
     remedies, bases = ([response(10 * i + k, p) for k in range(3)] for i, p in enumerate((0.95, 0.6)))
     accuracy = metrics.get("accuracy")
-    found: dict[str, Any] = difference(remedies, bases, accuracy)
+    found = difference(remedies, bases, accuracy)
+    assert isinstance(found, Estimate)
     means = [[getattr(accuracy.scores(each), "mean", 0.0) for each in group] for group in (remedies, bases)]
-    assert found["value"] == pytest.approx(sum(means[0]) / 3 - sum(means[1]) / 3)
-    assert found["low"] < found["value"] < found["high"]
-    assert found["low"] > 0.1, "95 % of the answers right beside 60 % is no chance"
-    assert (found["n_seeds"], found["n_images"]) == (3, 40)
-    back: dict[str, Any] = difference(bases, remedies, accuracy)
-    assert (back["low"], back["high"]) == pytest.approx((-found["high"], -found["low"]))
+    assert found.value == pytest.approx(sum(means[0]) / 3 - sum(means[1]) / 3)
+    assert found.low < found.value < found.high
+    assert found.low > 0.1, "95 % of the answers right beside 60 % is no chance"
+    assert (found.n_seeds, found.n_images) == (3, 40)
+    back = difference(bases, remedies, accuracy)
+    assert isinstance(back, Estimate)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
 
 
 def test_a_difference_that_has_no_meaning_says_why() -> None:
@@ -189,7 +190,8 @@ def test_a_difference_that_has_no_meaning_says_why() -> None:
     still = Response(**{**vars(unmoved), "offsets_px": unmoved.offsets_px * 0})
     for n_seeds in (1, 2):
         found = difference([still] * n_seeds, [still] * n_seeds, metrics.get("agreement"))
-        assert "no image was moved" in str(found["not_applicable"])
+        assert isinstance(found, NotApplicable)
+        assert "no image was moved" in found.reason
 
 
 @pytest.mark.parametrize(

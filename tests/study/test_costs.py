@@ -57,10 +57,9 @@ def test_costs_survive_their_file(tmp_path: Path) -> None:
     costs = Costs(123, np.arange(REPEATS, 0, -1) / 8, threads=1)
     (tmp_path / "costs.safetensors").write_bytes(costs.to_bytes())
     again = Costs.load(tmp_path / "costs.safetensors")
-    assert again.to_dict() == costs.to_dict()
-    time = again.to_dict()["ms_per_image"]
-    assert isinstance(time, dict)
-    assert (time["low"], time["value"], time["high"]) == (0.5, 1.0, 1.5)
+    assert again.record() == costs.record()
+    time = again.record().ms_per_image
+    assert (time.low, time.value, time.high) == (0.5, 1.0, 1.5)
 
 
 def test_measuring_leaves_the_network_as_it_was() -> None:

@@ -31,7 +31,7 @@ def materials(path: Path, limit: int = 200, **training: object) -> Materials:
 def test_the_record_holds_every_number(tiny_study: Path, tmp_path: Path) -> None:
     what = materials(tiny_study)
     with open_run("tiny", what.config(), out=tmp_path / "r") as run:
-        record = read_study(run_study(what, run))
+        record = run_study(what, run)
         assert read_study(run.folder / "report.json") == record
         trained = [event for event in run.events() if event["event"] == "trained"]
     assert sorted(event["what"] for event in trained) == ["cnn1, seed 0", "dense-nn, seed 0"]
@@ -129,7 +129,7 @@ def test_one_failed_row_does_not_lose_the_others(
     monkeypatch.setattr(_units, "fit", fit)
     what = materials(tiny_study)
     with open_run("tiny", what.config(), out=tmp_path / "r") as run:
-        record = read_study(run_study(what, run))
+        record = run_study(what, run)
     assert record.status == "incomplete"
     assert record.rows[0].error is None
     assert "nan at step 3" in (record.rows[1].error or "")

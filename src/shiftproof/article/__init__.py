@@ -29,4 +29,4 @@ from shiftproof.article._reproduce import reproduce as reproduce
 from shiftproof.article._run import ClaimsResult as ClaimsResult
 from shiftproof.article._run import run_claims as run_claims
 from shiftproof.article._verdict import CLAIMS as CLAIMS
-from shiftproof.article._verdict import ClaimVerdict as ClaimVerdict
+from shiftproof.article._verdict import verdict_on as verdict_on

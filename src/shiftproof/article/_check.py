@@ -2,41 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
-from shiftproof._digest import Json
 from shiftproof.metrics import Difference, Estimate, NotApplicable
+from shiftproof.records import Check
 
 Effect = Estimate | Difference | NotApplicable
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A statement and what was found.
-
-    Args:
-        says: The statement, as a sentence without numbers of ours.
-        holds: Whether it does; None where the interval leaves both possible.
-        found: What was measured, as a sentence with its numbers.
-        effect: The number that decides, with its interval; None where the statement is about exact counts.
-        source: The experiment that shows it.
-    """
-
-    says: str
-    holds: bool | None
-    found: str
-    effect: Effect | None
-    source: str
-
-    def to_dict(self) -> dict[str, Json]:
-        """The same as JSON."""
-        return {
-            "says": self.says,
-            "holds": self.holds,
-            "found": self.found,
-            "effect": None if self.effect is None else asdict(self.effect),
-            "source": self.source,
-        }
 
 
 def lies_above(says: str, effect: Effect, threshold: float, *, found: str, source: str) -> Check:

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from shiftproof._digest import Json
 from shiftproof._figures import drawing
 from shiftproof._text import percent
-from shiftproof.article._check import Check, exactly
+from shiftproof.article._check import exactly
 from shiftproof.article._draw_letter import draw_letter_c
 from shiftproof.article._filters import Filter, edge_filters, matched_filter, random_filters
 from shiftproof.article._letter_figure import letter_figure
 from shiftproof.article._pooling_law import PoolingLaw, pooling_law
+from shiftproof.records import Check
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

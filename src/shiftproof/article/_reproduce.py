@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from shiftproof._digest import Json
 from shiftproof._threads import worker_pool
 from shiftproof.engine import HERE, Channel, Engine, Run, StopSignal, Unit, execute
 from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.records import EpochPairRecord, PackagedRecord, ReproductionRecord, TodayRecord
 from shiftproof.report import write_html
 from shiftproof.study import (
     Arm,
@@ -41,7 +41,6 @@ from shiftproof.train import EpochRecord, Progress, load_history
 from shiftproof.zoo import TrainedNetwork, load_trained, trained_network
 
 T = TypeVar("T")
-SCHEMA_VERSION = 1
 FOLLOWS_POINTS = 1.0
 """A training follows a recorded one if the accuracy while training differs by no more than this in any
 epoch. Another processor rounds differently, and the difference grows from epoch to epoch; another seed
@@ -70,7 +69,7 @@ def reproduce(
     engine: Engine = HERE,
     watcher: Watcher | None = None,
     stop: StopSignal | None = None,
-) -> dict[str, Json]:
+) -> ReproductionRecord:
     """Measure the packaged networks on the article's test sets, and train each row for a while.
 
     Args:
@@ -83,7 +82,7 @@ def reproduce(
         stop: Set by someone else to make this raise `Stopped`.
 
     Returns:
-        The record, also written to `report.json`; `shiftproof.report.read_reproduction` reads it.
+        The record, also written to `report.json`.
 
     Raises:
         Stopped: On request; finished units are kept.
@@ -102,15 +101,15 @@ def reproduce(
 
     answers = [loaded(run, units) for units in all_rows(_measured)]
     curves = all_rows(_trained_today, seconds=share) if seconds else []
-    record: dict[str, Json] = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "reproduction",
-        "table": study_record(materials, [[answer] for answer in answers]),
-        "packaged": [_about(trained_network(arm.name)) for arm in arms],
-        "today": [_beside(arm, curve) for arm, curve in zip(arms, curves, strict=False)],
-        "follows_points": FOLLOWS_POINTS,
-    }
-    run.write_report(record)
+    record = ReproductionRecord(
+        schema_version=1,
+        kind="reproduction",
+        table=study_record(materials, [[answer] for answer in answers]),
+        packaged=tuple(_about(trained_network(arm.name)) for arm in arms),
+        today=tuple(_beside(arm, curve) for arm, curve in zip(arms, curves, strict=False)),
+        follows_points=FOLLOWS_POINTS,
+    )
+    run.write_report(record.to_dict())
     write_html(run.folder, record)
     return record
 
@@ -188,31 +187,31 @@ def _train_a_while(
     run.units.finish(unit, train)
 
 
-def _about(trained: TrainedNetwork) -> dict[str, Json]:
+def _about(trained: TrainedNetwork) -> PackagedRecord:
     """What was trained when."""
-    return {
-        "name": trained.name,
-        "network": trained.network,
-        "command": trained.command,
-        "epochs": trained.epochs,
-        "seed": trained.seed,
-        "finished": trained.finished,
-        "environment": {**trained.environment},
-        "weights_digest": trained.weights_digest,
-    }
+    return PackagedRecord(
+        name=trained.name,
+        network=trained.network,
+        command=trained.command,
+        epochs=trained.epochs,
+        seed=trained.seed,
+        finished=trained.finished,
+        environment=trained.environment,
+        weights_digest=trained.weights_digest,
+    )
 
 
-def _beside(arm: Arm, curve: list[EpochRecord]) -> dict[str, Json]:
+def _beside(arm: Arm, curve: list[EpochRecord]) -> TodayRecord:
     """A training of today beside the recorded one, epoch by epoch."""
     recorded = trained_network(arm.name).curve
-    pairs: list[Json] = [
-        {
-            "epoch": today.epoch,
-            "loss": today.loss,
-            "accuracy": today.accuracy,
-            "recorded_loss": loss,
-            "recorded_accuracy": accuracy,
-        }
+    pairs = (
+        EpochPairRecord(
+            epoch=today.epoch,
+            loss=today.loss,
+            accuracy=today.accuracy,
+            recorded_loss=loss,
+            recorded_accuracy=accuracy,
+        )
         for today, (_, loss, accuracy) in zip(curve, recorded, strict=False)
-    ]
-    return {"name": arm.name, "epochs": pairs}
+    )
+    return TodayRecord(name=arm.name, epochs=tuple(pairs))

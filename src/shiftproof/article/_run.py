@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from shiftproof._device import describe_environment
-from shiftproof._digest import Json
 from shiftproof._threads import worker_pool
-from shiftproof.article._check import Check
 from shiftproof.article._lab import Lab
 from shiftproof.article._letter import LetterCounts, count_letter, letter_checks
 from shiftproof.article._presets import ClaimsPreset
@@ -29,16 +27,16 @@ from shiftproof.article._table import (
 )
 from shiftproof.article._transfer import transfer
 from shiftproof.article._transfer_checks import transfer_checks
-from shiftproof.article._verdict import CLAIMS, ClaimVerdict
+from shiftproof.article._verdict import CLAIMS, verdict_on
 from shiftproof.engine import HERE, Channel, Engine, Run, StopSignal
 from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.records import Check, ClaimsRecord
 from shiftproof.report import write_html
 from shiftproof.study import Materials, Silent, Study, Watcher, measure_study, pass_on, study_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCHEMA_VERSION = 1
 Checks = Mapping[int, Sequence[Check]]
 
 
@@ -68,12 +66,8 @@ class ClaimsResult:
         results: What each experiment gave, by its name; without those that failed.
     """
 
-    record: Mapping[str, Any]
+    record: ClaimsRecord
     results: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record."""
-        return dict(self.record)
 
     def figures(self) -> Iterator[tuple[str, Figure]]:
         """Name and figure of every experiment that has one.
@@ -119,7 +113,7 @@ def run_claims(
     watcher = watcher or Silent()
     results: dict[str, Any] = {}
     checks: dict[int, list[Check]] = {number: [] for number in CLAIMS}
-    errors: dict[str, Json] = {}
+    errors: dict[str, str] = {}
     for experiment in _experiments(preset, run, device, engine, watcher, stop):
         try:
             result = experiment.run()
@@ -133,19 +127,19 @@ def run_claims(
             results[experiment.name] = result
         for number, statements in found.items():
             checks[number] += statements
-    record: dict[str, Json] = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "claims",
-        "status": "incomplete" if errors else "complete",
-        "preset": preset.name,
-        "preset_summary": preset.summary,
-        "environment": describe_environment(device),
-        "config": preset.config(),
-        "claims": [ClaimVerdict(number, tuple(found)).to_dict() for number, found in checks.items()],
-        "experiments": {name: result.to_dict() for name, result in results.items()},
-        "errors": errors,
-    }
-    run.write_report(record)
+    record = ClaimsRecord(
+        schema_version=1,
+        kind="claims",
+        status="incomplete" if errors else "complete",
+        preset=preset.name,
+        preset_summary=preset.summary,
+        environment=describe_environment(device),
+        config=preset.config(),
+        claims=tuple(verdict_on(number, found) for number, found in checks.items()),
+        experiments={name: result.to_dict() for name, result in results.items()},
+        errors=errors,
+    )
+    run.write_report(record.to_dict())
     write_html(run.folder, record)
     return ClaimsResult(record, results)
 

@@ -23,13 +23,14 @@ from shiftproof._digest import Json
 from shiftproof._figures import drawing
 from shiftproof._text import counted, percent
 from shiftproof._threads import in_order
-from shiftproof.article._check import Check, Effect, in_points, lies_above
+from shiftproof.article._check import Effect, in_points, lies_above
 from shiftproof.article._detector import Detector, Faces, more_taken
 from shiftproof.article._detector_figure import draw_by_pools, draw_detectors, draw_examples
 from shiftproof.article._face_rounds import FaceRound, drawings, photographs
 from shiftproof.article._lab import Lab
 from shiftproof.data import LabelledImages
 from shiftproof.engine import Unit
+from shiftproof.records import Check
 from shiftproof.train import INPUT_SCALES, Recipe
 from shiftproof.zoo import Network, build_network, networks
 

@@ -7,8 +7,9 @@ from itertools import pairwise
 from torch import nn
 
 from shiftproof._text import percent
-from shiftproof.article._check import Check, exactly, in_points, lies_above
+from shiftproof.article._check import exactly, in_points, lies_above
 from shiftproof.article._sharing import Sharing
+from shiftproof.records import Check
 
 SOURCE = "experiment sharing"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from shiftproof._text import percent
-from shiftproof.article._check import Check, in_points, lies_above
+from shiftproof.article._check import in_points, lies_above
 from shiftproof.article._detector import more_taken
 from shiftproof.article._scrambled import ScrambledParts
+from shiftproof.records import Check
 
 SUBSTITUTES = {"cnn2-dpp": "Detail-preserving pooling", "capsnet-small": "A small capsule network"}
 

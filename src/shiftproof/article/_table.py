@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from shiftproof._digest import Json
 from shiftproof._text import percent
-from shiftproof.article._check import Check, Effect, in_points, lies_above
+from shiftproof.article._check import Effect, in_points, lies_above
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean, estimate_share, metrics
+from shiftproof.records import Check, StudyRecord
 from shiftproof.study import Responses
 
 # "Plummets" and "far above" as numbers: at least half of what the article published.
@@ -36,11 +37,11 @@ class Table:
 
     name: str
     responses: Mapping[str, Sequence[Responses]]
-    record: Mapping[str, Json] = field(default_factory=dict)
+    record: StudyRecord | None = None
 
     def to_dict(self) -> dict[str, Json]:
         """The record of the study."""
-        return dict(self.record)
+        return {} if self.record is None else self.record.to_dict()
 
     def has(self, *rows: str) -> bool:
         """Whether the study trained all of these."""

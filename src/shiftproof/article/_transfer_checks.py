@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from shiftproof.article._check import Check, Effect, in_points, lies_above
+from shiftproof.article._check import Effect, in_points, lies_above
 from shiftproof.article._transfer import MARGIN, Arm, Transfer
 from shiftproof.metrics import Estimate, NotApplicable
+from shiftproof.records import Check
 
 SOURCE = "experiment transfer"
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
-from shiftproof._digest import Json
-from shiftproof.article._check import Check
-
-Word = Literal["reproduced", "partly", "not reproduced"]
+from shiftproof.records import Check, ClaimRecord
 
 # What the article says, in our words; the numbers are ours.
 CLAIMS = {
@@ -27,53 +23,37 @@ CLAIMS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimVerdict:
+def verdict_on(number: int, checks: Sequence[Check]) -> ClaimRecord:
     """A claim with the statements that it makes, each of them checked.
+
+    What the interval leaves open is not shown, so it does not count as holding.
 
     Args:
         number: 1 to 12, as in `CLAIMS`.
         checks: At least one.
+
+    Returns:
+        The verdict: `reproduced` where every statement holds, `not reproduced` where none does, else
+        `partly`; and how many hold, with what was found for the one that decides.
     """
+    held, decisive = sum(check.holds is True for check in checks), _decisive(checks)
+    word = {True: "", False: ", not ", None: ", and left open is "}[decisive.holds]
+    said = f"{word}“{decisive.says.rstrip('.')}”" if word else ""
+    return ClaimRecord(
+        number=number,
+        claim=CLAIMS[number],
+        verdict="reproduced" if held == len(checks) else "partly" if held else "not reproduced",
+        sentence=f"{held} of {len(checks)} statements hold{said}: {decisive.found}",
+        effect=decisive.effect,
+        shown_by=decisive.source,
+        checks=tuple(checks),
+    )
 
-    number: int
-    checks: tuple[Check, ...]
 
-    @property
-    def word(self) -> Word:
-        """`reproduced` where every statement holds, `not reproduced` where none does, else `partly`.
-
-        What the interval leaves open is not shown, so it does not count as holding.
-        """
-        holding = [check.holds is True for check in self.checks]
-        return "reproduced" if all(holding) else "partly" if any(holding) else "not reproduced"
-
-    @property
-    def decisive(self) -> Check:
-        """The statement to show beside the verdict: the first that fails, or is left open, or the first."""
-        for wanted in (False, None):
-            for check in self.checks:
-                if check.holds is wanted:
-                    return check
-        return self.checks[0]
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in words: how many statements hold, and what was found for the decisive one."""
-        held = sum(check.holds is True for check in self.checks)
-        check = self.decisive
-        word = {True: "", False: ", not ", None: ", and left open is "}[check.holds]
-        said = f"{word}“{check.says.rstrip('.')}”" if word else ""
-        return f"{held} of {len(self.checks)} statements hold{said}: {check.found}"
-
-    def to_dict(self) -> dict[str, Json]:
-        """As in the record."""
-        return {
-            "number": self.number,
-            "claim": CLAIMS[self.number],
-            "verdict": self.word,
-            "sentence": self.sentence,
-            "effect": self.decisive.to_dict()["effect"],
-            "shown_by": self.decisive.source,
-            "checks": [check.to_dict() for check in self.checks],
-        }
+def _decisive(checks: Sequence[Check]) -> Check:
+    """The statement to show beside the verdict: the first that fails, or is left open, or the first."""
+    for wanted in (False, None):
+        for check in checks:
+            if check.holds is wanted:
+                return check
+    return checks[0]

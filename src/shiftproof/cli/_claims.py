@@ -42,11 +42,10 @@ def claims(
     """
     from shiftproof._device import choose_devices, describe_environment
     from shiftproof._files import write_atomically
-    from shiftproof._text import record_text
     from shiftproof.article import load_preset, run_claims
     from shiftproof.cli._progress import watching
     from shiftproof.cli._request import engine_request
-    from shiftproof.report import claims_markdown, print_claims, read_claims
+    from shiftproof.report import claims_markdown, print_claims
 
     size, devices = load_preset(preset), choose_devices(device)
     engine = engine_request(computed, devices, workers)
@@ -57,16 +56,15 @@ def claims(
         watching(messages, quiet=shown.quiet) as watcher,
     ):
         found = run_claims(size, run, device=devices[0], engine=engine, watcher=watcher, stop=stop)
-        checked = read_claims(found.record)
-        write_atomically(run.folder / "report.md", claims_markdown(checked))
+        write_atomically(run.folder / "report.md", claims_markdown(found.record))
         _draw(found, run.folder / "figures")
     if shown.as_json:
-        print_json(record_text(found.record))
+        print_json(found.record.to_json())
     else:
-        print_claims(checked, results)
+        print_claims(found.record, results)
         results.print(f"Every statement: {run.where('report.md')}", soft_wrap=True)
         results.print(f"To show: {run.where('report.html')}", soft_wrap=True)
-    if checked.status == "incomplete":
+    if found.record.status == "incomplete":
         raise typer.Exit(Exit.INCOMPLETE)
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from shiftproof._text import record_text
 from shiftproof.cli import _options as o
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results, run_directory, stoppable
@@ -45,7 +44,7 @@ def reproduce(
     from shiftproof.cli._progress import watching
     from shiftproof.cli._study import names
     from shiftproof.engine import Engine
-    from shiftproof.report import print_reproduction, read_reproduction, reproduction_markdown
+    from shiftproof.report import print_reproduction, reproduction_markdown
 
     materials = article_materials(choose_device(device), names(networks))
     processes = workers or (available_cores() if materials.device.type == "cpu" else 1)
@@ -60,11 +59,10 @@ def reproduce(
                 watcher=watcher,
                 stop=stop,
             )
-        checked = read_reproduction(record)
-        write_atomically(run.folder / "report.md", reproduction_markdown(checked))
+        write_atomically(run.folder / "report.md", reproduction_markdown(record))
     if shown.as_json:
-        print_json(record_text(record))
+        print_json(record.to_json())
     else:
-        print_reproduction(checked, results)
+        print_reproduction(record, results)
         results.print(f"Record: {run.where('report.json')}", soft_wrap=True)
         results.print(f"To show: {run.where('report.html')}", soft_wrap=True)

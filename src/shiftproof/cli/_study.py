@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shiftproof._text import record_text
 from shiftproof.cli import _options as o
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._key_value import key_and_value
@@ -91,7 +90,7 @@ def study(
     from shiftproof._files import write_atomically
     from shiftproof.cli._progress import watching
     from shiftproof.cli._request import engine_request
-    from shiftproof.report import print_study, read_study, to_markdown
+    from shiftproof.report import print_study, to_markdown
     from shiftproof.study import Materials, load_study, parse_overrides, run_study
 
     training = dict(_setting(text) for text in settings or ())
@@ -113,17 +112,16 @@ def study(
     with run_directory(materials.study.name, materials.config(), out=out, fresh=fresh) as run:
         with stoppable() as stop, watching(messages, quiet=shown.quiet) as watcher:
             record = run_study(materials, run, engine=engine, watcher=watcher, stop=stop)
-        checked = read_study(record)
-        write_atomically(run.folder / "report.md", to_markdown(checked))
-        _draw(checked, run.folder / "pareto.svg")
+        write_atomically(run.folder / "report.md", to_markdown(record))
+        _draw(record, run.folder / "pareto.svg")
     if shown.as_json:
-        print_json(record_text(record))
+        print_json(record.to_json())
     else:
-        print_study(checked, results)
+        print_study(record, results)
         results.print(f"Record: {run.where('report.json')}", soft_wrap=True)
         results.print(f"To show: {run.where('report.html')}", soft_wrap=True)
         results.print(f"Trained networks, for `shiftproof audit`: {run.where('networks')}", soft_wrap=True)
-    if checked.status == "incomplete":
+    if record.status == "incomplete":
         raise typer.Exit(Exit.INCOMPLETE)
 
 

@@ -31,10 +31,10 @@ from shiftproof.records._certificate import ReasonRecord as ReasonRecord
 from shiftproof.records._certificate import Stage as Stage
 from shiftproof.records._certificate import Verdict as Verdict
 from shiftproof.records._certificate import read_certificate as read_certificate
+from shiftproof.records._claims import Check as Check
 from shiftproof.records._claims import ClaimRecord as ClaimRecord
 from shiftproof.records._claims import ClaimsRecord as ClaimsRecord
 from shiftproof.records._claims import read_claims as read_claims
-from shiftproof.records._claims import StatementRecord as StatementRecord
 from shiftproof.records._comparison import ComparedMetricRecord as ComparedMetricRecord
 from shiftproof.records._comparison import ComparedModelRecord as ComparedModelRecord
 from shiftproof.records._comparison import ComparedProtocolRecord as ComparedProtocolRecord

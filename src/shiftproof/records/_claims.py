@@ -6,16 +6,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from shiftproof.records._base import Line, StrictRecord, read_record
+from pydantic.dataclasses import dataclass
+
+from shiftproof.records._base import STRICT, Line, StrictRecord, read_record
+from shiftproof.records._numbers import Measured
 
 
-class StatementRecord(StrictRecord):
-    """A statement of a claim; `effect` is the number that decides, with its interval."""
+@dataclass(frozen=True, slots=True, config=STRICT)
+class Check:
+    """A statement and what was found.
+
+    Args:
+        says: The statement, as a sentence without numbers of ours.
+        holds: Whether it does; None where the interval leaves both possible.
+        found: What was measured, as a sentence with its numbers.
+        effect: The number that decides, with its interval; None where the statement is about exact counts.
+        source: The experiment that shows it.
+    """
 
     says: Line
     holds: bool | None
     found: Line
-    effect: Mapping[str, Any] | None
+    effect: Measured | None
     source: Line
 
 
@@ -26,9 +38,9 @@ class ClaimRecord(StrictRecord):
     claim: Line
     verdict: Literal["reproduced", "partly", "not reproduced"]
     sentence: Line
-    effect: Mapping[str, Any] | None
+    effect: Measured | None
     shown_by: Line
-    checks: tuple[StatementRecord, ...]
+    checks: tuple[Check, ...]
 
 
 class ClaimsRecord(StrictRecord):

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shiftproof._charts import Quantity
 from shiftproof._text import counted, percent
-from shiftproof.records import ClaimRecord, ClaimsRecord, Estimate, ReproductionRecord, StudyRecord
+from shiftproof.records import (
+    ClaimRecord,
+    ClaimsRecord,
+    Difference,
+    Estimate,
+    ReproductionRecord,
+    StudyRecord,
+)
 from shiftproof.report._claims import COLOURS, MARKS, claims_headline, claims_notes
 from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._html_learning import costs_blocks, learning_blocks
@@ -264,27 +270,22 @@ def _effects(claim: ClaimRecord) -> list[Block]:
     """The numbers that decide, in a chart for each unit."""
     by_unit: dict[str, list[Dot]] = {}
     for number, check in enumerate(claim.checks, start=1):
-        dot = _dot(f"statement {number}", check.effect)
-        if dot is not None and check.effect is not None:
-            by_unit.setdefault(str(check.effect.get("unit", "")), []).append(dot)
+        found = check.effect
+        if isinstance(found, Estimate | Difference):
+            dot = Dot(f"statement {number}", found.value, found.low, found.high)
+            by_unit.setdefault(found.unit, []).append(dot)
     charts = [
         dots(
-            found,
+            drawn,
             Quantity("effect", unit),
             label=f"the effects of claim {claim.number} in {unit}",
             title=f"effect ({Quantity('', unit).unit_of_change})",
             reference=0.0,
         )
-        for unit, found in by_unit.items()
+        for unit, drawn in by_unit.items()
     ]
     return (
         [Charts(charts, "What decides each statement that has a number, with its interval.")]
         if charts
         else []
     )
-
-
-def _dot(name: str, effect: Mapping[str, Any] | None) -> Dot | None:
-    ends = [effect.get(key) for key in ("value", "low", "high")] if effect else []
-    numbers = [float(end) for end in ends if isinstance(end, (int, float))]
-    return Dot(name, *numbers) if len(numbers) == 3 else None

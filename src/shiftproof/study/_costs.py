@@ -16,8 +16,9 @@ from safetensors.numpy import save
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from shiftproof._digest import Json, canonical_json
+from shiftproof._digest import canonical_json
 from shiftproof._threads import one_thread_per_operation
+from shiftproof.records import CostsRecord, TimeRecord
 from shiftproof.zoo import Network
 
 BATCH = 100
@@ -41,22 +42,20 @@ class Costs:
     ms_per_image: np.ndarray
     threads: int
 
-    def to_dict(self) -> dict[str, Json]:
-        """As in the record: the median time, and the order statistics around it."""
+    def record(self) -> CostsRecord:
+        """The median time, and the order statistics around it."""
         ordered = np.sort(self.ms_per_image)
-        return {
-            "multiply_adds": self.multiply_adds,
-            "ms_per_image": {
-                "value": float(np.median(ordered)),
-                "low": float(ordered[NTH_LOW - 1]),
-                "high": float(ordered[NTH_HIGH - 1]),
-                "n_repeats": len(ordered),
-                "batch_size": BATCH,
-                "threads": self.threads,
-                "confidence": 0.95,
-                "method": f"median of {len(ordered)}, order statistics",
-            },
-        }
+        time_ms = TimeRecord(
+            value=float(np.median(ordered)),
+            low=float(ordered[NTH_LOW - 1]),
+            high=float(ordered[NTH_HIGH - 1]),
+            n_repeats=len(ordered),
+            batch_size=BATCH,
+            threads=self.threads,
+            confidence=0.95,
+            method=f"median of {len(ordered)}, order statistics",
+        )
+        return CostsRecord(multiply_adds=self.multiply_adds, ms_per_image=time_ms)
 
     def to_bytes(self) -> bytes:
         """As a safetensors file."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
-from shiftproof._digest import Json
 from shiftproof.metrics import (
     Estimate,
     MetricSpec,
@@ -19,20 +18,23 @@ from shiftproof.metrics import (
 from shiftproof.probe import Response
 
 
-def difference(remedy: Sequence[Response], base: Sequence[Response], metric: MetricSpec) -> dict[str, Json]:
+def difference(
+    remedy: Sequence[Response], base: Sequence[Response], metric: MetricSpec
+) -> Estimate | NotApplicable:
     """A metric of the remedy minus that of its base, both trained with the same seeds.
 
     Returns:
-        JSON of a number with its interval, or `{"not_applicable": reason}`. With one seed the interval of
-        `shiftproof.metrics.compare_responses`; with several that of images and seeds crossed.
+        With one seed the interval of `shiftproof.metrics.compare_responses`; with several that of images and
+        seeds crossed.
     """
     if len(remedy) > 1:
-        return asdict(_over_seeds(remedy, base, metric))
+        return _over_seeds(remedy, base, metric)
     found = compare_responses(remedy[0], base[0], metric)
     if isinstance(found, NotApplicable):
-        return asdict(found)
-    numbers = {key: value for key, value in asdict(found).items() if key != "p_value"}
-    return {**numbers, "n_seeds": 1}
+        return found
+    return Estimate(
+        found.value, found.low, found.high, found.n_images, 1, found.unit, found.confidence, found.method
+    )
 
 
 def _over_seeds(

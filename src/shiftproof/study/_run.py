@@ -16,6 +16,7 @@ from shiftproof._threads import worker_pool
 from shiftproof.engine import HERE, Channel, Engine, Run, Shared, StopSignal, Unit, execute
 from shiftproof.errors import DataError, ShiftproofError, Stopped
 from shiftproof.probe import Response
+from shiftproof.records import StudyRecord
 from shiftproof.report import write_html
 from shiftproof.study._costs import Costs, measure_costs
 from shiftproof.study._materials import Materials
@@ -68,7 +69,7 @@ def run_study(
     threads: int | None = None,
     watcher: Watcher | None = None,
     stop: StopSignal | None = None,
-) -> dict[str, Json]:
+) -> StudyRecord:
     """Train and measure every arm of a study with every seed; write and return its record.
 
     Args:
@@ -93,7 +94,7 @@ def run_study(
     results = measure_study(materials, run, engine=engine, threads=threads, watcher=watcher, stop=stop)
     costs = _all_costs(materials, run, stop) if materials.study.costs else None
     record = study_record(materials, results, costs, _curves(materials, run))
-    run.write_report(record)
+    run.write_report(record.to_dict())
     write_html(run.folder, record)
     return record
 
