@@ -297,3 +297,25 @@ def test_an_onnx_model_is_fixed_from_around(found: Fixed, tmp_path: Path, digits
         again = load_classifier(f"fixed:{tmp_path / 'out'}")(images)
         torch.testing.assert_close(again, made.model(images))
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"recipe.json"}
+
+
+def test_a_layer_with_a_hostile_name_is_found_edited_and_harmless_in_the_record() -> None:
+    name = "pool\x1b[2J"
+    torch.manual_seed(1)
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1, padding_mode="circular"), nn.ReLU(), nn.MaxPool2d(4),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10),
+    )  # fmt: skip
+    named = nn.Sequential()
+    for path, layer in network.named_children():
+        named.add_module(name if path == "2" else path, layer)
+    images = torch.rand(24, 1, 16, 16, generator=torch.Generator().manual_seed(0)).round()
+    fits, _ = propose(
+        as_classifier(named.eval()), explain(named, images, n_remedies=0), images[:2], names=["max-blur-pool"]
+    )
+    assert [[step.layers for step in proposal.steps] for proposal in fits] == [[None], [(name,)]]
+    assert all(proposal.addresses for proposal in fits)
+    made = fix(named, images, protocol="circular:3", edits=["max-blur-pool"], threads=1, clean_margin=1.0)
+    names = [row.name for row in made.table]
+    assert "max-blur-pool (pool�[2J)" in names
+    assert "\x1b" not in str(made.record)

@@ -13,11 +13,11 @@ from shiftproof.adapters import Classifier, describe
 from shiftproof.anatomy import Pair, Reason
 from shiftproof.records import (
     Certificate,
-    CertifiedModelRecord,
     CircularLaw,
     Deviation,
     InteriorLaw,
     LawCheck,
+    ModelRecord,
     ReasonRecord,
     Stage,
     Verdict,
@@ -107,7 +107,7 @@ def certificate(
     return Certificate(
         schema_version=1,
         kind="certificate",
-        model=CertifiedModelRecord.model_validate(describe(classifier)),
+        model=ModelRecord.model_validate(describe(classifier)),
         image_shape=image_shape,
         verdict=verdict,
         headline=headline,

@@ -22,7 +22,6 @@ from shiftproof.records._base import Line as Line
 from shiftproof.records._base import StrictRecord as StrictRecord
 from shiftproof.records._base import read_record as read_record
 from shiftproof.records._certificate import Certificate as Certificate
-from shiftproof.records._certificate import CertifiedModelRecord as CertifiedModelRecord
 from shiftproof.records._certificate import CircularLaw as CircularLaw
 from shiftproof.records._certificate import Deviation as Deviation
 from shiftproof.records._certificate import InteriorLaw as InteriorLaw

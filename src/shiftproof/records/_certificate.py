@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from shiftproof.records._audit import ModelRecord
 from shiftproof.records._base import Line, NumberOrNone, StrictRecord, read_record
 
 Pair = tuple[int, int]
@@ -159,16 +160,6 @@ class LawCheck(StrictRecord):
     text: Line
 
 
-class CertifiedModelRecord(StrictRecord):
-    """The model, as in other records."""
-
-    name: Line
-    digest: str
-    preprocessing: Line
-    framing: Line
-    notes: tuple[Line, ...]
-
-
 Verdict = Literal["all-shifts", "strided-shifts", "interior", "nothing"]
 
 
@@ -192,7 +183,7 @@ class Certificate(StrictRecord):
 
     schema_version: Literal[1]
     kind: Literal["certificate"]
-    model: CertifiedModelRecord
+    model: ModelRecord
     image_shape: tuple[int, int, int]
     verdict: Verdict
     headline: Line
