@@ -222,7 +222,7 @@ def of_a_model() -> list[dict[str, Any]]:
     whole = audit("zoo:cnn2", "demo:mnist", protocols=[protocol], gates=["agreement>=0.9"], seed=0)
     agreement = whole.estimate("agreement")
     assert isinstance(agreement, Estimate)
-    n_views = 1 + whole.record["protocols"][0]["n_shifts"]
+    n_views = 1 + whole.record.protocols[0].n_shifts
     for threshold in (0.8, 0.9, 0.95, 0.98, 0.99, 0.995):
         gate = f"agreement>={threshold}"
         early = audit("zoo:cnn2", "demo:mnist", protocols=[protocol], gates=[gate], stop_when_decided=True)

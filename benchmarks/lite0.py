@@ -6,6 +6,7 @@ Usage: python -m benchmarks.lite0
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.photographs import efficientnet_lite0, photographs
@@ -23,11 +24,11 @@ def main() -> None:
     found = explain(classifier, images, n_shifts=4, n_remedies=3, on_step=print)
     (RESULTS / "explain-lite0.json").write_text(found.to_json())
     (RESULTS / "explain-lite0.svg").write_bytes(_figure(found))
-    audited = audit(classifier, images, protocols=[PROTOCOL], device="cpu")
+    audited = audit(classifier, images, protocols=[PROTOCOL], device="cpu").record.protocols[0].estimates
     certified = certify(classifier, (3, 224, 224), n_images=1, n_moves=4)
     record = {
         "protocol": PROTOCOL,
-        "audit": {name: audited.record["protocols"][0]["estimates"][name] for name in ("agreement", "drift")},
+        "audit": {name: asdict(audited[name]) for name in ("agreement", "drift")},
         "certificate": certified.headline,
     }
     (RESULTS / "lite0.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -12,7 +12,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from benchmarks.browsing import chromium
@@ -43,14 +43,12 @@ def main() -> None:
             write_s.append(time.perf_counter() - start)
         start = time.perf_counter()
         assert report_html(folder / "run") == path.read_text(encoding="utf-8")
-        record = {
+        record: dict[str, Any] = {
             "machine": describe_machine(torch.device("cpu")),
-            "versions": {
-                name: done.record["environment"][name] for name in ("shiftproof", "torch", "python")
-            },
+            "versions": {name: done.record.environment[name] for name in ("shiftproof", "torch", "python")},
             "measured": f"{datetime.now(UTC):%Y-%m-%d}",
-            "images": done.record["data"]["n_images"],
-            "shifts": done.record["protocols"][0]["n_shifts"],
+            "images": done.record.data.n_images,
+            "shifts": done.record.protocols[0].n_shifts,
             "repeats": REPEATS,
             "bytes": path.stat().st_size,
             "record_bytes": (folder / "run" / "report.json").stat().st_size,

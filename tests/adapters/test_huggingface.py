@@ -211,8 +211,8 @@ def test_the_tower_of_images_of_clip(folder: Path) -> None:
     done = audit(
         f"hf:{folder}", torch.rand(6, 3, 16, 16), task="embedding", protocols=["grid:1"], device="cpu"
     )
-    assert done.record["task"]["name"] == "embedding"
-    assert done.record["protocols"][0]["n_classes"] == 5
+    assert done.record.task.name == "embedding"
+    assert done.record.protocols[0].n_classes == 5
 
 
 def test_an_encoder_without_its_weights_is_refused(folder: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from shiftproof.audits import Audit, audit
+from shiftproof.metrics import Estimate, NotApplicable
 from shiftproof.zoo import build_network
 
 
@@ -26,6 +27,12 @@ def top_row(images: Tensor) -> Tensor:
     logits[:, 1] = lit
     logits[:, 2] = -1  # no probability
     return logits
+
+
+def value_of(found: Estimate | NotApplicable) -> float:
+    """The number, where there is one."""
+    assert isinstance(found, Estimate), found
+    return found.value
 
 
 @pytest.fixture

@@ -66,19 +66,19 @@ def test_every_way_to_pass_the_same_images_is_one_response(digit_tensors: tuple[
     ]
     network = build_network("cnn1").eval()
     first, *others = (audit(network, way, protocols=[GRID]) for way in ways)
-    assert first.record["data"]["labelled"] is True
+    assert first.record.data.labelled is True
     for other in others:
         for name in ("predicted", "labels", "unshifted_output", "drift"):
             assert np.array_equal(getattr(other.responses[GRID], name), getattr(first.responses[GRID], name))
-    assert others[0].record["data"]["name"] == "DataLoader of TensorDataset"
-    assert others[0].record["data"]["digest"] == others[1].record["data"]["digest"]
+    assert others[0].record.data.name == "DataLoader of TensorDataset"
+    assert others[0].record.data.digest == others[1].record.data.digest
 
 
 def test_a_dataset_of_photographs_is_the_folder_of_them() -> None:
     by_path = audit(small(), [(path, int(row != 1)) for row, path in enumerate(PATHS)], protocols=[GRID])
     by_dataset = audit(small(), Photographs(), protocols=[GRID])
-    assert by_dataset.record["data"]["class_names"] == ["grey", "colour"]
-    assert by_dataset.record["data"]["conversions"] == {
+    assert by_dataset.record.data.class_names == ("grey", "colour")
+    assert by_dataset.record.data.conversions == {
         "colour profile to sRGB": 1, "grey repeated to RGB": 1, "reduced in size": 4,
     }  # fmt: skip
     ours, theirs = by_path.responses[GRID], by_dataset.responses[GRID]
@@ -100,7 +100,7 @@ def test_a_run_with_a_loader_goes_on(tmp_path: Path, digit_tensors: tuple[Tensor
 def test_scenes_are_cut_from_images_of_pillow() -> None:
     """Crops of a larger image need a margin, which a photograph has."""
     result = audit(small(), Photographs(), protocols=["zhang-crop"])
-    assert result.record["data"]["n_images"] == 4
+    assert result.record.data.n_images == 4
 
 
 def test_a_window_in_a_call() -> None:
@@ -111,7 +111,7 @@ def test_a_window_in_a_call() -> None:
     result = audit(
         small((1, 24, 24)), deep, protocols=[GRID], reading=Reading(window=(0, 4095)), task="single-label"
     )
-    assert result.record["data"]["conversions"] == {"window 0 to 4095": 3}
+    assert result.record.data.conversions == {"window 0 to 4095": 3}
 
 
 def test_arrays_of_another_size_than_the_model_takes_are_not_framed() -> None:

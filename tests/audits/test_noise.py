@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from tests.audits.conftest import top_row
+from tests.audits.conftest import top_row, value_of
 from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier, as_classifier
@@ -19,7 +19,8 @@ from shiftproof.audits import Audit, audit
 from shiftproof.data import load_images
 from shiftproof.errors import ModelError
 from shiftproof.probe import measure_noise
-from shiftproof.report import audit_markdown, print_audit, read_audit
+from shiftproof.records import NoiseRecord
+from shiftproof.report import audit_markdown, print_audit
 from shiftproof.shifts import find_protocol
 from shiftproof.zoo import build_network
 
@@ -47,7 +48,12 @@ def a_little_noisy(images: Tensor) -> Tensor:
 
 
 def floor(result: Audit, metric: str) -> float:
-    return float(result.record["noise"]["estimates"][metric]["value"])
+    return value_of(noise_of(result).estimates[metric])
+
+
+def noise_of(result: Audit) -> NoiseRecord:
+    assert result.record.noise is not None
+    return result.record.noise
 
 
 def test_known_by_hand_random_answers_are_all_noise() -> None:
@@ -58,7 +64,7 @@ def test_known_by_hand_random_answers_are_all_noise() -> None:
     ):
         audit(at_random, IMAGES, protocols=["grid:1"])
     result = audit(at_random, IMAGES, protocols=["grid:1"], allow_noise=True)
-    n = result.record["noise"]["n_images"]
+    n = noise_of(result).n_images
     assert n == 50, "a twentieth of the forwards"
     spread = np.sqrt(N_CLASSES**-1 * (1 - N_CLASSES**-1) / (2 * n))
     assert floor(result, "agreement") == pytest.approx(1 / N_CLASSES, abs=5 * spread)
@@ -83,22 +89,21 @@ def test_noise_that_is_small_is_stated_beside_every_number() -> None:
     result = audit(a_little_noisy, images, protocols=["grid:2", "ring:2"])
     assert 0 < floor(result, "drift") < 0.1
     assert floor(result, "agreement") == 1
-    record = read_audit(result.record)
     out = io.StringIO()
-    print_audit(record, Console(file=out, width=80))
+    print_audit(result.record, Console(file=out, width=80))
     assert out.getvalue().count("unmoved") == 3, "of both protocols, and explained"
     assert max(map(len, out.getvalue().splitlines())) <= 80
-    assert "| unmoved |" in audit_markdown(record)
+    assert "| unmoved |" in audit_markdown(result.record)
 
 
 def test_a_network_without_noise_says_so() -> None:
     result = audit(build_network("cnn1").eval(), "demo:mnist", protocols=["grid:1"], limit=60)
-    noise = result.record["noise"]
-    assert not noise["beyond_rounding"]
-    assert noise["largest_drift"] < 1e-5
+    noise = noise_of(result)
+    assert not noise.beyond_rounding
+    assert noise.largest_drift < 1e-5
     assert floor(result, "agreement") == 1
     out = io.StringIO()
-    print_audit(read_audit(result.record), Console(file=out, width=80))
+    print_audit(result.record, Console(file=out, width=80))
     assert "none: same predictions for 32 images when asked again" in " ".join(out.getvalue().split())
     assert "unmoved" not in out.getvalue()
     assert "asked again" not in str(result)
@@ -144,4 +149,4 @@ def test_each_image_is_asked_beside_others_and_put_back_in_its_place() -> None:
 @pytest.mark.parametrize("n_images", [1, 2, 3])
 def test_few_images_are_enough(n_images: int) -> None:
     result = audit(top_row, torch.rand(n_images, 1, 12, 12), protocols=["grid:1"], batch_size=1)
-    assert result.record["noise"]["n_images"] == n_images
+    assert noise_of(result).n_images == n_images

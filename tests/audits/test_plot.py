@@ -37,8 +37,8 @@ def test_a_curve_is_that_of_the_record(measured: Audit) -> None:
     _, places = measured.plot()
     (line,) = places[1].lines
     assert np.asarray(line.get_xydata()).tolist() == [[1, 100], [2, 100]]
-    points = measured.record["protocols"][0]["by_radius"]["agreement"]["points"]
-    assert [100 * point["value"] for point in points] == [100, 100]
+    points = measured.record.protocols[0].by_radius["agreement"].points
+    assert [100 * point.value for point in points] == [100, 100]
 
 
 def test_what_has_no_number_is_said(measured: Audit) -> None:

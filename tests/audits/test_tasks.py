@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from skimage import data as photographs
+from tests.audits.conftest import value_of
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -21,8 +22,8 @@ from shiftproof.audits import Audit, audit, compare_audits, load_audit
 from shiftproof.data import load_images
 from shiftproof.errors import ConfigError, DataError, GateError, ModelError, OptionError, OutputError
 from shiftproof.metrics import Estimate, NotApplicable, by_class, metrics
-from shiftproof.report import audit_figures, audit_junit, audit_markdown, print_comparison, read_audit
-from shiftproof.report import read_comparison as read
+from shiftproof.records import TaskRecord
+from shiftproof.report import audit_figures, audit_junit, audit_markdown, print_comparison
 from shiftproof.testing import check_shift_invariant
 
 
@@ -70,7 +71,7 @@ def audited(task: str, **options: Any) -> Audit:
 def test_a_record_that_every_rendering_takes(task: str, tmp_path: Path) -> None:
     gates = ["agreement>=0.01", "drift<=1e6"]
     done = audited(task, out=tmp_path / "r", gates=gates)
-    record = read_audit(done.record)
+    record = done.record
     assert (record.task.name, record.outcome) == (task, "pass")
     assert len(record.headline) == 4
     found = record.protocols[0].estimates
@@ -86,7 +87,7 @@ def test_a_record_that_every_rendering_takes(task: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", ["multi-label", "embedding"])
 def test_figures(task: str) -> None:
     done = audited(task)
-    drawn = audit_figures(read_audit(done.record))
+    drawn = audit_figures(done.record)
     assert {name.rsplit("-", 1)[1] for name in drawn} == {"shift.svg", "radius.svg", "phase.svg", "class.svg"}
     figure, axes = done.plot("label-flip-rate" if task == "multi-label" else "cosine")
     assert len(axes) >= 4
@@ -96,9 +97,9 @@ def test_figures(task: str) -> None:
 @BY_TASK
 def test_compared_with_itself_moved_less(task: str) -> None:
     first = audited(task)
-    record = read(compare_audits(first, first))
+    record = compare_audits(first, first)
     assert {row.metric for row in record.protocols[0].rows} == {
-        name for name, about in first.record["metrics"].items() if task in about["tasks"]
+        name for name, about in first.record.metrics.items() if task in about.tasks
     }
     differences = [row.difference for row in record.protocols[0].rows]
     assert all(getattr(each, "value", 0) == 0 for each in differences)
@@ -118,7 +119,7 @@ def test_the_fixture_and_a_baseline(task: str, tmp_path: Path) -> None:
     audited(task, out=tmp_path / "before")
     no_worse = audited(task, baseline=tmp_path / "before", margin=0.2)
     assert no_worse.passed()
-    assert len(no_worse.record["gates"]) == 4
+    assert len(no_worse.record.gates) == 4
 
 
 def test_a_gate_on_another_task_is_refused_before_anything_is_measured() -> None:
@@ -196,9 +197,9 @@ def test_labels_of_a_table(tmp_path: Path) -> None:
     assert loaded.labels[:4].tolist() == [[1, 1, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0]]
     model = Classifier("m", network(4), class_names=("owl", "ant", "dog", "cat"))
     done = audit(model, str(table), **PLAIN)
-    assert done.record["data"]["class_names"] == ["owl", "ant", "dog", "cat"]
+    assert done.record.data.class_names == ("owl", "ant", "dog", "cat")
     assert done.responses["grid:2"].labels[0].tolist() == [1, 0, 1, 1]
-    worst = read_audit(done.record).protocols[0].worst
+    worst = done.record.protocols[0].worst
     assert worst
     assert worst[0].label in ("none", "cat", "dog", "owl", "dog, cat", "owl, cat", "owl, dog, cat")
     with pytest.raises(DataError, match="labels among the 4 of the model, got 3: 'cat', 'dog', 'owl'"):
@@ -236,8 +237,8 @@ def test_embeddings_of_real_architectures(build: Any) -> None:
     assert isinstance(overlap, Estimate)
     assert 0.5 < cosine.value < 1
     assert 0 <= overlap.low < overlap.high <= 1
-    assert read_audit(done.record).task.name == "embedding"
-    assert done.record["protocols"][0]["n_classes"] == (32 if build is vit else 24)
+    assert done.record.task.name == "embedding"
+    assert done.record.protocols[0].n_classes == (32 if build is vit else 24)
 
 
 def test_the_projection_of_a_normalised_tower_is_told() -> None:
@@ -251,9 +252,9 @@ def test_the_projection_of_a_normalised_tower_is_told() -> None:
             return nn.functional.normalize(self.tower(pixels).image_embeds)
 
     done = audit(Normalised(), patches(6), protocols=["one-pixel"], device="cpu")
-    assert done.record["task"] == {
-        "name": "embedding", "outputs": "vector", "threshold": None, "why": "vectors of length 1",
-    }  # fmt: skip
+    assert done.record.task == TaskRecord(
+        name="embedding", outputs="vector", threshold=None, why="vectors of length 1"
+    )
 
 
 def test_a_loader_with_vectors_of_0_and_1() -> None:
@@ -261,8 +262,8 @@ def test_a_loader_with_vectors_of_0_and_1() -> None:
     loader = DataLoader(TensorDataset(images(), SETS.float()), 16)
     done = audit(network(4), loader, **PLAIN)
     plain = audit(network(4), (images(), SETS), **PLAIN)
-    assert done.record["task"]["name"] == "multi-label"
-    assert done.record["protocols"][0]["estimates"] == plain.record["protocols"][0]["estimates"]
+    assert done.record.task.name == "multi-label"
+    assert done.record.protocols[0].estimates == plain.record.protocols[0].estimates
 
 
 def test_oracle_a_threshold_for_each_label() -> None:
@@ -278,7 +279,8 @@ def test_oracle_a_threshold_for_each_label() -> None:
     there, before = seen > each, still > each
     moved = np.abs(response.offsets_px).max(-1) > 0
     flips = there[:, moved] != before[:, None]
-    found = {name: e["value"] for name, e in many.record["protocols"][0]["estimates"].items() if "value" in e}
+    estimates = many.record.protocols[0].estimates
+    found = {name: each.value for name, each in estimates.items() if isinstance(each, Estimate)}
     assert found["label-flip-rate"] == pytest.approx(flips.mean())
     assert found["agreement"] == pytest.approx((~flips).all(-1).mean())
     assert found["clean-accuracy"] == pytest.approx((before == SETS.numpy()).all(1).mean())
@@ -286,17 +288,17 @@ def test_oracle_a_threshold_for_each_label() -> None:
     assert not isinstance(rates, NotApplicable)
     of_labels = [each.value for each in rates.values() if isinstance(each, Estimate)]
     assert of_labels == pytest.approx(flips.mean((0, 1)))
-    plain = one.record["protocols"][0]["estimates"]
-    assert plain["average-precision"]["value"] == pytest.approx(found["average-precision"])
-    assert plain["label-flip-rate"]["value"] != pytest.approx(found["label-flip-rate"])
-    assert "0.3 for '0', 0.5 for '1', 0.7 for '2', 0.9 for '3'" in audit_markdown(read_audit(many.record))
+    plain = one.record.protocols[0].estimates
+    assert value_of(plain["average-precision"]) == pytest.approx(found["average-precision"])
+    assert value_of(plain["label-flip-rate"]) != pytest.approx(found["label-flip-rate"])
+    assert "0.3 for '0', 0.5 for '1', 0.7 for '2', 0.9 for '3'" in audit_markdown(many.record)
 
 
 def test_thresholds_by_name_and_those_that_do_not_fit(tmp_path: Path) -> None:
     model = Classifier("m", network(4), class_names=("owl", "ant", "dog", "cat"))
     named = {"cat": 0.2, "dog": 0.4, "ant": 0.6, "owl": 0.8}
     done = audit(model, images(), task="multi-label", threshold=named, out=tmp_path / "r", **PLAIN)
-    assert done.record["task"]["threshold"] == [0.8, 0.6, 0.4, 0.2]
+    assert done.record.task.threshold == (0.8, 0.6, 0.4, 0.2)
     assert load_audit(tmp_path / "r").responses["grid:2"].task.threshold == (0.8, 0.6, 0.4, 0.2)
     for threshold, message in (
         ([0.5, 0.5], "one threshold, or one for each of the 4 numbers that the model answers with, got 2"),
@@ -336,7 +338,7 @@ def test_a_table_that_was_only_found_need_not_fit_the_model(
         rows.append(f"{i}.png,{'up' if i % 2 else 'down'}")
     (tmp_path / "list.csv").write_text(table.format("\n".join(rows)))
     done = audit(network(4), str(tmp_path), **said, **PLAIN)
-    record = read_audit(done.record)
+    record = done.record
     assert record.data.labelled is False
     assert record.data.note.startswith("no labels from list.csv beside the images, which do not fit (")
     assert why in record.data.note

@@ -45,27 +45,27 @@ def audited(images: np.ndarray[Any, Any], **options: Any) -> Audit:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_are_the_image_and_the_image_moved(channels: int) -> None:
     images = bars(8, channels=channels)
-    worst = audited(images).record["protocols"][0]["worst"]
+    worst = audited(images).record.protocols[0].worst
     assert len(worst) >= 2
     for each in worst:
-        dy, dx = (int(end) for end in each["flip_offset_px"])
-        shown = images[each["index"]].transpose(1, 2, 0).squeeze()
+        dy, dx = (int(end) for end in each.flip_offset_px)
+        shown = images[each.index].transpose(1, 2, 0).squeeze()
         # The border is black: roll, and nothing of these bars comes in from the other side.
-        padded = np.pad(images[each["index"]], ((0, 0), (2, 2), (2, 2)))
+        padded = np.pad(images[each.index], ((0, 0), (2, 2), (2, 2)))
         moved = padded[:, 2 - dy : 10 - dy, 2 - dx : 10 - dx].transpose(1, 2, 0).squeeze()
-        np.testing.assert_array_equal(decoded(each["before"]), shown)
-        np.testing.assert_array_equal(decoded(each["after"]), moved)
+        np.testing.assert_array_equal(decoded(each.before), shown)
+        np.testing.assert_array_equal(decoded(each.after), moved)
 
 
 def test_a_scene_is_shown_as_the_window_that_the_model_sees() -> None:
     images = bars(8)
-    (part,) = audit(LeftOrRight(), images, protocols=["grid:2"], border="scene").record["protocols"]
-    for each in part["worst"]:
-        dy, dx = (int(end) for end in each["flip_offset_px"])
-        scene = images[each["index"], 0]
-        np.testing.assert_array_equal(decoded(each["before"]), scene[2:6, 2:6])
-        np.testing.assert_array_equal(decoded(each["after"]), scene[2 - dy : 6 - dy, 2 - dx : 6 - dx])
-    assert part["worst"]
+    (part,) = audit(LeftOrRight(), images, protocols=["grid:2"], border="scene").record.protocols
+    for each in part.worst:
+        dy, dx = (int(end) for end in each.flip_offset_px)
+        scene = images[each.index, 0]
+        np.testing.assert_array_equal(decoded(each.before), scene[2:6, 2:6])
+        np.testing.assert_array_equal(decoded(each.after), scene[2 - dy : 6 - dy, 2 - dx : 6 - dx])
+    assert part.worst
 
 
 def test_a_large_picture_is_made_small() -> None:
@@ -76,22 +76,23 @@ def test_a_large_picture_is_made_small() -> None:
 
 
 def test_pictures_can_be_left_out() -> None:
-    record = audited(bars(8), pictures=False).record
-    assert all("before" not in each for each in record["protocols"][0]["worst"])
-    assert "data:image" not in audited(bars(8), pictures=False).to_json()
+    record = audited(bars(8), pictures=False).to_json()
+    assert '"worst"' in record
+    assert '"before"' not in record
+    assert "data:image" not in record
 
 
 def test_images_of_other_kinds_have_no_pictures() -> None:
-    worst = audited(bars(8, channels=2)).record["protocols"][0]["worst"]
-    assert [each["before"] for each in worst] == [""] * len(worst)
+    worst = audited(bars(8, channels=2)).record.protocols[0].worst
+    assert [each.before for each in worst] == [""] * len(worst)
 
 
 def test_what_changes_where_is_what_the_answers_say() -> None:
     done = audited(bars(8))
-    part = done.record["protocols"][0]
+    part = done.record.protocols[0]
     response = done.responses["grid:2"]
-    order = [each["index"] for each in part["worst"]]
-    found = {tuple(each["at"]): each for each in part["changed"]}
+    order = [each.index for each in part.worst]
+    found = {each.at: each for each in part.changed}
     for shift, (dy, dx) in enumerate(response.offsets_px.tolist()):
         changed = [
             image
@@ -102,15 +103,16 @@ def test_what_changes_where_is_what_the_answers_say() -> None:
             assert (dy, dx) not in found
             continue
         each = found[dy, dx]
-        assert each["n_images"] == len(changed)
-        assert each["examples"] == [[image, response.predicted[image, shift]] for image in changed[:6]]
-        for image, _ in each["examples"]:
-            about = part["changed_images"][str(image)]
-            assert about["unshifted"] == response.unshifted_predicted[image]
-            assert about["name"].endswith(f"[{image}]")
+        assert each.n_images == len(changed)
+        assert list(each.examples) == [(image, response.predicted[image, shift]) for image in changed[:6]]
+        for image, _ in each.examples:
+            about = part.changed_images[str(image)]
+            assert about.unshifted == response.unshifted_predicted[image]
+            assert about.name.endswith(f"[{image}]")
 
 
 def test_shifts_of_each_image_have_no_places_in_common() -> None:
     done = audit(LeftOrRight(), bars(8), protocols=["box:2,2,4"])
-    assert "changed" not in done.record["protocols"][0]
+    assert not done.record.protocols[0].changed
+    assert '"changed"' not in done.to_json()
     assert "No plane: " in done._repr_html_()

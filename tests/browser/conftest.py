@@ -6,13 +6,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.browser.seen import Visit
 
 from shiftproof.audits import Audit, audit
 from shiftproof.data import load_data
+from shiftproof.records import Offset, PointRecord
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -67,10 +68,7 @@ def report(measured: Audit, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def points(measured: Audit) -> dict[str, dict[tuple[float, float], dict[str, Any]]]:
+def points(measured: Audit) -> dict[str, dict[tuple[float, float], PointRecord[Offset]]]:
     """The numbers of the plane by metric and offset, as the record has them."""
-    views = measured.record["protocols"][0]["by_shift"]
-    return {
-        name: {(point["at"][0], point["at"][1]): point for point in view["points"]}
-        for name, view in views.items()
-    }
+    views = measured.record.protocols[0].by_shift
+    return {name: {point.at: point for point in view.points} for name, view in views.items()}

@@ -12,22 +12,23 @@ from tests.browser.seen import NARROW, Visit, offset_text, overflow_px
 from shiftproof._text import percent
 from shiftproof.audits import Audit, compare_audits
 from shiftproof.certify import certify
+from shiftproof.records import Offset, PointRecord
 from shiftproof.report import in_frame, report_html
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-Points = dict[str, dict[tuple[float, float], dict[str, Any]]]
+Points = dict[str, dict[Offset, PointRecord[Offset]]]
 SIDE = range(-2, 3)
 HOSTILE = (
     "</title></script><img src=x onerror=window.hacked=1><svg onload=window.hacked=1>{{7*7}}\u202e\x1b[2J"
 )
 
 
-def said_of(point: dict[str, Any]) -> str:
+def said_of(point: PointRecord[Offset]) -> str:
     """A share of images in full, computed here from the record."""
-    value, low, high = (percent(point[end]) for end in ("value", "low", "high"))
-    return f"agreement {value} ({low} to {high}, n = {point['n_images']} images)"
+    value, low, high = (percent(end) for end in (point.value, point.low, point.high))
+    return f"agreement {value} ({low} to {high}, n = {point.n_images} images)"
 
 
 def cell(page: Page, dy: int, dx: int) -> tuple[float, float]:
@@ -63,7 +64,7 @@ def test_another_metric_has_its_own_numbers(visit: Visit, report: Path, points: 
     canvas(page).press("ArrowDown")
     found = re.search(r"drift ([\d.]+) \(", readout(page))
     assert found
-    assert float(found[1]) == pytest.approx(points["drift"][1, 0]["value"], rel=0.005)
+    assert float(found[1]) == pytest.approx(points["drift"][1, 0].value, rel=0.005)
 
 
 def test_keys_move_by_cells_and_stop_at_the_border(visit: Visit, report: Path) -> None:
@@ -79,17 +80,15 @@ def test_keys_move_by_cells_and_stop_at_the_border(visit: Visit, report: Path) -
 
 
 def test_a_click_shows_the_images_that_change_there(visit: Visit, report: Path, measured: Audit) -> None:
-    part = measured.record["protocols"][0]
-    found = max(part["changed"], key=lambda each: each["n_images"])
+    part = measured.record.protocols[0]
+    found = max(part.changed, key=lambda each: each.n_images)
     page = visit.open(report)
-    x, y = cell(page, *(int(end) for end in found["at"]))
+    x, y = cell(page, *(int(end) for end in found.at))
     canvas(page).click(position={"x": x, "y": y})
     detail = page.locator(".plane-detail")
-    assert detail.locator("p").inner_text().startswith(f"{found['n_images']} image")
-    names = [part["changed_images"][str(index)]["name"] for index, _ in found["examples"]]
-    answers = [
-        f"{part['changed_images'][str(index)]['unshifted']} → {answer}" for index, answer in found["examples"]
-    ]
+    assert detail.locator("p").inner_text().startswith(f"{found.n_images} image")
+    names = [part.changed_images[str(index)].name for index, _ in found.examples]
+    answers = [f"{part.changed_images[str(index)].unshifted} → {answer}" for index, answer in found.examples]
     assert detail.locator("li > span:last-child").all_inner_texts() == [
         f"{name}\n{answer}" for name, answer in zip(names, answers, strict=True)
     ]
@@ -121,7 +120,7 @@ def test_without_scripts_every_number_is_in_tables(visit: Visit, report: Path, p
     rows = page.locator("details[open] tbody tr").all_inner_texts()
     found = {tuple(cells[:3]) for cells in (row.split("\t") for row in rows)}
     for (dy, dx), point in points["agreement"].items():
-        value = 100 * point["value"]
+        value = 100 * point.value
         shown = f"{value:.0f}" if value in (0, 100) else f"{value:.2f}"
         assert (f"{dy:g}".replace("-", "−"), f"{dx:g}".replace("-", "−"), shown) in found
     visit.keep(page, "report-without-scripts")
@@ -189,7 +188,7 @@ def test_axe_finds_nothing(visit: Visit, measured: Audit, tmp_path: Path, scheme
 
 
 def test_hostile_names_do_nothing(visit: Visit, measured: Audit, tmp_path: Path) -> None:
-    record = measured.to_dict()
+    record: dict[str, Any] = measured.record.to_dict()
     record["model"] = {**record["model"], "name": HOSTILE}
     record["data"] = {**record["data"], "name": HOSTILE, "class_names": [HOSTILE + "x" * 300] * 10}
     record["verdict"] = HOSTILE
@@ -209,6 +208,6 @@ def test_a_notebook_shows_it_in_a_frame(visit: Visit, measured: Audit, tmp_path:
     page = visit.open(path)
     assert in_frame("") != measured._repr_html_()
     frame = page.frame_locator("iframe")
-    assert frame.locator("h1").inner_text() == measured.record["verdict"]
+    assert frame.locator("h1").inner_text() == measured.record.verdict
     frame.locator(".plane-frame canvas").press("Home")
     assert frame.locator(".plane-readout").inner_text() == f"{offset_text(0, 0)}: the unshifted image"

@@ -55,7 +55,7 @@ def test_json_is_one_document_and_the_record(capsys: pytest.CaptureFixture[str])
     record = json.loads(out)
     assert record == json.loads(Path("r/report.json").read_text())
     assert record["protocols"][0]["estimates"]["agreement"]["n_images"] == 40
-    assert load_audit(Path("r")).record == record
+    assert load_audit(Path("r")).record.to_dict() == record
 
 
 def test_the_same_command_goes_on_and_gives_the_same_bytes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shiftproof.audits import load_audit
 from shiftproof.cli import main
-from shiftproof.report import audit_figures, read_audit
+from shiftproof.report import audit_figures
 
 SMALL = ["demo:mnist", "--limit", "30", "--protocol", "grid:1", "--quiet"]
 
@@ -27,7 +27,7 @@ def test_an_audit_draws_its_record_into_the_run(capsys: pytest.CaptureFixture[st
     assert main(["audit", "zoo:cnn1", *SMALL, "--out", "r", "--figures"]) == 0
     assert "Figures: r/figures" in capsys.readouterr().err
     files = {path.name: path.read_bytes() for path in Path("r/figures").iterdir()}
-    assert files == audit_figures(read_audit(load_audit(Path("r")).record))
+    assert files == audit_figures(load_audit(Path("r")).record)
     assert {ElementTree.fromstring(svg).tag.rpartition("}")[2] for svg in files.values()} == {"svg"}
     assert main(["audit", "zoo:cnn1", *SMALL, "--out", "r", "--figures"]) == 0
     assert files == {path.name: path.read_bytes() for path in Path("r/figures").iterdir()}

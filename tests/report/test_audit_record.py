@@ -72,9 +72,9 @@ def test_a_map_holds_numbers_only(audit_json: dict[str, Any]) -> None:
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "report.json"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"report\.json to be the record of an audit"):
+    with pytest.raises(DataError, match=r"report\.json as the record of an audit"):
         read_audit(path)
-    with pytest.raises(DataError, match="to be the record of a comparison"):
+    with pytest.raises(DataError, match=r"missing\.json as the record of a comparison"):
         read_comparison(tmp_path / "missing.json")
 
 

@@ -20,7 +20,6 @@ from shiftproof.report import (
     print_audit,
     print_comparison,
     read_audit,
-    read_comparison,
 )
 from shiftproof.zoo import build_network
 
@@ -37,7 +36,7 @@ def constant(images: Tensor) -> Tensor:
 
 
 def renderings(result: Audit, width: int = 80) -> tuple[str, str, str]:
-    record = read_audit(result.record)
+    record = result.record
     out = io.StringIO()
     print_audit(record, Console(file=out, width=width, highlight=False))
     assert max(len(line.rstrip()) for line in out.getvalue().splitlines()) <= width
@@ -64,7 +63,7 @@ def test_a_network_on_digits(tmp_path: Path) -> None:
     agreement: Any = result.estimate("agreement")
     assert f"agreement {100 * agreement.value:.1f} % {100 * agreement.low:.1f} % to" in " ".join(text.split())
     assert "article-small  clean-accuracy" in text
-    assert result.record["protocols"][0]["worst"][0]["name"] in text
+    assert result.record.protocols[0].worst[0].name in text
     assert xml.count("<testcase") == len(GATES) * 2
     assert f"### Gates: {result.outcome}" in markdown
     from_file = read_audit(tmp_path / "run" / "report.json")
@@ -101,7 +100,7 @@ def test_two_models() -> None:
     a, b = (
         audit(model, data, protocols=["grid:1"], device="cpu") for model in (brightest_row_of_three, constant)
     )
-    record = read_comparison(compare_audits(a, b))
+    record = compare_audits(a, b)
     out = io.StringIO()
     print_comparison(record, Console(file=out, width=80, highlight=False))
     (agreement,) = [

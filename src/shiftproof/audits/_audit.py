@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from shiftproof._address import Address
-from shiftproof._documents import misfit, read_json, unreadable
+from shiftproof._documents import read_json, unreadable
 from shiftproof._files import write_atomically
-from shiftproof._text import counted, record_text
+from shiftproof._text import counted
 from shiftproof.adapters import Classifier, Model
 from shiftproof.audits._gates import (
     DEFAULT_MARGIN,
@@ -20,7 +18,6 @@ from shiftproof.audits._gates import (
     check_stopping,
     judged,
     no_worse,
-    outcome,
     shared_protocols,
 )
 from shiftproof.audits._measure import AuditProgress, measure
@@ -28,12 +25,12 @@ from shiftproof.audits._noise import ask_again, check_noise, noise_record
 from shiftproof.audits._plot import plot_response
 from shiftproof.audits._question import DEFAULT_PROTOCOL, AuditOptions, AuditQuestion, ask
 from shiftproof.audits._record import audit_record
-from shiftproof.audits._verdict import verdict
 from shiftproof.data import ImagesLike
 from shiftproof.engine import Run, check_unit_file, files_of_run, open_run
 from shiftproof.errors import DataError, GateError
 from shiftproof.metrics import Estimate, Gate, NotApplicable, metrics, parse_gate
 from shiftproof.probe import Response
+from shiftproof.records import AuditRecord, MeasuredProtocolRecord, Outcome, read_record
 from shiftproof.report import in_frame, report_html, write_html
 from shiftproof.shifts import ShiftProtocol
 
@@ -47,15 +44,15 @@ class Audit:
     """What was measured, and what it means.
 
     Args:
-        record: Everything that a report shows, as JSON; `report.json` of a run.
+        record: Everything that a report shows; `report.json` of a run.
         responses: What the model answered, by the name of the protocol.
     """
 
-    record: Mapping[str, Any]
+    record: AuditRecord
     responses: Mapping[str, Response]
 
     def __str__(self) -> str:
-        return str(self.record["verdict"])
+        return self.record.verdict
 
     def estimate(self, metric: str, *, protocol: str | None = None) -> Estimate | NotApplicable:
         """A metric with its interval, for a protocol; the first by default.
@@ -69,8 +66,10 @@ class Audit:
         return metrics.get(metric).estimate(response, confidence=self._confidence(name))
 
     def _confidence(self, protocol: str) -> float:
-        of_parts = {part["name"]: part.get("confidence") for part in self.record["protocols"]}
-        return float(of_parts[protocol] or self.record["config"]["confidence"])
+        """Of every number under a protocol."""
+        part = next(part for part in self.record.protocols if part.name == protocol)
+        found = (each.confidence for each in part.estimates.values() if isinstance(each, Estimate))
+        return part.confidence or next(found)
 
     def plot(self, metric: str = "agreement", *, protocol: str | None = None) -> tuple[Figure, list[Axes]]:
         """Draw a metric by shift, radius, phase and class, as far as it has numbers there.
@@ -90,12 +89,12 @@ class Audit:
         """
         name = protocol or next(iter(self.responses))
         response = self.responses[name]
-        about = f"{self.record['model']['name']} on {self.record['data']['name']}, {name}"
+        about = f"{self.record.model.name} on {self.record.data.name}, {name}"
         return plot_response(
             metrics.get(metric),
             response,
             title=f"{about}, {counted(response.n_images, 'image')}",
-            class_names=self.record["data"]["class_names"],
+            class_names=self.record.data.class_names,
             confidence=self._confidence(name),
         )
 
@@ -114,9 +113,9 @@ class Audit:
         return in_frame(report_html(self.record))
 
     @property
-    def outcome(self) -> str:
+    def outcome(self) -> Outcome:
         """`pass`, `fail` or `inconclusive`: the gates together; `pass` without any."""
-        return str(self.record["outcome"])
+        return self.record.outcome
 
     def passed(self) -> bool:
         """Whether every gate passed."""
@@ -128,23 +127,20 @@ class Audit:
         Raises:
             GateError: A gate failed or could not be decided; says which, and what was measured.
         """
-        for gate in self.record["gates"]:
-            if gate["verdict"] != "pass":
-                found = gate["measured"]
+        for gate in self.record.gates:
+            if gate.verdict != "pass":
+                found = gate.measured
                 raise GateError(
-                    f"{gate['demand']} under {gate['protocol']}",
-                    found.get("not_applicable")
-                    or f"{found['value']:.4g} ({found['low']:.4g} to {found['high']:.4g}, "
-                    f"n = {found['n_images']:,} images): {gate['verdict']}",
+                    f"{gate.demand} under {gate.protocol}",
+                    found.reason
+                    if isinstance(found, NotApplicable)
+                    else f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g}, "
+                    f"n = {found.n_images:,} images): {gate.verdict}",
                 )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record."""
-        return dict(self.record)
 
     def to_json(self) -> str:
         """The record as text: sorted keys, so equal results are equal bytes."""
-        return record_text(self.record)
+        return self.record.to_json()
 
 
 def audit(
@@ -238,42 +234,11 @@ def run_audit(
     results = judged(gates, responses, {part.protocol.name: part.confidence for part in measured})
     if baseline is not None:
         results += no_worse(responses, baseline.responses, margin=margin, confidence=confidence)
-    record = audit_record(question, measured)
-    record |= {"noise": noise_record(noise, confidence), "gates": results, "outcome": outcome(results)}
-    record["verdict"] = verdict(record)
+    record = audit_record(question, measured, noise_record(noise, confidence), results)
     if run is not None:
         run.write_report(record)
         write_html(run.folder, record)
     return Audit(record, responses)
-
-
-class _SavedModel(BaseModel):
-    name: str
-    digest: str
-
-
-class _SavedPart(BaseModel):
-    name: str
-    files: Annotated[list[str], Field(min_length=1)]
-
-
-class _SavedConfig(BaseModel):
-    confidence: Annotated[float, Field(gt=0, lt=1)]
-
-
-class _SavedAudit(BaseModel):
-    """What is used of the record of an earlier audit; `shiftproof.report` checks the whole of it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    kind: Literal["audit"]
-    verdict: str
-    outcome: Literal["pass", "fail", "inconclusive"]
-    model: _SavedModel
-    data: dict[str, Any]
-    protocols: Annotated[list[_SavedPart], Field(min_length=1)]
-    gates: list[dict[str, Any]]
-    config: _SavedConfig
 
 
 def load_audit(where: Path | str | Address) -> Audit:
@@ -296,14 +261,11 @@ def _load(where: str, file: Callable[[str], Path]) -> Audit:
         raise DataError.cannot(
             f"read report.json of a finished audit in {where!r}", unreadable(error)
         ) from error
-    try:
-        saved = _SavedAudit.model_validate(record)
-    except ValidationError as error:
-        raise DataError(f"the record of an audit in {where!r}", f"another one ({misfit(error)})") from error
-    return Audit(record, {part.name: _response(file, part) for part in saved.protocols})
+    saved = read_record(record, AuditRecord, f"the record of an audit in {where!r}")
+    return Audit(saved, {part.name: _response(file, part) for part in saved.protocols})
 
 
-def _response(file: Callable[[str], Path], part: _SavedPart) -> Response:
+def _response(file: Callable[[str], Path], part: MeasuredProtocolRecord) -> Response:
     """The shards of a protocol, each as it was measured, in the order of the images."""
     # Only the last part of a name is used: a record from elsewhere must not point anywhere else.
     files, end = [], 0

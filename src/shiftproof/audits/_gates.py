@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Literal
 
-from shiftproof._digest import Json
 from shiftproof.audits._question import AuditQuestion
-from shiftproof.audits._record import headline
+from shiftproof.audits._task import headline
 from shiftproof.data import Images
 from shiftproof.errors import ComparisonError, ConfigError, OptionError
 from shiftproof.metrics import (
@@ -23,9 +20,9 @@ from shiftproof.metrics import (
     metrics,
 )
 from shiftproof.probe import Response
+from shiftproof.records import GateRecord, Outcome
 from shiftproof.shifts import ShiftProtocol
 
-Outcome = Literal["pass", "fail", "inconclusive"]
 DEFAULT_MARGIN = 0.005
 
 
@@ -107,14 +104,18 @@ def check_stopping(gates: Sequence[Gate], *, stop_when_decided: bool, has_baseli
 
 def judged(
     gates: Sequence[Gate], responses: Mapping[str, Response], confidences: Mapping[str, float]
-) -> list[Json]:
+) -> list[GateRecord]:
     """Each gate on each protocol that it is about: what was demanded, what was measured, the verdict."""
-    results: list[Json] = []
+    results = []
     for gate in gates:
         for protocol, response in responses.items():
             if gate.protocol in (None, protocol):
-                estimate = gate.estimate(response, confidence=confidences[protocol])
-                results.append(_result(str(gate), protocol, judge(gate, estimate), asdict(estimate)))
+                found = gate.estimate(response, confidence=confidences[protocol])
+                results.append(
+                    GateRecord(
+                        demand=str(gate), protocol=protocol, verdict=judge(gate, found), measured=found
+                    )
+                )
     return results
 
 
@@ -124,7 +125,7 @@ def no_worse(
     *,
     margin: float,
     confidence: float,
-) -> list[Json]:
+) -> list[GateRecord]:
     """Each headline metric against that of an earlier run, paired by image, as gates.
 
     Passes where the whole interval of the change is better than `margin` worse, fails where all of it is
@@ -135,14 +136,15 @@ def no_worse(
     """
     if not 0 <= margin < math.inf:
         raise OptionError("a margin of 0 or more", margin)
-    results: list[Json] = []
+    results = []
     for protocol in shared_protocols(list(responses), list(baseline)):
         response = responses[protocol]
         for name in headline(response):
             spec = metrics.get(name)
             change = compare_responses(response, baseline[protocol], spec, confidence=confidence)
             demand = f"{name} no worse than the baseline by {margin:g}"
-            results.append(_result(demand, protocol, _verdict(change, spec, margin), asdict(change)))
+            verdict = _verdict(change, spec, margin)
+            results.append(GateRecord(demand=demand, protocol=protocol, verdict=verdict, measured=change))
     return results
 
 
@@ -162,9 +164,9 @@ def shared_protocols(measured: Sequence[str], baseline: Sequence[str]) -> list[s
     return shared
 
 
-def outcome(results: Sequence[Json]) -> Outcome:
+def outcome(gates: Sequence[GateRecord]) -> Outcome:
     """The verdict on all of them: one failure fails, and what could not be judged has not passed."""
-    verdicts = {result["verdict"] for result in results if isinstance(result, dict)}
+    verdicts = {gate.verdict for gate in gates}
     if "fail" in verdicts:
         return "fail"
     return "pass" if verdicts <= {"pass"} else "inconclusive"
@@ -177,7 +179,3 @@ def _verdict(change: Difference | NotApplicable, spec: MetricSpec, margin: float
     if low >= -margin:
         return "pass"
     return "fail" if high < -margin else "inconclusive"
-
-
-def _result(demand: str, protocol: str, verdict: Verdict, measured: dict[str, Json]) -> Json:
-    return {"demand": demand, "protocol": protocol, "verdict": verdict, "measured": measured}

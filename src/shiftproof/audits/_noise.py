@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 
 import numpy as np
 import torch
 
-from shiftproof._digest import Json
 from shiftproof._text import percent
 from shiftproof.audits._measure import Measured
 from shiftproof.audits._question import AuditQuestion
@@ -16,6 +14,7 @@ from shiftproof.engine import Run, Unit
 from shiftproof.errors import ModelError
 from shiftproof.metrics import Estimate, MetricSpec, NotApplicable, as_if_moved, metrics
 from shiftproof.probe import REPEATS, Response, measure_noise
+from shiftproof.records import NoiseRecord
 
 # Below this change of the logits, in their norm, rounding in half precision explains it.
 ROUNDING = 0.01
@@ -59,17 +58,16 @@ def ask_again(
     return response
 
 
-def noise_record(noise: Response, confidence: float) -> dict[str, Json]:
+def noise_record(noise: Response, confidence: float) -> NoiseRecord:
     """What metrics make of the repetitions: the numbers that nothing but noise would reach."""
     asked = [spec for spec in metrics if noise.task.name in spec.tasks and _has_a_floor(spec)]
-    floors = {spec.name: _floor(spec, noise, confidence) for spec in asked}
-    return {
-        "n_images": noise.n_images,
-        "repeats": list(REPEATS),
-        "largest_drift": float(noise.drift.max()),
-        "beyond_rounding": _is_beyond_rounding(noise),
-        "estimates": {name: asdict(floor) for name, floor in floors.items()},
-    }
+    return NoiseRecord(
+        n_images=noise.n_images,
+        repeats=REPEATS,
+        largest_drift=float(noise.drift.max()),
+        beyond_rounding=_is_beyond_rounding(noise),
+        estimates={spec.name: _floor(spec, noise, confidence) for spec in asked},
+    )
 
 
 def check_noise(question: AuditQuestion, noise: Response, part: Measured) -> None:

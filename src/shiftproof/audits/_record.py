@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from shiftproof._device import describe_environment
-from shiftproof._digest import Json
 from shiftproof.adapters import describe
+from shiftproof.audits._gates import outcome
 from shiftproof.audits._measure import Measured
 from shiftproof.audits._question import AuditQuestion
-from shiftproof.audits._task import SHOWN
-from shiftproof.audits._worst import worst
+from shiftproof.audits._task import SHOWN, headline
+from shiftproof.audits._verdict import verdict
+from shiftproof.audits._worst import images_that_change
 from shiftproof.data import Images
 from shiftproof.metrics import (
     Estimate,
@@ -31,96 +31,95 @@ from shiftproof.metrics import (
     select,
 )
 from shiftproof.probe import Response
+from shiftproof.records import (
+    AuditRecord,
+    ChanceRecord,
+    DataRecord,
+    GateRecord,
+    MeasuredProtocolRecord,
+    MetricRecord,
+    ModelRecord,
+    NoiseRecord,
+    PointRecord,
+    SkippedRecord,
+    TaskRecord,
+    ViewRecord,
+)
 
-SCHEMA_VERSION = 2
 STRIDES_PX = (2, 4)
 Parts = Mapping[Any, Estimate | NotApplicable] | NotApplicable
 
 
-def audit_record(question: AuditQuestion, measured: Sequence[Measured]) -> dict[str, Json]:
-    """The record of an audit, but for gates and comparisons, which are no part of what was measured.
-
-    Returns:
-        JSON that `shiftproof.report.read_audit` accepts.
-    """
-    images = question.images
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "audit",
-        "model": describe(question.classifier),
-        "task": {**question.task.identity(), "why": question.task.why},
-        "data": _data(images),
-        "headline": list(headline(measured[0].response)),
-        "metrics": {
-            spec.name: {
-                "summary": spec.summary,
-                "unit": spec.unit,
-                "bounds": list(spec.bounds),
-                "higher_is_better": spec.higher_is_better,
-                "source": spec.source,
-                "tasks": list(spec.tasks),
-            }
-            for spec in metrics
-        },
-        "protocols": [_protocol(question, part) for part in measured],
-        "environment": describe_environment(question.device),
-        "config": question.config(),
-    }
+def audit_record(
+    question: AuditQuestion,
+    measured: Sequence[Measured],
+    noise: NoiseRecord,
+    gates: Sequence[GateRecord],
+) -> AuditRecord:
+    """The record of an audit: what was asked, measured and demanded, and what follows."""
+    model = ModelRecord.model_validate(describe(question.classifier))
+    task = TaskRecord(**question.task.identity(), why=question.task.why)
+    protocols = [_protocol(question, part) for part in measured]
+    return AuditRecord(
+        schema_version=2,
+        kind="audit",
+        verdict=verdict(model, task, protocols[0], noise),
+        outcome=outcome(gates),
+        model=model,
+        task=task,
+        data=_data(question.images),
+        headline=headline(measured[0].response),
+        metrics={spec.name: MetricRecord.model_validate(spec, from_attributes=True) for spec in metrics},
+        protocols=protocols,
+        noise=noise,
+        gates=gates,
+        environment=describe_environment(question.device),
+        config=question.config(),
+    )
 
 
-def headline(response: Response) -> tuple[str, ...]:
-    """The four metrics that say most, with or without labels."""
-    shown = SHOWN[response.task.name]
-    return shown.headline if (response.labels >= 0).any() else shown.headline_without_labels
+def _data(images: Images) -> DataRecord:
+    return DataRecord(
+        name=images.name,
+        n_images=len(images),
+        image_shape=images.image_shape,
+        labelled=bool((images.labels >= 0).any()),
+        class_names=images.class_names,
+        digest=images.digest,
+        skipped=[SkippedRecord(name=skipped.name, reason=skipped.reason) for skipped in images.skipped],
+        conversions=images.conversions,
+        note=images.note,
+    )
 
 
-def _data(images: Images) -> dict[str, Json]:
-    return {
-        "name": images.name,
-        "n_images": len(images),
-        "image_shape": list(images.image_shape),
-        "labelled": bool((images.labels >= 0).any()),
-        "class_names": list(images.class_names),
-        "digest": images.digest,
-        "skipped": [{"name": skipped.name, "reason": skipped.reason} for skipped in images.skipped],
-        "conversions": dict(images.conversions),
-        "note": images.note,
-    }
-
-
-def _protocol(question: AuditQuestion, part: Measured) -> dict[str, Json]:
-    response = part.response
-    confidence = part.confidence
-
+def _protocol(question: AuditQuestion, part: Measured) -> MeasuredProtocolRecord:
+    response, confidence = part.response, part.confidence
     shown = SHOWN[response.task.name]
 
-    def view(look: Callable[..., Parts], names: Sequence[str] = shown.drawn) -> dict[str, Json]:
-        return {name: _points(look(metrics.get(name), response, confidence=confidence)) for name in names}
+    def view(look: Callable[..., Parts], names: Sequence[str] = shown.drawn) -> dict[str, ViewRecord[Any]]:
+        return {name: _view(look(metrics.get(name), response, confidence=confidence)) for name in names}
 
-    return {
+    return MeasuredProtocolRecord(
         **part.protocol.describe(),
-        "n_images": response.n_images,
-        "n_shifts": response.n_shifts,
-        "n_moves": int((select(response).radius_px > 0).sum(-1).max()),
-        "n_classes": question.n_classes,
-        "reach_px": list(part.protocol.law.reach_px(question.shown_px(part.images, part.protocol))),
-        "method": part.method,
-        "method_reason": part.method_reason,
-        "stopped_early": part.stopped_early,
-        "decided": part.decided,
-        "confidence": part.confidence,
-        "files": list(part.files),
-        "chance": {
-            "accuracy": _number(chance_accuracy(response)),
-            "agreement": _number(chance_agreement(response)),
-        },
-        "estimates": {spec.name: asdict(spec.estimate(response, confidence=confidence)) for spec in metrics},
-        "by_shift": view(by_shift),
-        "by_radius": view(by_radius),
-        "by_phase": {str(stride): view(phases_at_equal_radius(stride)) for stride in STRIDES_PX},
-        "by_class": view(by_class, shown.of_classes),
-        **worst(question, part),
-    }
+        n_images=response.n_images,
+        n_shifts=response.n_shifts,
+        n_moves=int((select(response).radius_px > 0).sum(-1).max()),
+        n_classes=question.n_classes,
+        reach_px=part.protocol.law.reach_px(question.shown_px(part.images, part.protocol)),
+        method=part.method,
+        method_reason=part.method_reason,
+        stopped_early=part.stopped_early,
+        decided=part.decided,
+        confidence=confidence,
+        files=part.files,
+        chance=ChanceRecord(accuracy=chance_accuracy(response), agreement=chance_agreement(response)),
+        estimates={spec.name: spec.estimate(response, confidence=confidence) for spec in metrics},
+        by_shift=view(by_shift),
+        by_radius=view(by_radius),
+        by_phase={str(stride): view(phases_at_equal_radius(stride)) for stride in STRIDES_PX},
+        by_class=view(by_class, shown.of_classes),
+        **images_that_change(question, part),
+    )
 
 
 def phases_at_equal_radius(stride_px: int) -> Callable[..., PhaseCurve | NotApplicable]:
@@ -140,24 +139,14 @@ def phases_at_equal_radius(stride_px: int) -> Callable[..., PhaseCurve | NotAppl
     return look
 
 
-def _number(value: float | NotApplicable) -> Json:
-    return asdict(value) if isinstance(value, NotApplicable) else value
-
-
-def _points(parts: Parts) -> dict[str, Json]:
+def _view(parts: Parts) -> ViewRecord[Any]:
     """A curve or map: where it has a value, the value, its interval, and the images behind it."""
     if isinstance(parts, NotApplicable):
-        return {**asdict(parts), "points": []}
-    points: list[Json] = [
-        {
-            "at": list(at) if isinstance(at, tuple) else at,
-            "value": estimate.value,
-            "low": estimate.low,
-            "high": estimate.high,
-            "n_images": estimate.n_images,
-        }
-        for at, estimate in parts.items()
-        if isinstance(estimate, Estimate)
+        return ViewRecord(not_applicable=parts.reason, points=())
+    points: list[PointRecord[Any]] = [
+        PointRecord(at=at, value=found.value, low=found.low, high=found.high, n_images=found.n_images)
+        for at, found in parts.items()
+        if isinstance(found, Estimate)
     ]
     reasons = [part.reason for part in parts.values() if isinstance(part, NotApplicable)]
-    return {"not_applicable": reasons[0] if reasons and not points else None, "points": points}
+    return ViewRecord(not_applicable=reasons[0] if reasons and not points else None, points=points)

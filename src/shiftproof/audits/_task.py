@@ -8,6 +8,7 @@ from shiftproof._tasks import TaskName
 from shiftproof.adapters import Classifier, Task
 from shiftproof.data import Images, match_labels
 from shiftproof.errors import DataError
+from shiftproof.probe import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,12 @@ SHOWN: dict[TaskName, Shown] = {
         of_classes=("agreement", "cosine", "neighbour-overlap"),
     ),
 }
+
+
+def headline(response: Response) -> tuple[str, ...]:
+    """The four metrics that say most, with or without labels."""
+    shown = SHOWN[response.task.name]
+    return shown.headline if (response.labels >= 0).any() else shown.headline_without_labels
 
 
 def fitted(images: Images, classifier: Classifier, task: Task, n_classes: int) -> Images:

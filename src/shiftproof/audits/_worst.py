@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from shiftproof._digest import Json
-from shiftproof.audits._answers import answer_of, label_of
+from shiftproof.audits._answers import Answer, answer_of, label_of
 from shiftproof.audits._measure import Measured
 from shiftproof.audits._pictures import pictures
 from shiftproof.audits._question import AuditQuestion
 from shiftproof.metrics import NotApplicable, Selection, agrees, metrics, select, smallest_flip_px
+from shiftproof.records import ChangedImageRecord, ChangedRecord, WorstRecord
 
 N_WORST = 10
 # At each shift so many of the images that change there are named.
@@ -21,12 +22,12 @@ N_EXAMPLES = 6
 MOST_SHIFTS = 2500
 
 
-def worst(question: AuditQuestion, part: Measured) -> dict[str, Json]:
-    """The parts of a record that name images: `worst`, `changed` and `changed_images`."""
+def images_that_change(question: AuditQuestion, part: Measured) -> dict[str, Any]:
+    """The parts of `MeasuredProtocolRecord` that name images."""
     answers = select(part.response)
     order = _most_often_first(answers)
-    rows: list[Json] = [_worst_image(question, part, answers, index) for index in order[:N_WORST]]
-    return {"worst": rows, **_changed(part, answers, order)}
+    worst = [_worst_image(question, part, answers, index) for index in order[:N_WORST]]
+    return {"worst": worst, **_changed(part, answers, order)}
 
 
 def _most_often_first(answers: Selection) -> list[int]:
@@ -38,62 +39,55 @@ def _most_often_first(answers: Selection) -> list[int]:
     return [index for index in order.tolist() if flips.values[index] > 0]
 
 
-def _worst_image(question: AuditQuestion, part: Measured, answers: Selection, index: int) -> dict[str, Json]:
+def _worst_image(question: AuditQuestion, part: Measured, answers: Selection, index: int) -> WorstRecord:
     """An image: its answer, how often that changes, and the smallest shift at which it does."""
     image = answers.with_images(np.arange(answers.n_images) == index)
     flips = image.moved & ~agrees(image)
     shift = int(np.where(flips, image.radius_px, np.inf).argmin())
-    offset_px = image.offsets_px.reshape(-1, 2)[shift].tolist()
-    return {
-        "index": index,
-        "name": part.images.name_of(index),
-        "label": label_of(part.response, part.images, index),
-        "unshifted": answer_of(part.response, part.images, index, None),
-        "share_of_shifts_that_change_it": float(flips.sum() / image.moved.sum()),
-        "smallest_flip_px": float(smallest_flip_px(image)[0]),
-        "flip_offset_px": offset_px,
-        "flips_to": answer_of(part.response, part.images, index, shift),
+    offset_px: tuple[float, float] = tuple(image.offsets_px.reshape(-1, 2)[shift].tolist())
+    return WorstRecord(
+        index=index,
+        name=part.images.name_of(index),
+        label=label_of(part.response, part.images, index),
+        unshifted=answer_of(part.response, part.images, index, None),
+        share_of_shifts_that_change_it=float(flips.sum() / image.moved.sum()),
+        smallest_flip_px=float(smallest_flip_px(image)[0]),
+        flip_offset_px=offset_px,
+        flips_to=answer_of(part.response, part.images, index, shift),
         **(_pictures(question, part, index, offset_px) if question.options.pictures else {}),
-    }
+    )
 
 
 def _pictures(
     question: AuditQuestion, part: Measured, index: int, offset_px: tuple[float, float]
-) -> dict[str, Json]:
+) -> dict[str, str]:
     """An image, unshifted and moved."""
     size_px = question.shown_px(part.images, part.protocol)
-    dy, dx = offset_px
-    before, after = pictures(part.images, index, part.protocol, (dy, dx), size_px)
+    before, after = pictures(part.images, index, part.protocol, offset_px, size_px)
     return {"before": before, "after": after}
 
 
-def _changed(part: Measured, answers: Selection, order: Sequence[int]) -> dict[str, Json]:
+def _changed(part: Measured, answers: Selection, order: Sequence[int]) -> dict[str, Any]:
     """At each shift that all images share how many change, and the first few of them in this order."""
     if not answers.shares_offsets or answers.predicted.shape[1] > MOST_SHIFTS:
         return {}
     flips: npt.NDArray[np.bool_] = answers.moved & ~agrees(answers)
     ordered = np.asarray(order, dtype=np.int64)
-    rows: list[Json] = []
+
+    def answer(index: int, shift: int | None) -> Answer:
+        return answer_of(part.response, part.images, index, shift)
+
+    rows = []
     named: set[int] = set()
     for shift, offset in enumerate(answers.offsets_px.tolist()):
         examples = ordered[flips[ordered, shift]][:N_EXAMPLES].tolist() if len(order) else []
         if not examples:
             continue
         named.update(examples)
-        rows.append(
-            {
-                "at": offset,
-                "n_images": int(flips[:, shift].sum()),
-                "examples": [
-                    [index, answer_of(part.response, part.images, index, shift)] for index in examples
-                ],
-            }
-        )
-    about: dict[str, Json] = {
-        str(index): {
-            "name": part.images.name_of(index),
-            "unshifted": answer_of(part.response, part.images, index, None),
-        }
+        shown = [(index, answer(index, shift)) for index in examples]
+        rows.append(ChangedRecord(at=offset, n_images=int(flips[:, shift].sum()), examples=shown))
+    about = {
+        str(index): ChangedImageRecord(name=part.images.name_of(index), unshifted=answer(index, None))
         for index in sorted(named)
     }
     return {"changed": rows, "changed_images": about}

@@ -136,12 +136,11 @@ def _run(
 
 def _write_renderings(done: Audit, run: Run) -> None:
     from shiftproof._files import write_atomically
-    from shiftproof.report import audit_junit, audit_markdown, read_audit
+    from shiftproof.report import audit_junit, audit_markdown
 
-    record = read_audit(done.record)
-    summary = audit_markdown(record)
+    summary = audit_markdown(done.record)
     write_atomically(run.folder / "report.md", summary)
-    write_atomically(run.folder / "junit.xml", audit_junit(record))
+    write_atomically(run.folder / "junit.xml", audit_junit(done.record))
     github = os.environ.get("GITHUB_STEP_SUMMARY")
     if github:
         try:
@@ -152,18 +151,18 @@ def _write_renderings(done: Audit, run: Run) -> None:
 
 
 def _write_figures(done: Audit, folder: Path) -> None:
-    from shiftproof.report import audit_figures, read_audit
+    from shiftproof.report import audit_figures
 
-    write_figures(audit_figures(read_audit(done.record)), folder)
+    write_figures(audit_figures(done.record), folder)
 
 
 def _show(done: Audit, run: Run, as_json: bool) -> None:
-    from shiftproof.report import print_audit, read_audit
+    from shiftproof.report import print_audit
 
     if as_json:
         print_json(done.to_json())
         return
-    print_audit(read_audit(done.record), results)
+    print_audit(done.record, results)
     results.print(f"Record: {run.where('report.json')}", soft_wrap=True, markup=False)
     results.print(f"To show: {run.where('report.html')}", soft_wrap=True, markup=False)
 

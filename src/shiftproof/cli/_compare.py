@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from shiftproof._text import record_text
 from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable, write_figures
 from shiftproof.cli._groups import grouped
@@ -34,18 +33,18 @@ def compare(
 ) -> None:
     """Compare two audits, paired by image: what the second model does better or worse than the first."""
     from shiftproof.audits import compare_audits, load_audit
-    from shiftproof.report import comparison_figures, print_comparison, read_audit, read_comparison
+    from shiftproof.report import comparison_figures, print_comparison
 
     if figures is not None:
         check_drawable()
     audits = load_audit(first), load_audit(second)
     record = compare_audits(*audits, confidence=confidence)
     if figures is not None:
-        a, b = (read_audit(each.record) for each in audits)
-        write_figures(comparison_figures(read_comparison(record), a, b), figures)
+        a, b = (each.record for each in audits)
+        write_figures(comparison_figures(record, a, b), figures)
     if html is not None:
         write_page(record, html)
     if shown.as_json:
-        print_json(record_text(record))
+        print_json(record.to_json())
     else:
-        print_comparison(read_comparison(record), results)
+        print_comparison(record, results)

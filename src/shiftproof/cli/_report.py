@@ -60,7 +60,7 @@ def report(run: Run, more: More = None, *, out: Out = None, open_it: Open = Fals
         _show(path)
 
 
-def write_page(record: Mapping[str, Any] | StrictRecord, path: Path) -> None:
+def write_page(record: StrictRecord | Mapping[str, Any], path: Path) -> None:
     """Write the page of a record where a command was asked to."""
     from shiftproof._files import write_atomically
     from shiftproof.report import report_html

@@ -15,6 +15,7 @@ from shiftproof._text import record_text
 from shiftproof.engine._header import EVENTS, now
 from shiftproof.engine._units import UnitStore
 from shiftproof.errors import OutputError
+from shiftproof.records import StrictRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,9 @@ class Run:
                 continue
         return events
 
-    def write_report(self, report: Mapping[str, Json]) -> Path:
+    def write_report(self, report: StrictRecord | Mapping[str, Json]) -> Path:
         """Write `report.json`: sorted keys, so equal results are equal bytes."""
         path = self.folder / "report.json"
-        write_atomically(path, record_text(report))
+        text = report.to_json() if isinstance(report, StrictRecord) else record_text(report)
+        write_atomically(path, text)
         return path

@@ -11,6 +11,7 @@ from shiftproof.records._audit import MetricRecord as MetricRecord
 from shiftproof.records._audit import ModelRecord as ModelRecord
 from shiftproof.records._audit import NoiseRecord as NoiseRecord
 from shiftproof.records._audit import Offset as Offset
+from shiftproof.records._audit import Outcome as Outcome
 from shiftproof.records._audit import PictureAddress as PictureAddress
 from shiftproof.records._audit import PointRecord as PointRecord
 from shiftproof.records._audit import SkippedRecord as SkippedRecord

@@ -16,6 +16,7 @@ from shiftproof.records._base import Line, StrictRecord, read_record
 from shiftproof.records._numbers import Estimated, Measured, NotApplicable
 
 At = TypeVar("At")
+Outcome = Literal["pass", "fail", "inconclusive"]
 
 
 class PointRecord(StrictRecord, Generic[At]):
@@ -38,7 +39,9 @@ class ViewRecord(StrictRecord, Generic[At]):
 
 
 Offset = tuple[float, float]
+Phase = tuple[int, int]
 Maps = Mapping[str, ViewRecord[Offset]]
+Phases = Mapping[str, ViewRecord[Phase]]
 Curves = Mapping[str, ViewRecord[int]]
 
 
@@ -113,7 +116,7 @@ class MeasuredProtocolRecord(StrictRecord):
     estimates: Mapping[Line, Estimated]
     by_shift: Maps
     by_radius: Curves
-    by_phase: Mapping[str, Maps]
+    by_phase: Mapping[str, Phases]
     by_class: Curves
     worst: tuple[WorstRecord, ...]
     changed: tuple[ChangedRecord, ...] = ()
@@ -183,7 +186,7 @@ class MetricRecord(StrictRecord):
 
     summary: Line
     unit: Line
-    bounds: tuple[float | None, float | None]
+    bounds: tuple[int | float | None, int | float | None]
     higher_is_better: bool
     source: Line
     tasks: tuple[TaskName, ...]
@@ -204,7 +207,7 @@ class AuditRecord(StrictRecord):
     schema_version: Literal[2]
     kind: Literal["audit"]
     verdict: Line
-    outcome: Literal["pass", "fail", "inconclusive"]
+    outcome: Outcome
     model: ModelRecord
     task: TaskRecord
     data: DataRecord

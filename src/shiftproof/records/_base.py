@@ -71,7 +71,7 @@ def check_parts(what: str, found: Collection[str], names: Sequence[str]) -> None
 
 def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str) -> Record:
     """A record of a kind, or an error that says what it is not."""
-    name = source.name if isinstance(source, Path) else "the record"
+    file = f"{source.name} as " if isinstance(source, Path) else ""
     try:
         value = read_json(source) if isinstance(source, Path) else source
         return kind.model_validate(value)
@@ -81,10 +81,10 @@ def read_record(source: Path | Mapping[str, Any], kind: type[Record], what: str)
         more = f" (and {n_others} more)" if n_others else ""
         other_version = found.startswith("schema_version: ")
         raise DataError.cannot(
-            f"read {name} as {what}",
+            f"read {file}{what}",
             f"{found}{more}",
             cause="It was written by another version of shiftproof." if other_version else "",
             fix="Make it again with this one." if other_version else "",
         ) from error
     except (OSError, ValueError) as error:
-        raise DataError.cannot(f"read {name} as {what}", unreadable(error)) from error
+        raise DataError.cannot(f"read {file}{what}", unreadable(error)) from error

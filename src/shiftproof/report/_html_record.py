@@ -33,8 +33,8 @@ from shiftproof.report._html_fix import fix_page
 from shiftproof.report._html_study import claims_page, reproduction_page, study_page
 from shiftproof.report._page import Block, Facts, Page, Section, Table
 
-Readable = Path | Mapping[str, Any]
-Source = Readable | Address | StrictRecord
+Record = StrictRecord | Mapping[str, Any]
+Source = Path | Address | Record
 REPORT = "report.html"
 
 
@@ -56,7 +56,7 @@ def report_html(source: Source, *more: Source) -> str:
     return page_html(_with(page, [_page(each) for each in more]))
 
 
-def write_html(folder: Path, record: Mapping[str, Any] | StrictRecord) -> Path:
+def write_html(folder: Path, record: Record) -> Path:
     """Write `report.html` beside the `report.json` of a run.
 
     Args:
@@ -81,10 +81,11 @@ def record_file(source: Path | Address) -> Path | Address:
 
 def _page(source: Source) -> Page:
     record: Any
+    readable: Any
     if isinstance(source, Path | Address):
         file = record_file(source)
         record, name = _read(file), file.name
-        readable: Readable | StrictRecord = file if isinstance(file, Path) else record
+        readable = file if isinstance(file, Path) else record
     else:
         record, name, readable = source, "the record", source
     kind = record.get("kind") if isinstance(record, Mapping) else getattr(record, "kind", None)
