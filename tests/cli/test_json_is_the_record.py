@@ -15,7 +15,7 @@ from shiftproof.adapters import ModelRequest
 from shiftproof.article import _run as claims_run
 from shiftproof.article import article_materials, load_preset, reproduce, run_claims
 from shiftproof.article._letter import count_letter
-from shiftproof.audits import AuditOptions, ask
+from shiftproof.audits import AuditOptions, ask, audit, compare_audits, load_audit
 from shiftproof.certify import certify
 from shiftproof.cli import main
 from shiftproof.engine import open_run
@@ -24,6 +24,7 @@ from shiftproof.explain import SensitivityMap, explain, lie_derivative, sensitiv
 from shiftproof.fix import _rows as fix_rows
 from shiftproof.fix import fix
 from shiftproof.records import StrictRecord
+from shiftproof.report import report_html
 from shiftproof.study import Materials, Overrides, load_study, run_study
 
 CPU = torch.device("cpu")
@@ -36,6 +37,21 @@ class Command(NamedTuple):
     arguments: Sequence[str]
     library: Callable[[], StrictRecord]
     code: int = 0
+    before: Callable[[], object] = lambda: None
+
+
+def _audited(network: str = "cnn2", out: str = "run") -> StrictRecord:
+    gates = ["agreement>=0.01", "agreement>=1"]
+    return audit(f"zoo:{network}", "demo:mnist", protocols=["grid:2"], limit=40, gates=gates, out=out).record
+
+
+def _two_audits() -> None:
+    for network in ("cnn1", "cnn2"):
+        _audited(network, out=network)
+
+
+def _compared() -> StrictRecord:
+    return compare_audits(load_audit("cnn1"), load_audit("cnn2"))
 
 
 def _certified() -> StrictRecord:
@@ -74,6 +90,15 @@ def _claimed() -> StrictRecord:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "audit": Command(
+        [
+            "zoo:cnn2", "demo:mnist", "--protocol", "grid:2", "--limit", "40", "--gate", "agreement>=0.01",
+            "--gate", "agreement>=1", "--quiet", "--out", "run",
+        ],
+        _audited,
+        code=1,
+    ),
+    "compare": Command(["cnn1", "cnn2"], _compared, before=_two_audits),
     "certify": Command(["zoo:cnn2-circular", "--seed", "3"], _certified),
     "explain": Command(
         [
@@ -127,7 +152,9 @@ def test_what_is_printed_is_the_record_of_the_library(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert tiny_study.relative_to(tmp_path) == TINY
-    arguments, library, code = COMMANDS[name]
+    arguments, library, code, prepare = COMMANDS[name]
+    prepare()
+    capsys.readouterr()
     assert main([name, *arguments, "--json"]) == code
     printed = capsys.readouterr().out
     record = library()
@@ -135,5 +162,6 @@ def test_what_is_printed_is_the_record_of_the_library(
     for field in type(record).model_fields:
         assert getattr(read, field) == getattr(record, field), field
     assert printed == record.to_json()
+    assert report_html(read) == report_html(json.loads(printed))
     if Path("run").is_dir():
         assert Path("run", "report.json").read_text() == printed

@@ -15,6 +15,7 @@ from tests.faulty_store import Faulty, empty_faulty_store
 
 from shiftproof import _store
 from shiftproof._address import Address
+from shiftproof._text import record_text
 from shiftproof.engine import Unit, UnitStore, files_of_run, open_run
 from shiftproof.errors import CheckpointError, OutputError
 
@@ -38,7 +39,7 @@ def work(out: Path | str, *, fresh: bool = False, until: int = len(UNITS)) -> in
         if until < len(UNITS):
             raise KeyboardInterrupt("stop")
         (run.folder / "report.html").write_text("page")
-        run.write_report({"b": [1, 2]})
+        run.write_report(record_text({"b": [1, 2]}))
     return n_made
 
 
@@ -102,7 +103,7 @@ def test_two_at_once_end_in_the_same_bytes(store: type[Faulty]) -> None:
                 run.units.keep(unit, content(number))
         for run in (first, second):
             (run.folder / "report.html").write_text("page")
-            run.write_report({"b": [1, 2]})
+            run.write_report(record_text({"b": [1, 2]}))
     together = there(store)
     del alone["run.json"], together["run.json"]
     assert together == alone

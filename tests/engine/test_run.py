@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from shiftproof._files import make_folder, write_atomically
+from shiftproof._text import record_text
 from shiftproof.engine import Unit, UnitStore, check_unit_file, open_run
 from shiftproof.errors import CheckpointError, ConfigError, DataError, OutputError
 
@@ -125,7 +126,7 @@ def test_the_umask_decides_who_may_read_a_file(umask: int, mode: int, tmp_path: 
         write_atomically(tmp_path / "new", b"again")
         with open_run("slug", {"a": 1}, out=tmp_path / "run") as run:
             run.log({"event": "x"})
-            run.write_report({})
+            run.write_report(record_text({}))
     finally:
         os.umask(before)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -173,7 +174,7 @@ def test_fresh_throws_units_away(tmp_path: Path) -> None:
     with open_run("s", {}, out=tmp_path / "r") as run:
         run.units.keep(Unit("train", {}, {}), CONTENT)
         (run.units.folder / "mine.safetensors").touch()
-        run.write_report({})
+        run.write_report(record_text({}))
     with open_run("s", {}, out=tmp_path / "r") as run:
         assert run.units.has(Unit("train", {}, {}))
     with open_run("s", {}, out=tmp_path / "r", fresh=True) as run:

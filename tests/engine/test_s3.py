@@ -18,6 +18,7 @@ from safetensors.numpy import save
 from shiftproof import _store
 from shiftproof._address import Address
 from shiftproof._inputs import Most
+from shiftproof._text import record_text
 from shiftproof.engine import Unit, open_run
 from shiftproof.errors import OutputError
 
@@ -89,7 +90,7 @@ def test_a_driver_that_is_killed_leaves_its_units_and_nothing_to_wait_for(
     assert died.returncode == -signal.SIGKILL
     with open_run("s", {"a": 1}, out=out) as run:
         assert run.units.has(UNIT)
-        run.write_report({"done": True})
+        run.write_report(record_text({"done": True}))
     assert json.loads(_store.read(Address(out) / "report.json", Most.RECORD)) == {"done": True}
     assert len(json.loads(_store.read(Address(out) / "run.json", Most.RECORD))["sessions"]) == 2
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
+from shiftproof._text import record_text
 from shiftproof.engine import Channel, Engine, Run, Shared, Unit, execute, open_run, parse_engine
 from shiftproof.errors import ShiftproofError
 
@@ -42,7 +43,7 @@ def compute(out: Path, n_units: int, seconds: float, engine: Engine) -> None:
         for result in execute(tasks, Shared.of(seconds), engine=engine):
             if isinstance(result, ShiftproofError):
                 raise result
-        run.write_report({"units": [unit(seed).key for seed in range(n_units)]})
+        run.write_report(record_text({"units": [unit(seed).key for seed in range(n_units)]}))
 
 
 def contents(out: Path) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ import pytest
 from tests.faults.small_units import CONFIG, compute, contents, make, unit
 from tests.faults.times import TIMES
 
+from shiftproof._text import record_text
 from shiftproof.engine import Channel, Engine, Shared, _header, _open, execute, open_run
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,7 @@ def test_a_unit_that_is_done_twice_at_once_is_one_unit(whole: dict[str, bytes], 
     with open_run("numbers", CONFIG, out=tmp_path / "r") as run:
         for seed in range(N_UNITS):
             execute([partial(make, seed=seed, run=run)] * 3, Shared.of(0.01), engine=Engine(workers=3))
-        run.write_report({"units": [unit(seed).key for seed in range(N_UNITS)]})
+        run.write_report(record_text({"units": [unit(seed).key for seed in range(N_UNITS)]}))
     assert contents(tmp_path / "r") == whole
     assert not [path for path in (tmp_path / "r" / "units").iterdir() if path.name not in whole]
 
@@ -77,7 +78,7 @@ def test_a_clock_that_jumps_loses_nothing(
         assert again.folder == run.folder
         for seed in range(N_UNITS):
             make(0.0, _silent(), seed=seed, run=again)
-        again.write_report({"units": [unit(seed).key for seed in range(N_UNITS)]})
+        again.write_report(record_text({"units": [unit(seed).key for seed in range(N_UNITS)]}))
     assert contents(run.folder) == whole
     assert all(path.stat().st_mtime == pytest.approx(moved) for path in kept), "nothing was computed twice"
 

@@ -109,7 +109,7 @@ def reproduce(
         today=tuple(_beside(arm, curve) for arm, curve in zip(arms, curves, strict=False)),
         follows_points=FOLLOWS_POINTS,
     )
-    run.write_report(record.to_dict())
+    run.write_report(record.to_json())
     write_html(run.folder, record)
     return record
 

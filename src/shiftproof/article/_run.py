@@ -139,7 +139,7 @@ def run_claims(
         experiments={name: result.to_dict() for name, result in results.items()},
         errors=errors,
     )
-    run.write_report(record.to_dict())
+    run.write_report(record.to_json())
     write_html(run.folder, record)
     return ClaimsResult(record, results)
 

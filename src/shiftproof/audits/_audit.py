@@ -236,7 +236,7 @@ def run_audit(
         results += no_worse(responses, baseline.responses, margin=margin, confidence=confidence)
     record = audit_record(question, measured, noise_record(noise, confidence), results)
     if run is not None:
-        run.write_report(record)
+        run.write_report(record.to_json())
         write_html(run.folder, record)
     return Audit(record, responses)
 

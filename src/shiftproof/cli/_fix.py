@@ -143,7 +143,7 @@ def fix(
             **options,
         )
         _write(found, run.folder, onnx)
-        run.write_report(found.record.to_dict())
+        run.write_report(found.record.to_json())
     if figure is not None:
         _draw(found, figure)
     _show(found, run, shown.as_json)

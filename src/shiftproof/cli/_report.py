@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -60,7 +59,7 @@ def report(run: Run, more: More = None, *, out: Out = None, open_it: Open = Fals
         _show(path)
 
 
-def write_page(record: StrictRecord | Mapping[str, Any], path: Path) -> None:
+def write_page(record: StrictRecord, path: Path) -> None:
     """Write the page of a record where a command was asked to."""
     from shiftproof._files import write_atomically
     from shiftproof.report import report_html

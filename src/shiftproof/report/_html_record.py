@@ -33,8 +33,7 @@ from shiftproof.report._html_fix import fix_page
 from shiftproof.report._html_study import claims_page, reproduction_page, study_page
 from shiftproof.report._page import Block, Facts, Page, Section, Table
 
-Record = StrictRecord | Mapping[str, Any]
-Source = Path | Address | Record
+Source = Path | Address | StrictRecord | Mapping[str, Any]
 REPORT = "report.html"
 
 
@@ -56,15 +55,15 @@ def report_html(source: Source, *more: Source) -> str:
     return page_html(_with(page, [_page(each) for each in more]))
 
 
-def write_html(folder: Path, record: Record) -> Path:
+def write_html(folder: Path, record: StrictRecord) -> Path:
     """Write `report.html` beside the `report.json` of a run.
 
     Args:
         folder: The run directory.
-        record: The record, or the same as `report.json` holds it.
+        record: What `report.json` holds.
 
     Raises:
-        DataError: As `report_html`.
+        DataError: It is of no kind that has a page.
         OutputError: The folder cannot be written.
     """
     path = folder / REPORT

@@ -94,7 +94,7 @@ def run_study(
     results = measure_study(materials, run, engine=engine, threads=threads, watcher=watcher, stop=stop)
     costs = _all_costs(materials, run, stop) if materials.study.costs else None
     record = study_record(materials, results, costs, _curves(materials, run))
-    run.write_report(record.to_dict())
+    run.write_report(record.to_json())
     write_html(run.folder, record)
     return record
 
