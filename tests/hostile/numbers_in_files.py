@@ -373,8 +373,10 @@ def records() -> Iterator[Case]:
         "model without a name": lambda record: record | {"model": {}},
         "data a list": lambda record: record | {"data": []},
         "config null": lambda record: record | {"config": None},
-        "confidence 2": lambda record: record | {"config": {"confidence": 2}},
-        "confidence a word": lambda record: record | {"config": {"confidence": "high"}},
+        "confidence 2": lambda record: record | {"protocols": [record["protocols"][0] | {"confidence": 2}]},
+        "confidence a word": lambda record: (
+            record | {"protocols": [record["protocols"][0] | {"confidence": "high"}]}
+        ),
         "gates a number": lambda record: record | {"gates": 1},
         "outcome unknown": lambda record: record | {"outcome": "maybe"},
         "verdict null": lambda record: record | {"verdict": None},

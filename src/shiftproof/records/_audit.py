@@ -110,7 +110,7 @@ class MeasuredProtocolRecord(StrictRecord):
     method_reason: Line
     stopped_early: bool
     decided: bool = False
-    confidence: float | None = None
+    confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
     files: tuple[Line, ...]
     chance: ChanceRecord
     estimates: Mapping[Line, Estimated]
