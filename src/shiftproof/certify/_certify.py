@@ -22,11 +22,11 @@ from shiftproof.adapters import (
 )
 from shiftproof.anatomy import (
     Adaptive,
-    Chance,
     Choose,
     CircularFinding,
-    Grid,
     Pair,
+    PositionGrid,
+    Randomness,
     Reason,
     Rolls,
     Steps,
@@ -189,7 +189,7 @@ def _asked(classifier: Classifier, module: nn.Module, shape: ImageShape) -> obje
     like = next(tensors, torch.zeros(()))
     images = random_images(shape, 2, seed=0).to(like.device, like.dtype)
     with (
-        Chance(),
+        Randomness(),
         torch.inference_mode(),
         explained(
             f"run {classifier.name} on images of shape {tuple(images.shape)}",
@@ -299,7 +299,12 @@ def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason] | None
 
 
 def _checks(
-    found: Certificate, networks: Precisions, images: Tensor, grid: Grid | None, n_most: int, seed: int
+    found: Certificate,
+    networks: Precisions,
+    images: Tensor,
+    grid: PositionGrid | None,
+    n_most: int,
+    seed: int,
 ) -> tuple[LawCheck, ...]:
     """Each law by itself; without one of rolls, how much these change."""
     law = found.circular
@@ -319,7 +324,7 @@ def _checks(
     return tuple(checks)
 
 
-def _rolled(answer: Tensor, offset_px: Pair, law: CircularLaw, grid: Grid | None) -> Tensor:
+def _rolled(answer: Tensor, offset_px: Pair, law: CircularLaw, grid: PositionGrid | None) -> Tensor:
     """Maps as the law says that they answer a roll of the images."""
     assert law.step_px is not None
     assert law.rolls is not None

@@ -11,7 +11,7 @@ from shiftproof.anatomy import (
     Chosen,
     CircularPass,
     Function,
-    Images,
+    Input,
     Located,
     Pair,
     Pointwise,
@@ -53,7 +53,7 @@ def _stage(
 ) -> Stage:
     shown = [operation for operation in step.operations if not isinstance(operation, Pointwise)]
     padding = next((o.padding for o in shown if isinstance(o, Slide) and o.padding), "")
-    images = isinstance(shown[0], Images)
+    images = isinstance(shown[0], Input)
     words = "; ".join(
         "not known" if isinstance(operation, Unknown) else str(operation) for operation in shown
     )
@@ -101,4 +101,4 @@ def _moves(node: fx.Node, moved: InteriorPass) -> str:
 
 
 def _margins(fact: Local) -> list[Pair]:
-    return [cone.margin_px for cone in fact.cones]
+    return [good.margin_px for good in fact.axes]
