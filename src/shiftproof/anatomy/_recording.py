@@ -56,7 +56,7 @@ Methods = Sequence[tuple[type[nn.Module], str]]
 
 
 class _Recorder(TorchFunctionMode):
-    """The calls of one run, as a graph: functions come by the mode, leaves by hooks."""
+    """The calls of one run, as a graph: functions are seen by the mode, leaves by hooks."""
 
     def __init__(self, module: nn.Module, is_leaf: IsLeaf) -> None:
         super().__init__()

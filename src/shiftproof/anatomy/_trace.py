@@ -21,6 +21,7 @@ from shiftproof.anatomy._recording import CONSTANT, Methods, record, replaced
 from shiftproof.anatomy._unite import NotRecorded
 from shiftproof.zoo import ImageShape
 
+# The least number of images of which one could change the answer to another.
 BATCH = 2
 AT_RANDOM = "Its forward draws at random, so that it does not give the same answer twice."
 UNSEEN = "Its forward does something that does not show in its steps."

@@ -44,6 +44,7 @@ from shiftproof.errors import ModelError, OptionError, ShapeError
 from shiftproof.records import Certificate, CircularLaw, InteriorLaw, LawCheck
 from shiftproof.zoo import ImageShape
 
+# Random images of a check: a proof is about the structure, so that more of them would say little more.
 N_IMAGES = 4
 # As many moves as make so many pixels, by default: all of 4 images of 28 × 28 px, 12 of 224 × 224.
 BUDGET_PX = 2_500_000
@@ -81,7 +82,7 @@ def certify(
             `zoo:cnn2-aps`, or a `Classifier`, whose preprocessing is part of the network. It comes back as
             it was.
         image_shape: (C, H, W) of the images; by default what the classifier takes.
-        images: Images to check on beside random ones: (n, C, H, W), numbers in [0, 1] or bytes.
+        images: Images to check on, as well as random ones: (n, C, H, W), numbers in [0, 1] or bytes.
         n_images: Random images to check on.
         n_moves: Check so many moves at most; by default by the size of the images. The first, the last,
             and others at random.

@@ -26,7 +26,7 @@ from shiftproof.anatomy import (
 from shiftproof.certify._interior import InteriorPass, Local
 from shiftproof.records import Stage
 
-LOST = "–"
+NOT_PROVED = "–"
 STAYS = "stays"
 
 
@@ -78,7 +78,7 @@ def _stride(where: Located | Reason) -> Pair | None:
 
 def _rolls(node: fx.Node, rolled: CircularPass, choices: Sequence[Choice]) -> str:
     if node not in rolled.facts:
-        return LOST
+        return NOT_PROVED
     fact = rolled.facts[node]
     if isinstance(fact, Chosen):
         return "a choice"
@@ -92,7 +92,7 @@ def _rolls(node: fx.Node, rolled: CircularPass, choices: Sequence[Choice]) -> st
 
 def _moves(node: fx.Node, moved: InteriorPass) -> str:
     if node not in moved.facts:
-        return LOST
+        return NOT_PROVED
     fact = moved.facts[node]
     if fact is None:
         return STAYS

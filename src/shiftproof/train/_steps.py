@@ -132,7 +132,7 @@ class LaneSteps:
 
 
 def _looks_at_the_batch(network: Network) -> bool:
-    """Whether a layer normalises over the batch: lanes would write its running statistics by turns."""
+    """Whether a layer normalises over the batch: lanes would each write its running statistics."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     return any(isinstance(layer, kinds) for layer in network.modules())
 
