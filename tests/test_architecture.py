@@ -139,6 +139,23 @@ def test_every_raises_says_what_it_expects() -> None:
                 assert any(k.arg == "match" for k in node.keywords), f"{path.name}:{node.lineno}"
 
 
+def test_tests_import_by_the_public_way_where_there_is_one() -> None:
+    """A file that is moved within its room breaks no test of what the room shows."""
+    shown = {
+        (node.module, alias.name)
+        for path in SOURCE.glob("*/__init__.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and "._" in str(node.module)
+        for alias in node.names
+    }
+    assert ("shiftproof.shifts._laws", "Grid") in shown
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                private = [alias.name for alias in node.names if (node.module, alias.name) in shown]
+                assert not private, f"{path.name}:{node.lineno}: import {private} from its room"
+
+
 def test_configuration_is_for_tools_that_exist() -> None:
     tools = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["tool"]
     assert set(tools) == {"hatch", "ruff", "mypy", "pytest"}

@@ -89,7 +89,9 @@ def test_every_public_name_is_there_without_extras(wheel: Path) -> None:
     code = (
         "import importlib, pkgutil, shiftproof\n"
         "print(shiftproof.__file__)\n"
-        "[getattr(shiftproof, name) for name in dir(shiftproof)]\n"
+        "names = [name for name in dir(shiftproof) if not name.startswith('_')]\n"
+        "[getattr(shiftproof, name) for name in names]\n"
+        "assert {'load_classifier', 'load_study', 'translate'} <= set(names)\n"
         "rooms = [each.name for each in pkgutil.iter_modules(shiftproof.__path__) if each.ispkg]\n"
         "[importlib.import_module(f'shiftproof.{room}') for room in rooms if room != 'testing']\n"
         "print(len(rooms))\n"
@@ -111,6 +113,11 @@ def test_the_first_commands_run_without_extras(wheel: Path) -> None:
     assert record["kind"] == "audit"
     assert record["data"]["n_images"] == 20
     assert record["protocols"][0]["estimates"]["accuracy"]["value"] > 0.5
+    (wheel.parent / "report.json").write_text(json.dumps(record))
+    python(wheel, "-m", "shiftproof", "report", "report.json", "--out", "report.html")
+    assert (wheel.parent / "report.html").read_text(encoding="utf-8").endswith("</html>\n")
+    proved = json.loads(python(wheel, "-m", "shiftproof", "certify", "zoo:cnn2-circular", "--json"))
+    assert proved["circular"]["step_px"] == [4, 4]
 
 
 @pytest.mark.slow

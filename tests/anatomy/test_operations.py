@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shiftproof.anatomy._operations import Border, Slide
+from shiftproof.anatomy import Border, Slide
 
 MODES: dict[Border, str] = {
     "zeros": "constant",
@@ -27,10 +27,10 @@ MODES: dict[Border, str] = {
     st.sampled_from(sorted(MODES)),
 )
 def test_windows_are_those_of_a_convolution(
-    length: int, taps: int, stride: int, dilation: int, padding: int, border: Border
+    length: int, kernel_size: int, stride: int, dilation: int, padding: int, border: Border
 ) -> None:
     slide = Slide(
-        (taps, 1),
+        (kernel_size, 1),
         (stride, 1),
         (padding, 0),
         (padding, 0),
@@ -41,9 +41,9 @@ def test_windows_are_those_of_a_convolution(
     assume(padding < length)
     row = torch.eye(length, dtype=torch.float64)[:, None]
     padded = F.pad(row, (padding, padding), mode=MODES[border])
-    seen = F.conv1d(padded, torch.ones(1, 1, taps, dtype=torch.float64), stride=stride, dilation=dilation)[
-        :, 0
-    ]
+    seen = F.conv1d(
+        padded, torch.ones(1, 1, kernel_size, dtype=torch.float64), stride=stride, dilation=dilation
+    )[:, 0]
     assert slide.n_outputs(0, length) == seen.shape[1]
     for window in range(seen.shape[1]):
         assert slide.reads(0, length, window) == set(seen[:, window].nonzero().flatten().tolist())
@@ -51,12 +51,14 @@ def test_windows_are_those_of_a_convolution(
 
 @given(st.integers(1, 20), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2), st.booleans())
 def test_pools_have_as_many_windows_as_torch_says(
-    length: int, taps: int, stride: int, padding: int, ceil: bool
+    length: int, kernel_size: int, stride: int, padding: int, ceil: bool
 ) -> None:
-    assume(2 * padding <= taps)
-    assume(length + 2 * padding >= taps)
-    slide = Slide((taps, 1), (stride, 1), (padding, 0), (padding, 0), ceil=ceil)
-    pooled = F.max_pool2d(torch.zeros(1, 1, length, 1), (taps, 1), (stride, 1), (padding, 0), ceil_mode=ceil)
+    assume(2 * padding <= kernel_size)
+    assume(length + 2 * padding >= kernel_size)
+    slide = Slide((kernel_size, 1), (stride, 1), (padding, 0), (padding, 0), ceil=ceil)
+    pooled = F.max_pool2d(
+        torch.zeros(1, 1, length, 1), (kernel_size, 1), (stride, 1), (padding, 0), ceil_mode=ceil
+    )
     assert slide.n_outputs(0, length) == pooled.shape[2]
 
 

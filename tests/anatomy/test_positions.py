@@ -262,7 +262,7 @@ def test_padding_as_a_layer_of_its_own_has_stride_1() -> None:
     )
 
 
-# --- maps that become finer ------------------------------------------------------------------------
+# --- upsampling ---------------------------------------------------------------------------------
 
 
 class Ladder(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiftproof.anatomy._operations import Grid
+from shiftproof.anatomy import PositionGrid
 from shiftproof.anatomy._relabel import cut, permuted, reshaped
 
 
@@ -31,7 +31,7 @@ def test_a_grid_after_a_reshape_is_where_the_positions_are(
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
 ) -> None:
     before, after = shapes
-    grid = Grid((before[2], before[3]), (2, 3))
+    grid = PositionGrid((before[2], before[3]), (2, 3))
     found = reshaped(before, after, grid)
     # Every number says at which row and column it was.
     rows = torch.arange(before[2])[:, None].expand(before).reshape(after)
@@ -57,19 +57,19 @@ def test_a_grid_after_a_reshape_is_where_the_positions_are(
 
 
 def test_flatten_and_back_are_followed() -> None:
-    grid = Grid((4, 5), (2, 3))
+    grid = PositionGrid((4, 5), (2, 3))
     line = reshaped((2, 3, 4, 5), (2, 3, 20), grid)
-    assert line == Grid((4, 5), (2, 2))
+    assert line == PositionGrid((4, 5), (2, 2))
     assert reshaped((2, 3, 20), (2, 3, 4, 5), line) == grid
     assert reshaped((2, 3, 4, 5), (6, 4, 5), grid) is None
     assert reshaped((2, 3, 4, 5), (2, 60), grid) is None
-    assert reshaped((2, 3, 1, 1), (2, 3), Grid((1, 1), (2, 3))) is None
+    assert reshaped((2, 3, 1, 1), (2, 3), PositionGrid((1, 1), (2, 3))) is None
 
 
 def test_permutations_are_followed() -> None:
     shape = (2, 3, 4, 5)
     for order in permutations(range(4)):
-        found = permuted(order, Grid((4, 5), (2, 3)))
+        found = permuted(order, PositionGrid((4, 5), (2, 3)))
         assert found is not None
         assert order[found.images] == 0
         moved = torch.zeros(shape).permute(order).shape
@@ -93,7 +93,7 @@ PICKS: tuple[tuple[Any, ...], ...] = (
 
 
 def test_cuts_are_windows() -> None:
-    shape, grid = (2, 3, 6, 7), Grid((6, 7), (2, 3))
+    shape, grid = (2, 3, 6, 7), PositionGrid((6, 7), (2, 3))
     rows, columns = torch.arange(6)[:, None].expand(shape), torch.arange(7).expand(shape)
     for index in CUTS:
         found = cut(index, shape, grid)

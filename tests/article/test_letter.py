@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from shiftproof.article import edge_filters, pooling_law
+from shiftproof.article import edge_filters, pooling_law, verdict_on
 from shiftproof.article._letter import (
     LetterCounts,
     LetterSettings,
@@ -16,7 +16,6 @@ from shiftproof.article._letter import (
     draw_letter,
     letter_checks,
 )
-from shiftproof.article._verdict import verdict_on
 from shiftproof.records import ClaimRecord
 
 SETTINGS = LetterSettings(n_random_filters=3)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from shiftproof.article import CLAIMS, verdict_on
 from shiftproof.article._check import exactly, in_points, lies_above
-from shiftproof.article._verdict import CLAIMS, verdict_on
 from shiftproof.metrics import Estimate, NotApplicable, estimate_share
 from shiftproof.records import Check
 

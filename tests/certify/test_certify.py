@@ -396,39 +396,6 @@ def test_images_that_repeat_themselves_leave_every_choice_open(how: str) -> None
         assert change_under_rolls(network, images, (1, 1)) == 0
 
 
-class Zoo(NamedTuple):
-    name: str
-    verdict: str
-    step_px: Pair | None
-    interior: str | None
-    margin_px: int
-    smallest_px: Pair | None
-
-
-ZOO = (
-    # The interior margin of cnn2's body: kernels 5, 2, 5, 2 at strides 1, 1, 2, 2, less one grid step of 4.
-    Zoo("cnn2", "nothing", None, None, 12, None),
-    Zoo("cnn2-gap", "nothing", None, "invariant", 12, (32, 32)),
-    Zoo("cnn2-circular", "strided-shifts", (4, 4), "invariant", 14, (36, 36)),
-    Zoo("cnn2-aps", "all-shifts", (1, 1), None, 5, None),
-    Zoo("cnn2-lps", "all-shifts", (1, 1), None, 5, None),
-    Zoo("cnn2-aliasfree", "all-shifts", (1, 1), None, 4, None),
-    Zoo("resnet20", "nothing", None, "invariant", 77, (164, 164)),
-    Zoo("resnet20-aps", "all-shifts", (1, 1), None, 16, None),
-    Zoo("resnet20-lps", "all-shifts", (1, 1), None, 16, None),
-)
-
-
-@pytest.mark.parametrize("case", ZOO, ids=[case.name for case in ZOO])
-def test_networks_of_the_zoo(case: Zoo) -> None:
-    found = certify(f"zoo:{case.name}", numeric=False)
-    assert found.verdict == case.verdict
-    assert found.circular.step_px == case.step_px
-    assert found.interior.answer == case.interior
-    assert found.interior.before_px == (case.margin_px, case.margin_px)
-    assert found.interior.smallest_px == case.smallest_px
-
-
 def test_the_body_of_cnn2_moves_up_to_its_flatten() -> None:
     found = certify("zoo:cnn2", numeric=False).interior
     assert found.ended_by is not None

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import shiftproof.cli._serve
@@ -70,6 +71,20 @@ def test_a_model_alone_looks_at_digits_and_others_move_along(served: Served) -> 
     assert [model.name for model in served.shown.models] == ["zoo:cnn1", "zoo:cnn2-aps"]
     assert len(served.shown.images) == 7
     assert served.shown.radius_px == 3
+
+
+def test_small_images_move_as_far_as_a_pixel_of_them_stays(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The radius that nobody asked for is that of the images, not one that the page refuses."""
+    monkeypatch.chdir(tmp_path)
+    Path("file.py").write_text(SLOW)
+    np.savez("small.npz", images=np.zeros((3, 6, 30), np.uint8))
+    asked = ["serve", "file.py:model", "small.npz", "--size", "6x30", "--channels", "1", "--trust"]
+    assert main([*asked, "--task", "single-label"]) == 0
+    assert served.shown is not None
+    assert served.shown.radius_px == 5
+    assert main([*asked, "--task", "single-label", "--radius", "6"]) == 2
 
 
 @pytest.fixture(scope="module")

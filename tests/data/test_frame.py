@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shiftproof.data._frame import Fit, FitWay, Frame
+from shiftproof.data import Fit, FitWay
+from shiftproof.data._frame import Frame
 from shiftproof.errors import DataError, OptionError
 
 

@@ -11,9 +11,8 @@ from torch import nn
 from shiftproof.adapters import EditStep, as_classifier
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.errors import TrainingError
-from shiftproof.fix import Lesson, LessonProgress, Teaching, fix
+from shiftproof.fix import Lesson, LessonProgress, Proposal, Teaching, fix
 from shiftproof.fix._measure import Measuring
-from shiftproof.fix._propose import Proposal
 from shiftproof.fix._search import FINALISTS, search
 from shiftproof.fix._trainings import Trainings
 from shiftproof.report import fix_markdown

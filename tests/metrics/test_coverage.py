@@ -20,10 +20,17 @@ from benchmarks.coverage import GROUPS, OURS, RESULT, measured
 from benchmarks.populations import Cell
 from scipy import stats
 
-from shiftproof.metrics import Difference, Estimate, NotApplicable, compare_responses, estimate_share, metrics
+from shiftproof.metrics import (
+    Difference,
+    Estimate,
+    NotApplicable,
+    Scores,
+    compare_responses,
+    estimate_share,
+    metrics,
+)
 from shiftproof.metrics._estimate import estimate_scores
 from shiftproof.metrics._intervals import skewed_interval
-from shiftproof.metrics._scores import Scores
 from shiftproof.probe import Response
 
 Floats = npt.NDArray[np.float64]

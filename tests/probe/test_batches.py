@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from shiftproof.adapters import Classifier
 from shiftproof.data import LabelledImages
 from shiftproof.errors import ModelError, OptionError, ShapeError, Stopped
-from shiftproof.probe import measure_response, probing
+from shiftproof.probe import Views, measure_response, probing
 from shiftproof.probe._batches import Batches
-from shiftproof.probe._reading import Answers
-from shiftproof.probe._views import BatchViews, Views
+from shiftproof.probe._outputs import Answers
+from shiftproof.probe._views import BatchViews
 from shiftproof.shifts import find_protocol
 from shiftproof.zoo import build_network
 
@@ -112,7 +112,7 @@ def test_what_shares_its_work_needs_no_copies(
 
     monkeypatch.setattr(Classifier, "replicas", no_copies)
     with probing(build_network("cnn1"), test_digits, GRID, threads=3, method="dense") as probe:
-        assert len(probe.batches.askers) == 3
+        assert len(probe.batches.evaluators) == 3
     with pytest.raises(AssertionError, match="3 copies of cnn1"):
         measure_response(build_network("cnn1"), test_digits, GRID, threads=3, method="direct")
 
@@ -172,7 +172,7 @@ def test_the_next_batch_is_decoded_while_the_model_is_busy(test_digits: Labelled
             return super().pixels(rows)
 
     class Waits:
-        def ask(self, views: BatchViews, labels: Tensor) -> Answers:
+        def evaluate(self, views: BatchViews, labels: Tensor) -> Answers:
             busy.set()
             assert read.wait(30), "the second batch is read meanwhile"
             order.append(("asked", len(order)))

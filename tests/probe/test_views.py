@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from shiftproof.errors import OptionError, ShapeError
-from shiftproof.probe._views import Views
+from shiftproof.probe import Views
 from shiftproof.shifts import (
     BORDERS,
     Grid,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from shiftproof.article._verdict import CLAIMS, verdict_on
+from shiftproof.article import CLAIMS, verdict_on
 from shiftproof.errors import DataError
 from shiftproof.records import Check
 from shiftproof.report import claims_markdown, print_claims, read_claims

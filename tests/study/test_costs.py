@@ -11,7 +11,8 @@ from scipy.stats import binom
 from torch import nn
 
 from shiftproof.dense import WindowPlan, plan_windows
-from shiftproof.study._costs import NTH_HIGH, NTH_LOW, REPEATS, Costs, count_multiply_adds, measure_costs
+from shiftproof.study import count_multiply_adds
+from shiftproof.study._costs import NTH_HIGH, NTH_LOW, REPEATS, Costs, measure_costs
 from shiftproof.zoo import build_network
 
 CPU = torch.device("cpu")

@@ -144,9 +144,9 @@ def test_progress_is_reported(digits: LabelledImages) -> None:
 
 def test_augmentation_changes_what_is_learned_every_epoch(digits: LabelledImages) -> None:
     from shiftproof.shifts import protocols
-    from shiftproof.train._steps import Batches
+    from shiftproof.train._steps import EpochBatches
 
-    batches = Batches(digits, protocols.get("keras-augment"), 0, torch.device("cpu"))
+    batches = EpochBatches(digits, protocols.get("keras-augment"), 0, torch.device("cpu"))
     order = torch.arange(len(digits))
     seen = []
     for epoch in (1, 2, 1):

@@ -19,7 +19,7 @@ from shiftproof.errors import ShapeError
 from shiftproof.layers import RECONSTRUCTION_WEIGHT, margin_loss
 from shiftproof.train import EarlyStopping, EpochRecord, Recipe, fit, load_network
 from shiftproof.train._fast import training_loss
-from shiftproof.train._steps import Batches, LaneSteps, PlainSteps, Steps
+from shiftproof.train._steps import EpochBatches, LaneSteps, PlainSteps, TrainingSteps
 from shiftproof.zoo import Network, Objective, build_network, networks
 
 UNIT = Recipe(epochs=2, batch_size=32, learning_rate=2e-3, input_scale="unit")
@@ -170,9 +170,9 @@ def test_plain_steps_learn_what_lanes_learn(digits: LabelledImages) -> None:
     for kind in ("lanes", "plain"):
         network = build_network("capsnet-small")
         adam = torch.optim.Adam(network.parameters(), lr=1e-3)
-        batches = Batches(digits.head(20), None, 0, torch.device("cpu"))
+        batches = EpochBatches(digits.head(20), None, 0, torch.device("cpu"))
         with worker_pool(2) as pool:
-            steps: Steps = (
+            steps: TrainingSteps = (
                 LaneSteps(network, adam, batches, pool, 0)
                 if kind == "lanes"
                 else PlainSteps(network, adam, batches, 0)

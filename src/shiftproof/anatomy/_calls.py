@@ -118,7 +118,7 @@ _NO_EFFECT = ("_stacklevel", "dtype", "inplace", "memory_format", "out")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class TorchCall:
     """One step of a network, however it was written.
 
     Args:
@@ -154,26 +154,26 @@ def _functions_by_identity() -> dict[Any, tuple[str, Callable[..., Any]]]:
 _FUNCTIONS = _functions_by_identity()
 
 
-def call_of(node: fx.Node) -> Call:
+def call_of(node: fx.Node) -> TorchCall:
     """The call of a function or a method."""
     if node.target is getattr and node.args[1] == "mT":
-        return Call("transpose", {"input": node.args[0], "dim0": -2, "dim1": -1})
+        return TorchCall("transpose", {"input": node.args[0], "dim0": -2, "dim1": -1})
     if node.target is getattr:
-        return Call(str(node.args[1]), {"input": node.args[0]})
+        return TorchCall(str(node.args[1]), {"input": node.args[0]})
     if node.op == "call_method":
         name = str(node.target).rstrip("_")
         function = getattr(torch.Tensor, name, None)
     else:
         name, function = _FUNCTIONS.get(node.target, ("", None))
     if function is None or not name:
-        return Call(getattr(node.target, "__name__", str(node.target)), recognised=False)
+        return TorchCall(getattr(node.target, "__name__", str(node.target)), recognised=False)
     name = _OTHER_SPELLINGS.get(name, name)
     if name in UNCHANGED:
-        return Call("identity", {"input": node.args[0]})
+        return TorchCall("identity", {"input": node.args[0]})
     if name in POINTWISE or name in ARITHMETIC:
         args, kwargs = _not_in_place(node)
-        return Call(name, function=function, args=args, kwargs=kwargs)
-    return Call(name, _bind(name, node))
+        return TorchCall(name, function=function, args=args, kwargs=kwargs)
+    return TorchCall(name, _bind(name, node))
 
 
 def _not_in_place(node: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -202,24 +202,24 @@ def _bind(name: str, node: fx.Node) -> dict[str, Any]:
     return {**dict(zip(names, node.args, strict=False)), **kwargs}
 
 
-def layer_call(node: fx.Node, root: nn.Module) -> Call:
+def layer_call(node: fx.Node, root: nn.Module) -> TorchCall:
     """The call that a layer makes, with its numbers as arguments."""
     layer = root.get_submodule(str(node.target))
     kind = type(layer)
     if len(node.args) != 1 or node.kwargs:
-        return Call(kind.__name__)
+        return TorchCall(kind.__name__)
     (source,) = node.args
     if kind in DROPOUT_LAYERS:  # The network is in evaluation mode.
-        return Call("identity", {"input": source})
+        return TorchCall("identity", {"input": source})
     if kind in POINTWISE_LAYERS:
         pure = copy.copy(layer)
         if hasattr(pure, "inplace"):
             vars(pure)["inplace"] = False
-        return Call("pointwise", function=pure, args=(source,))
+        return TorchCall("pointwise", function=pure, args=(source,))
     if kind not in _LAYERS:
-        return Call(kind.__name__)
+        return TorchCall(kind.__name__)
     name, fields = _LAYERS[kind]
-    return Call(name, {"input": source} | {key: getattr(layer, own) for key, own in fields.items()})
+    return TorchCall(name, {"input": source} | {key: getattr(layer, own) for key, own in fields.items()})
 
 
 def _same(*names: str) -> dict[str, str]:

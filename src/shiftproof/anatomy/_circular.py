@@ -35,9 +35,9 @@ from torch import fx
 from shiftproof.anatomy._circular_facts import Fact
 from shiftproof.anatomy._circular_group import Group
 from shiftproof.anatomy._circular_pass import Walk
-from shiftproof.anatomy._law import Reason
+from shiftproof.anatomy._network import Steps
 from shiftproof.anatomy._operations import Pair
-from shiftproof.anatomy._reading import Steps
+from shiftproof.anatomy._reasons import Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)

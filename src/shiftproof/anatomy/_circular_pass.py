@@ -12,31 +12,31 @@ from torch import fx
 
 from shiftproof.anatomy._circular_facts import Choice, Chosen, Fact, Rolls, Turn
 from shiftproof.anatomy._circular_group import Group, pair_of
-from shiftproof.anatomy._law import Lost, Reason, times, why_no_law
+from shiftproof.anatomy._network import Step
 from shiftproof.anatomy._operations import (
     AXES,
     Adaptive,
     AliasFree,
     Axis,
     Choose,
-    Finer,
+    Flatten,
     Function,
-    Grid,
-    Images,
+    Input,
     LowPass,
     Normalise,
     Operation,
     Pair,
     Pointwise,
+    PositionGrid,
     Reduce,
-    Scatter,
     Slide,
     Spectrum,
     Take,
     Unknown,
     Unpool,
+    Upsample,
 )  # fmt: skip
-from shiftproof.anatomy._reading import Step
+from shiftproof.anatomy._reasons import NoLaw, Reason, times, why_no_law
 
 # Why nothing is known of a step, and multiples of so many pixels to try next.
 Stop = tuple[Reason, Pair]
@@ -66,27 +66,27 @@ class Walk:
             fact = self._after(step)
             if is_answer:
                 self._check_answer(fact, step.grid)
-        except Lost as lost:
+        except NoLaw as lost:
             return Reason(step.layer, lost.text), lost.step_px or self.group.image_px
         self.facts[step.node] = fact
         return None
 
-    def _check_answer(self, fact: Fact, grid: Grid | None) -> None:
+    def _check_answer(self, fact: Fact, grid: PositionGrid | None) -> None:
         """An answer stays, or is maps that roll by a known number of positions."""
         if isinstance(fact, Chosen):
-            raise Lost("The answer is which positions a layer has chosen.")
+            raise NoLaw("The answer is which positions a layer has chosen.")
         if fact is None or fact.stays:
             return
         if grid is not None and grid.lead:
-            raise Lost("The answer is maps that stand beside something else.")
+            raise NoLaw("The answer is maps that stand beside something else.")
         if fact.choice is not None:
-            raise Lost("The answer is maps whose place the image chooses.", fact.choice.known_px)
+            raise NoLaw("The answer is maps whose place the image chooses.", fact.choice.known_px)
         if not fact.is_whole:
-            raise Lost(
+            raise NoLaw(
                 "The answer is maps that move by fractions of a position.", self.group.whole_px([fact])
             )
         if any(turn.length != turn.period for turn in fact.turns):
-            raise Lost("The answer is maps with a circular border.")
+            raise NoLaw("The answer is maps with a circular border.")
 
     def _after(self, step: Step) -> Fact:
         first, *others = step.operations
@@ -98,7 +98,7 @@ class Walk:
 
     def _first(self, operation: Operation, facts: list[Fact], step: Step) -> Fact:
         match operation:
-            case Images():
+            case Input():
                 turns = [
                     Turn(size, size, Fraction(px))
                     for size, px in zip(self.group.image_px, self.group.step_px, strict=True)
@@ -115,13 +115,13 @@ class Walk:
             case Unpool():
                 return self._unpool(operation, facts)
             case Unknown() if len(facts) > 1:
-                raise Lost(operation.reason)
+                raise NoLaw(operation.reason)
         return self._alone(operation, facts[0])
 
     def _alone(self, operation: Operation, fact: Fact) -> Fact:
         """A step of one input."""
         if isinstance(fact, Chosen):
-            raise Lost("It reads which positions a layer has chosen.", self.group.known_px(fact.choice))
+            raise NoLaw("It reads which positions a layer has chosen.", self.group.known_px(fact.choice))
         if fact is None:  # A function of what stays.
             return None
         rule = _RULES.get(type(operation))
@@ -129,31 +129,31 @@ class Walk:
             return rule(self, operation, fact)
         if fact.stays:
             return None
-        raise Lost(why_no_law(operation))
+        raise NoLaw(why_no_law(operation))
 
     def _function(self, facts: list[Fact]) -> Fact:
         for fact in facts:
             if isinstance(fact, Chosen) and fact.choice is not None:
-                raise Lost("It reads which positions a layer has chosen.", fact.choice.known_px)
+                raise NoLaw("It reads which positions a layer has chosen.", fact.choice.known_px)
             if isinstance(fact, Rolls) and not fact.stays:
-                raise Lost("What it does to positions is not known here.")
+                raise NoLaw("What it does to positions is not known here.")
         return None
 
     def _together(self, operation: Pointwise, facts: list[Fact]) -> Fact:
         """Maps at the same place: all have to roll alike."""
         moving = [fact for fact in facts if isinstance(fact, Rolls)]
         if any(isinstance(fact, Chosen) and fact.choice is not None for fact in facts):
-            raise Lost("It reads which positions a layer has chosen.")
+            raise NoLaw("It reads which positions a layer has chosen.")
         if not moving:
             return None
         if not operation.linear and not all(fact.is_whole for fact in moving):
-            raise Lost(
+            raise NoLaw(
                 "Its maps move by fractions of a position, and a function of each number is not linear.",
                 self.group.whole_px(moving),
             )
         choices = {id(fact.choice): fact.choice for fact in moving if not fact.stays}
         if len(choices) > 1:
-            raise Lost(
+            raise NoLaw(
                 "The branches that meet here choose their positions each on its own.",
                 self.group.known_px(*choices.values()),
             )
@@ -168,9 +168,9 @@ class Walk:
         if not turns:
             return replace(full[0].turns[axis], period=length, step=Fraction(0))
         if len(turns) < len(full) and length > 1:
-            raise Lost("It combines maps that roll with maps that stay.")
+            raise NoLaw("It combines maps that roll with maps that stay.")
         if any(turn != turns[0] for turn in turns):
-            raise Lost("The branches that meet here roll by different numbers of positions.")
+            raise NoLaw("The branches that meet here roll by different numbers of positions.")
         return turns[0]
 
     def _slide(self, operation: Slide, fact: Rolls) -> Fact:
@@ -185,24 +185,24 @@ class Walk:
         before, after, stride = slide.before[axis], slide.after[axis], slide.stride[axis]
         wide = turn.length + before + after
         if (before > 0 or after > 0) and slide.border != "circular":
-            raise Lost(_BORDERS[slide.border], self.group.turns_of(axis, fact))
+            raise NoLaw(_BORDERS[slide.border], self.group.turns_of(axis, fact))
         if (before > 0 or after > 0) and turn.length != turn.period:
-            raise Lost(
+            raise NoLaw(
                 "It changes the border of maps that have one already.", self.group.turns_of(axis, fact)
             )
         if turn.period % stride:
-            raise Lost(
+            raise NoLaw(
                 f"Its stride of {stride} does not divide {turn.period} positions, so that the grid does not "
                 "close.",
                 self.group.turns_of(axis, fact),
             )
         if stride > 1 and fact.choice is not None:
-            raise Lost(
+            raise NoLaw(
                 f"It keeps {times(stride)} position of maps that roll by what a layer has chosen.",
                 fact.choice.known_px,
             )
         if fact.choice is None and (turn.step / stride).denominator > 1 and (stride > 1 or not slide.linear):
-            raise Lost(
+            raise NoLaw(
                 f"It keeps {times(stride)} position, and smaller shifts move others there."
                 if stride > 1
                 else "Its maps move by fractions of a position, of which a maximum knows nothing.",
@@ -210,14 +210,14 @@ class Walk:
             )
         whole = fact.choice is not None or turn.step.denominator == 1
         if not whole and wide - slide.extent(axis) + 1 != turn.period:
-            raise Lost(
+            raise NoLaw(
                 "Its maps move by fractions of a position.", self.group.demand(axis, turn.step.denominator)
             )
         if (n - 1) * stride + slide.extent(axis) > wide:
-            raise Lost("Its last window ends outside of the maps.", self.group.turns_of(axis, fact))
+            raise NoLaw("Its last window ends outside of the maps.", self.group.turns_of(axis, fact))
         period = turn.period // stride
         if n < period:
-            raise Lost(
+            raise NoLaw(
                 f"It turns {turn.length} positions into {n}: without circular padding the border differs.",
                 self.group.turns_of(axis, fact),
             )
@@ -225,7 +225,7 @@ class Walk:
 
     def _reduce(self, operation: Reduce, fact: Rolls) -> Fact:
         if not operation.linear and not fact.is_whole:
-            raise Lost(
+            raise NoLaw(
                 "Its maps move by fractions of a position, of which only a mean knows nothing.",
                 self.group.whole_px([fact]),
             )
@@ -240,7 +240,7 @@ class Walk:
 
     def _normalise(self, operation: Normalise | Spectrum, fact: Rolls) -> Fact:
         if not fact.is_whole:
-            raise Lost(
+            raise NoLaw(
                 "Its maps move by fractions of a position; statistics are only followed for whole ones.",
                 self.group.whole_px([fact]),
             )
@@ -251,25 +251,25 @@ class Walk:
         for axis in AXES:
             turn = fact.turns[axis]
             if axes[axis] and not fact.stays_along(axis) and turn.length != turn.period:
-                raise Lost("It counts some positions of a circle twice.", self.group.turns_of(axis, fact))
+                raise NoLaw("It counts some positions of a circle twice.", self.group.turns_of(axis, fact))
 
-    def _scatter(self, operation: Scatter, fact: Rolls) -> Fact:
+    def _flatten(self, operation: Flatten, fact: Rolls) -> Fact:
         if fact.stays:
             return None
         lengths = " × ".join(str(turn.length) for turn in fact.turns)
         text = operation.why(lengths)
         if fact.choice is not None and fact.choice.known_px != self.group.step_px:
-            raise Lost(text, fact.choice.known_px)
+            raise NoLaw(text, fact.choice.known_px)
         moving = [not fact.stays_along(axis) for axis in AXES]
-        raise Lost(
+        raise NoLaw(
             text,
             pair_of(size if moves else 1 for size, moves in zip(self.group.image_px, moving, strict=True)),
         )
 
-    def _finer(self, operation: Finer, fact: Rolls) -> Fact:
+    def _upsample(self, operation: Upsample, fact: Rolls) -> Fact:
         if fact.choice is not None or not fact.is_whole:
             demand = self.group.known_px(fact.choice) if fact.choice else self.group.whole_px([fact])
-            raise Lost("It makes maps finer that do not roll by a known number of positions.", demand)
+            raise NoLaw("It upsamples maps that do not roll by a known number of positions.", demand)
         turns = [
             Turn(turn.period * factor, turn.length * factor, turn.step * factor)
             for turn, factor in zip(fact.turns, operation.factor, strict=True)
@@ -289,12 +289,12 @@ class Walk:
     def _decision(self, stride: Pair, fact: Rolls) -> Choice | None:
         """A new choice, or None where the phase with the largest key stays the same."""
         if not fact.is_whole:
-            raise Lost(
+            raise NoLaw(
                 "It chooses between positions of maps that move by fractions.", self.group.whole_px([fact])
             )
         for axis, (turn, by) in enumerate(zip(fact.turns, stride, strict=True)):
             if turn.length != turn.period or turn.period % by:
-                raise Lost("Its maps are no whole circle of blocks.", self.group.turns_of(AXES[axis], fact))
+                raise NoLaw("Its maps are no whole circle of blocks.", self.group.turns_of(AXES[axis], fact))
         multiples = [(turn.step / by).denominator for turn, by in zip(fact.turns, stride, strict=True)]
         if fact.choice is None and multiples == [1, 1]:
             return None
@@ -307,9 +307,9 @@ class Walk:
     def _choose(self, operation: Choose, facts: list[Fact], seen: tuple[fx.Node, ...]) -> Fact:
         maps = [fact for fact in facts if isinstance(fact, Rolls)]
         if not maps or len(maps) != len(facts):
-            raise Lost("It chooses by something else than maps.")
+            raise NoLaw("It chooses by something else than maps.")
         if any(fact != maps[0] for fact in maps):
-            raise Lost(
+            raise NoLaw(
                 "It chooses for maps that do not roll alike.",
                 self.group.known_px(*(fact.choice for fact in maps)),
             )
@@ -318,12 +318,12 @@ class Walk:
     def _take(self, operation: Take, facts: list[Fact], inputs: tuple[fx.Node, ...]) -> Fact:
         maps, chosen = self._maps_and_choice(facts)
         if maps != chosen.source:
-            raise Lost(
+            raise NoLaw(
                 "It takes from maps that do not roll as those do by which was chosen.",
                 self.group.known_px(maps.choice, chosen.choice, chosen.source.choice),
             )
         if chosen.choice is not None and inputs[0] not in chosen.seen:
-            raise Lost(
+            raise NoLaw(
                 "It takes from maps that were not looked at when a choice was made: where that was left open "
                 "they may differ.",
                 chosen.choice.known_px,
@@ -334,17 +334,17 @@ class Walk:
         maps, chosen = self._maps_and_choice(facts)
         if maps.choice is not None or chosen.choice is not None:
             # A map that repeats itself has several phases that are the same; it is put back into one.
-            raise Lost(
+            raise NoLaw(
                 "Where an image repeats itself the choice is left open, and the way back shows which it was.",
                 self.group.known_px(maps.choice, chosen.choice),
             )
-        return self._finer(Finer(operation.stride), maps)
+        return self._upsample(Upsample(operation.stride), maps)
 
     def _maps_and_choice(self, facts: list[Fact]) -> tuple[Rolls, Chosen]:
         match facts:
             case [Rolls() as maps, Chosen() as chosen]:
                 return maps, chosen
-        raise Lost("It goes by something else than a choice for maps.")
+        raise NoLaw("It goes by something else than a choice for maps.")
 
     def _alias_free(self, operation: AliasFree, fact: Rolls) -> Fact:
         self._check_one_turn((True, True), fact)
@@ -353,8 +353,8 @@ class Walk:
         for axis in AXES:
             missing = (fact.turns[axis].step * operation.factor).denominator
             if missing > 1:
-                raise Lost(
-                    f"Its maps move by less than a position of a grid that is {operation.factor} × finer.",
+                raise NoLaw(
+                    f"Its maps move by less than a position of maps {operation.factor} × oversampled.",
                     self.group.demand(axis, missing),
                 )
         return fact
@@ -362,7 +362,7 @@ class Walk:
     def _low_pass(self, operation: LowPass, fact: Rolls) -> Fact:
         self._check_one_turn((True, True), fact)
         if fact.choice is not None:
-            raise Lost(
+            raise NoLaw(
                 "Its maps roll by what a layer has chosen, so that it is not known by which fraction they "
                 "move after it.",
                 fact.choice.known_px,
@@ -387,12 +387,12 @@ _BORDERS = {
 _RULES: dict[type[Operation], Callable[[Walk, Any, Rolls], Fact]] = {
     Adaptive: Walk._adaptive,
     AliasFree: Walk._alias_free,
-    Finer: Walk._finer,
+    Upsample: Walk._upsample,
     LowPass: Walk._low_pass,
     Normalise: Walk._normalise,
     Pointwise: lambda walk, operation, fact: walk._together(operation, [fact]),
     Reduce: Walk._reduce,
-    Scatter: Walk._scatter,
+    Flatten: Walk._flatten,
     Slide: Walk._slide,
     Spectrum: Walk._spectrum,
 }

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from torch import fx
 
+from shiftproof.anatomy._network import Step, Steps
 from shiftproof.anatomy._operations import (
     AliasFree,
-    Images,
+    Input,
     Normalise,
     Operation,
     Pair,
@@ -22,7 +23,6 @@ from shiftproof.anatomy._operations import (
     Slide,
 )
 from shiftproof.anatomy._places import Place, Placed
-from shiftproof.anatomy._reading import Step, Steps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ def commutes(step: Step, parents: Sequence[Placed], image_px: Pair, motion: Moti
     """
     places = [place for place in parents if isinstance(place, Place)]
     if not places:
-        return all(place is None for place in parents) and not isinstance(step.operations[0], Images)
+        return all(place is None for place in parents) and not isinstance(step.operations[0], Input)
     closed = all(
         size == 1 or size * stride == length
         for place in places

@@ -14,16 +14,16 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from shiftproof.anatomy._calls import POINTWISE_LAYERS
+from shiftproof.anatomy._map_call import Effect, MapCall, not_known, unknown, varying
 from shiftproof.anatomy._operations import (
     Adaptive,
     AliasFree,
     Border,
-    Grid,
+    Flatten,
     LowPass,
-    Scatter,
+    PositionGrid,
     Slide,
 )
-from shiftproof.anatomy._question import Question, Reading, not_known, unknown, varying
 from shiftproof.anatomy._torch_rules import read_call
 from shiftproof.anatomy._whole_map_rules import attended
 from shiftproof.layers import (
@@ -43,23 +43,23 @@ from shiftproof.layers import (
     RoutedCapsules,
 )
 
-Rule = Callable[[Any, Question], Reading]
+Rule = Callable[[Any, MapCall], Effect]
 POINTWISE_FUNCTIONS = (torch.relu, F.relu, torch.tanh, torch.sigmoid, F.gelu, F.silu, torch.square)
 
 
-def _slides(question: Question, *slides: Slide) -> Reading:
+def _slides(call: MapCall, *slides: Slide) -> Effect:
     """Windows one after the other; the last one leaves what torch gave."""
-    size = question.grid.size
+    size = call.grid.size
     for slide in slides:
         size = (slide.n_outputs(0, size[0]), slide.n_outputs(1, size[1]))
-    if not question.grid.is_maps or question.after[2:] != size:
+    if not call.grid.is_maps or call.after[2:] != size:
         return unknown("The size after it is not what its numbers say.")
-    return slides, Grid(size, (2, 3))
+    return slides, PositionGrid(size, (2, 3))
 
 
-def _global_mean(layer: GlobalMeanPool, question: Question) -> Reading:
+def _global_mean(layer: GlobalMeanPool, call: MapCall) -> Effect:
     """`maps.mean((2, 3))`."""
-    return read_call(replace(question, name="mean", arguments={"dim": (2, 3)}))
+    return read_call(replace(call, name="mean", arguments={"dim": (2, 3)}))
 
 
 def _blur_slide(layer: BlurPool2d, border: Border) -> Slide:
@@ -74,52 +74,52 @@ def _blur_slide(layer: BlurPool2d, border: Border) -> Slide:
     )
 
 
-def _blur(layer: BlurPool2d, question: Question) -> Reading:
+def _blur(layer: BlurPool2d, call: MapCall) -> Effect:
     """A convolution of each channel with one kernel, after a padding of `margins_px`."""
-    return _slides(question, _blur_slide(layer, layer.border))
+    return _slides(call, _blur_slide(layer, layer.border))
 
 
-def _max_blur(layer: MaxBlurPool2d, question: Question) -> Reading:
+def _max_blur(layer: MaxBlurPool2d, call: MapCall) -> Effect:
     """A maximum of stride 1 without padding, then the blur; on a circle one padding serves both."""
     window = Slide((layer.pool_size,) * 2)
     blur = _blur_slide(layer.blur, layer.blur.border)
     if layer.blur.border != "circular":
-        return _slides(question, window, blur)
+        return _slides(call, window, blur)
     more = blur.after[0] + layer.pool_size - 1
     margin = Slide(before=blur.before, after=(more, more), border="circular", linear=True)
-    return _slides(question, margin, window, replace(blur, before=(0, 0), after=(0, 0)))
+    return _slides(call, margin, window, replace(blur, before=(0, 0), after=(0, 0)))
 
 
-def _circular_max(layer: CircularMaxPool2d, question: Question) -> Reading:
+def _circular_max(layer: CircularMaxPool2d, call: MapCall) -> Effect:
     """A maximum of stride 1 after a circular padding below and to the right."""
     behind = layer.pool_size - 1
-    return _slides(question, Slide((layer.pool_size,) * 2, after=(behind, behind), border="circular"))
+    return _slides(call, Slide((layer.pool_size,) * 2, after=(behind, behind), border="circular"))
 
 
-def _detail(layer: DetailPreservingPool2d, question: Question) -> Reading:
+def _detail(layer: DetailPreservingPool2d, call: MapCall) -> Effect:
     """A function of the pixels of a window, and for `full` of a 3 × 3 filter that begins a pixel before it.
 
     The filter is padded by a zero pixel, of which the one behind is only seen with a stride of 1.
     """
     if layer.coarse_filter is None:
-        return _slides(question, Slide(layer.stride, layer.stride))
+        return _slides(call, Slide(layer.stride, layer.stride))
     down, right = layer.stride
-    taps = (max(down, 2) + 1, max(right, 2) + 1)
-    return _slides(question, Slide(taps, layer.stride, (1, 1), (int(down == 1), int(right == 1))))
+    kernel_size = (max(down, 2) + 1, max(right, 2) + 1)
+    return _slides(call, Slide(kernel_size, layer.stride, (1, 1), (int(down == 1), int(right == 1))))
 
 
-def _adaptive_blur(layer: AdaptiveBlurPool2d, question: Question) -> Reading:
+def _adaptive_blur(layer: AdaptiveBlurPool2d, call: MapCall) -> Effect:
     """A window of which the weights are computed from the same window."""
-    taps, margin = (layer.kernel_size,) * 2, (layer.kernel_size // 2,) * 2
-    return _slides(question, Slide(taps, layer.stride, margin, margin, layer.border))
+    kernel_size, margin = (layer.kernel_size,) * 2, (layer.kernel_size // 2,) * 2
+    return _slides(call, Slide(kernel_size, layer.stride, margin, margin, layer.border))
 
 
-def _anchor(layer: PolyphaseAnchor2d, question: Question) -> Reading:
+def _anchor(layer: PolyphaseAnchor2d, call: MapCall) -> Effect:
     """It rolls maps by fewer positions than the stride, by as many as their content says."""
-    return varying("It moves maps by a number of positions that it chooses by their content.", question.grid)
+    return varying("It moves maps by a number of positions that it chooses by their content.", call.grid)
 
 
-def _adaptive(layer: AdaptivePolyphase2d | LearnedPolyphase2d, question: Question) -> Reading:
+def _adaptive(layer: AdaptivePolyphase2d | LearnedPolyphase2d, call: MapCall) -> Effect:
     """The phase with the largest key, after a blur that is circular and so commutes with rolls.
 
     Keys of phases change places as phases do, and are whole numbers that have no order of sums. Where
@@ -128,91 +128,91 @@ def _adaptive(layer: AdaptivePolyphase2d | LearnedPolyphase2d, question: Questio
     if layer.training:
         return unknown("In training mode it mixes phases.")
     down, right = layer.stride
-    height, width = question.grid.size
-    if not question.grid.is_maps:
+    height, width = call.grid.size
+    if not call.grid.is_maps:
         return not_known(type(layer).__name__)
-    grid = replace(question.grid, size=(height // down, width // right))
+    grid = replace(call.grid, size=(height // down, width // right))
     return (Adaptive(layer.stride),), grid
 
 
-def _alias_free(layer: AliasFreeActivation, question: Question) -> Reading:
+def _alias_free(layer: AliasFreeActivation, call: MapCall) -> Effect:
     """Ideal resampling to a finer grid and back commutes with rolls of whole positions of the finer one."""
     pointwise = type(layer.activation) in POINTWISE_LAYERS or layer.activation in POINTWISE_FUNCTIONS
     if not pointwise:
         return unknown("Whether its activation looks at each number alone is not known.")
-    if not question.grid.is_maps:
+    if not call.grid.is_maps:
         return not_known("AliasFreeActivation")
-    return (AliasFree(layer.factor),), question.grid
+    return (AliasFree(layer.factor),), call.grid
 
 
-def _low_pass(layer: LowPassPool2d, question: Question) -> Reading:
+def _low_pass(layer: LowPassPool2d, call: MapCall) -> Effect:
     """Reads the band-limited function through the maps at another number of positions."""
-    if not question.grid.is_maps:
+    if not call.grid.is_maps:
         return not_known("LowPassPool2d")
-    return (LowPass(layer.stride),), replace(question.grid, size=(question.after[2], question.after[3]))
+    return (LowPass(layer.stride),), replace(call.grid, size=(call.after[2], call.after[3]))
 
 
-def _primary_capsules(layer: PrimaryCapsules, question: Question) -> Reading:
+def _primary_capsules(layer: PrimaryCapsules, call: MapCall) -> Effect:
     """A convolution, whose positions are then capsules of their own, in order."""
-    return (Scatter(),), None
+    return (Flatten(),), None
 
 
-def _routed_capsules(layer: RoutedCapsules, question: Question) -> Reading:
+def _routed_capsules(layer: RoutedCapsules, call: MapCall) -> Effect:
     """Each capsule has matrices of its own."""
-    return (Scatter(),), None
+    return (Flatten(),), None
 
 
-def _padded(layer: Any, question: Question) -> Reading:
+def _padded(layer: Any, call: MapCall) -> Effect:
     """A border, as (left, right, above, below)."""
     modes = {"ReflectionPad2d": "reflect", "ReplicationPad2d": "replicate", "CircularPad2d": "circular"}
     mode = modes.get(type(layer).__name__, "constant")
-    return read_call(replace(question, name="pad", arguments={"pad": layer.padding, "mode": mode}))
+    return read_call(replace(call, name="pad", arguments={"pad": layer.padding, "mode": mode}))
 
 
 def _called(name: str, *fields: str, **others: Any) -> Rule:
     """The rule of a torch function, whose arguments the layer keeps under their names."""
 
-    def rule(layer: Any, question: Question) -> Reading:
+    def rule(layer: Any, call: MapCall) -> Effect:
         arguments = {field: getattr(layer, field) for field in fields} | others
-        return read_call(replace(question, name=name, arguments=arguments))
+        return read_call(replace(call, name=name, arguments=arguments))
 
     return rule
 
 
-def _instance_norm(layer: nn.InstanceNorm2d, question: Question) -> Reading:
+def _instance_norm(layer: nn.InstanceNorm2d, call: MapCall) -> Effect:
     """Statistics of each image, unless it has kept running ones."""
     arguments = {"running_mean": layer.running_mean, "use_input_stats": not layer.track_running_stats}
-    return read_call(replace(question, name="instance_norm", arguments=arguments))
+    return read_call(replace(call, name="instance_norm", arguments=arguments))
 
 
-def _transposed(layer: nn.ConvTranspose2d, question: Question) -> Reading:
+def _transposed(layer: nn.ConvTranspose2d, call: MapCall) -> Effect:
     """`conv_transpose2d`, with the numbers of the layer."""
     if layer.padding_mode != "zeros":
         return not_known("ConvTranspose2d")
-    return _called("conv_transpose2d", "weight", "stride", "padding", "dilation")(layer, question)
+    return _called("conv_transpose2d", "weight", "stride", "padding", "dilation")(layer, call)
 
 
-def _upsample(layer: nn.Upsample, question: Question) -> Reading:
+def _upsample(layer: nn.Upsample, call: MapCall) -> Effect:
     """`interpolate`, with the numbers of the layer."""
-    return _called("interpolate", "size", "scale_factor", "mode", "align_corners")(layer, question)
+    return _called("interpolate", "size", "scale_factor", "mode", "align_corners")(layer, call)
 
 
-def _encoder_layer(layer: nn.TransformerEncoderLayer, question: Question) -> Reading:
+def _encoder_layer(layer: nn.TransformerEncoderLayer, call: MapCall) -> Effect:
     """Attention of all tokens to all tokens, and functions of each token."""
     activation = layer.activation
     if not (activation in POINTWISE_FUNCTIONS or type(activation) in POINTWISE_LAYERS):
         return unknown("Whether its activation looks at each number alone is not known.")
-    grid, line = question.grid, 1 if layer.self_attn.batch_first else 0
-    return attended(grid, grid, grid, line, len(question.before))
+    grid, line = call.grid, 1 if layer.self_attn.batch_first else 0
+    return attended(grid, grid, grid, line, len(call.before))
 
 
-def _encoder(layer: nn.TransformerEncoder, question: Question) -> Reading:
+def _encoder(layer: nn.TransformerEncoder, call: MapCall) -> Effect:
     """Layers one after the other."""
     norm = layer.norm
     plain = norm is None or (type(norm) is nn.LayerNorm and len(norm.normalized_shape) == 1)
     if not plain or any(type(each) is not nn.TransformerEncoderLayer for each in layer.layers):
         return not_known(type(layer).__name__)
-    readings = [_encoder_layer(each, question) for each in layer.layers]
+    readings = [_encoder_layer(each, call) for each in layer.layers]
     return next((each for each in readings if each[1] is None), readings[-1])
 
 

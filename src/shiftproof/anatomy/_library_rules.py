@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from shiftproof.anatomy._operations import Grid, Slide
-from shiftproof.anatomy._question import LINEAR, Reading, unknown, varying
+from shiftproof.anatomy._map_call import LINEAR, Effect, unknown, varying
+from shiftproof.anatomy._operations import PositionGrid, Slide
 
 
-def _same(grid: Grid) -> Reading:
+def _same(grid: PositionGrid) -> Effect:
     return (LINEAR,), grid
 
 
-def _merged(grid: Grid) -> Reading:
+def _merged(grid: PositionGrid) -> Effect:
     """Blocks of 2 × 2 positions become one; a row and a column of zeros complete an odd number."""
     down, right = (size % 2 for size in grid.size)
     if None in grid.axes or grid.is_joint:
@@ -23,11 +23,11 @@ def _merged(grid: Grid) -> Reading:
     return (slide,), replace(grid, size=size)
 
 
-def _in_windows(grid: Grid) -> Reading:
+def _in_windows(grid: PositionGrid) -> Effect:
     return varying("It looks around in windows that lie at fixed places.", grid)
 
 
-FUNCTIONS_OF_LIBRARIES: dict[str, Callable[[Grid], Reading]] = {
+FUNCTIONS_OF_LIBRARIES: dict[str, Callable[[PositionGrid], Effect]] = {
     "torchvision.models.swin_transformer._patch_merging_pad": _merged,
     "torchvision.models.swin_transformer.shifted_window_attention": _in_windows,
     "torchvision.ops.stochastic_depth.stochastic_depth": _same,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from shiftproof.anatomy._operations import Grid, Pair
+from shiftproof.anatomy._operations import Pair, PositionGrid
 
 
-def rolled(value: Tensor, grid: Grid, by: Pair) -> Tensor:
+def rolled(value: Tensor, grid: PositionGrid, by: Pair) -> Tensor:
     """A copy that is rolled by so many positions, down and to the right; what stands beside them stays.
 
     Example:
         >>> tokens = torch.tensor([[9, 0, 1, 2, 3]])  # a class token, and 2 × 2 positions
-        >>> rolled(tokens, Grid((2, 2), (1, 1), lead=1), (0, 1))
+        >>> rolled(tokens, PositionGrid((2, 2), (1, 1), lead=1), (0, 1))
         tensor([[9, 1, 0, 3, 2]])
     """
     line = grid.axes[0]

@@ -16,7 +16,7 @@ Border = Literal["zeros", "edge", "reflect", "circular"]
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class PositionGrid:
     """Where the positions of maps lie in a tensor.
 
     Args:
@@ -52,7 +52,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Images(Operation):
+class Input(Operation):
     """The images themselves."""
 
 
@@ -73,7 +73,7 @@ class Slide(Operation):
     """A window that looks at the same way at every stride-th position: convolutions, pools, crops, borders.
 
     Args:
-        taps: Positions that a window looks at.
+        kernel_size: Positions that a window looks at.
         stride: Positions from one window to the next.
         before, after: Positions that are added outside; below 0 for those that are cut off.
         border: What is added.
@@ -82,7 +82,7 @@ class Slide(Operation):
         linear: As in `Pointwise`.
     """
 
-    taps: Pair = (1, 1)
+    kernel_size: Pair = (1, 1)
     stride: Pair = (1, 1)
     before: Pair = (0, 0)
     after: Pair = (0, 0)
@@ -93,7 +93,7 @@ class Slide(Operation):
 
     def extent(self, axis: Axis) -> int:
         """Positions from the first to the last tap."""
-        return self.dilation[axis] * (self.taps[axis] - 1) + 1
+        return self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
 
     def n_outputs(self, axis: Axis, length: int) -> int:
         """Windows along an axis of that length."""
@@ -107,8 +107,8 @@ class Slide(Operation):
     def reads(self, axis: Axis, length: int, window: int) -> set[int]:
         """The positions that a window looks at, its border resolved."""
         first = window * self.stride[axis] - self.before[axis]
-        taps = (first + tap * self.dilation[axis] for tap in range(self.taps[axis]))
-        return {source for tap in taps if (source := self._source(tap, length)) is not None}
+        kernel_size = (first + tap * self.dilation[axis] for tap in range(self.kernel_size[axis]))
+        return {source for tap in kernel_size if (source := self._source(tap, length)) is not None}
 
     def _source(self, position: int, length: int) -> int | None:
         """Where the number at a position comes from; None for a zero."""
@@ -124,7 +124,7 @@ class Slide(Operation):
         return None
 
     def __str__(self) -> str:
-        kernel = f"{_by(self.taps)}" if self.taps != (1, 1) else "1 × 1"
+        kernel = f"{_by(self.kernel_size)}" if self.kernel_size != (1, 1) else "1 × 1"
         parts = [kernel]
         if self.stride != (1, 1):
             parts.append(f"stride {_by(self.stride)}")
@@ -188,7 +188,7 @@ class Spectrum(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class Scatter(Operation):
+class Flatten(Operation):
     """Each position counts for itself from here on.
 
     Args:
@@ -208,7 +208,7 @@ class Scatter(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class Finer(Operation):
+class Upsample(Operation):
     """Each position becomes a block of positions that depends on it alone.
 
     Args:
@@ -218,7 +218,7 @@ class Finer(Operation):
     factor: Pair
 
     def __str__(self) -> str:
-        return f"{_by(self.factor)} finer"
+        return f"upsample {_by(self.factor)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,25 +242,25 @@ class Resample(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class Spread(Operation):
+class TransposedConv(Operation):
     """A transposed convolution: each position is spread over a window, and windows overlap.
 
     Args:
         size: Positions after it.
-        taps: Of a window.
+        kernel_size: Of a window.
         stride: New positions from one window to the next.
         before: Positions cut off above and to the left.
         dilation: New positions from one tap to the next.
     """
 
     size: Pair
-    taps: Pair
+    kernel_size: Pair
     stride: Pair
     before: Pair
     dilation: Pair
 
     def __str__(self) -> str:
-        return f"{_by(self.taps)} transposed, {_by(self.stride)} finer"
+        return f"{_by(self.kernel_size)} transposed, upsample {_by(self.stride)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,16 +305,16 @@ class Unpool(Operation):
 
 @dataclass(frozen=True, slots=True)
 class AliasFree(Operation):
-    """A function of each number on an ideally finer grid.
+    """A function of each number of ideally oversampled maps.
 
     Args:
-        factor: How many times finer.
+        factor: How many times oversampled.
     """
 
     factor: int
 
     def __str__(self) -> str:
-        return f"on a grid {self.factor} × finer"
+        return f"{self.factor} × oversampled"
 
 
 @dataclass(frozen=True, slots=True)

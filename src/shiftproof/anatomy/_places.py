@@ -13,10 +13,10 @@ from fractions import Fraction
 
 from torch import Tensor, fx
 
-from shiftproof.anatomy._law import Reason
-from shiftproof.anatomy._operations import AXES, Choose, Grid, Pair, Reduce, Scatter, Spectrum
+from shiftproof.anatomy._network import Step, Steps
+from shiftproof.anatomy._operations import AXES, Choose, Flatten, Pair, PositionGrid, Reduce, Spectrum
 from shiftproof.anatomy._positions import Located, locate
-from shiftproof.anatomy._reading import Step, Steps
+from shiftproof.anatomy._reasons import Reason
 from shiftproof.anatomy._trace import BATCH
 
 # Class tokens and registers stand before the positions of a transformer.
@@ -109,7 +109,7 @@ def _placed(step: Step, where: Located | Reason, parents: Sequence[Placed], step
     if not places:
         reason = next((place for place in parents if isinstance(place, Reason)), None)
         return None if shape is not None and is_row(shape) else reason
-    if any(isinstance(operation, Reduce | Scatter | Spectrum) for operation in step.operations):
+    if any(isinstance(operation, Reduce | Flatten | Spectrum) for operation in step.operations):
         return None
     parent = max(places, key=lambda place: math.prod(place.size))
     if shape is None:  # Several tensors at once: each is looked at by itself when it is taken out.
@@ -120,7 +120,7 @@ def _placed(step: Step, where: Located | Reason, parents: Sequence[Placed], step
     return guess or Reason(step.layer, "Where its positions lie in the image is not known.")
 
 
-def _known(grid: Grid, where: Located, stride_px: Fractions) -> Place:
+def _known(grid: PositionGrid, where: Located, stride_px: Fractions) -> Place:
     down, right = (
         positions.content if positions is not None else (0, size)
         for positions, size in zip(where.axes, grid.size, strict=True)

@@ -2,7 +2,7 @@
 
 On each axis position p of a value sees the pixels from p · stride + low to p · stride + high, as if the image
 went on beyond its border. Low and high repeat after a few positions: after one in most networks, after f
-where maps were made f times finer, since neighbours then see the same coarse position, or not. Each operation
+where maps were upsampled by f, since neighbours then see the same coarse position, or not. Each operation
 says which positions it reads; what these see is what it sees.
 """
 
@@ -16,14 +16,13 @@ from typing import Any
 
 from torch import fx
 
-from shiftproof.anatomy._law import APART, Reason
+from shiftproof.anatomy._network import Step, Steps
 from shiftproof.anatomy._operations import (
     AXES,
     Adaptive,
     AliasFree,
     Axis,
-    Finer,
-    Images,
+    Input,
     LowPass,
     Normalise,
     Operation,
@@ -31,13 +30,14 @@ from shiftproof.anatomy._operations import (
     Reduce,
     Resample,
     Slide,
-    Spread,
     Take,
+    TransposedConv,
     Unknown,
     Unpool,
+    Upsample,
     Varying,
 )
-from shiftproof.anatomy._reading import Step, Steps
+from shiftproof.anatomy._reasons import APART, Reason
 
 # First and last pixel that a position sees, less its number times the stride.
 Field = tuple[Fraction, Fraction]
@@ -73,7 +73,7 @@ class Positions:
 
     @property
     def centre_px(self) -> Fraction:
-        """The pixel that position 0 is centred on; for maps that became finer, on average around it."""
+        """The pixel that position 0 is centred on; for upsampled maps, on average around it."""
         return sum((low + high for low, high in self.fields), Fraction(0)) / (2 * len(self.fields))
 
     @property
@@ -180,7 +180,7 @@ def locate(steps: Steps) -> Mapping[fx.Node, Located | Reason]:
 
 def _located(step: Step, inputs: list[Located | Reason]) -> Located | Reason:
     first, *_ = step.operations
-    if isinstance(first, Images):
+    if isinstance(first, Input):
         assert step.grid is not None
         return Located((Positions.of_image(step.grid.size[0]), Positions.of_image(step.grid.size[1])))
     for operation in step.operations:
@@ -227,7 +227,7 @@ def _looks_around(operation: Operation) -> bool:
 
 def _slid(slide: Slide, old: Positions, axis: Axis) -> Positions:
     stride, before = slide.stride[axis], slide.before[axis]
-    reach = slide.dilation[axis] * (slide.taps[axis] - 1)
+    reach = slide.dilation[axis] * (slide.kernel_size[axis] - 1)
 
     def read(position: int) -> Iterable[int]:
         first = position * stride - before
@@ -249,17 +249,17 @@ def _resampled(resample: Resample, old: Positions, axis: Axis) -> Positions:
     return old.read_by(resample.size[axis], scale, period, read)
 
 
-def _finer(operation: Finer, old: Positions, axis: Axis) -> Positions:
+def _upsample(operation: Upsample, old: Positions, axis: Axis) -> Positions:
     factor = operation.factor[axis]
     period = len(old.fields) * factor
     return old.read_by(old.n * factor, Fraction(1, factor), period, lambda position: [position // factor])
 
 
-def _spread(spread: Spread, old: Positions, axis: Axis) -> Positions:
+def _spread(spread: TransposedConv, old: Positions, axis: Axis) -> Positions:
     stride, dilation = spread.stride[axis], spread.dilation[axis]
 
     def read(position: int) -> Iterable[int]:
-        places = (position + spread.before[axis] - tap * dilation for tap in range(spread.taps[axis]))
+        places = (position + spread.before[axis] - tap * dilation for tap in range(spread.kernel_size[axis]))
         return [place // stride for place in places if place % stride == 0]
 
     return old.read_by(spread.size[axis], Fraction(1, stride), len(old.fields) * stride, read)
@@ -273,7 +273,7 @@ def _sampled(operation: Adaptive | Take, old: Positions, axis: Axis) -> Position
 
 
 def _unpooled(operation: Unpool, old: Positions, axis: Axis) -> Positions:
-    return _finer(Finer(operation.stride), old, axis)
+    return _upsample(Upsample(operation.stride), old, axis)
 
 
 def _low_passed(operation: LowPass, old: Positions, axis: Axis) -> Positions:
@@ -296,12 +296,12 @@ def _both(number: int) -> Pair:
 
 _RULES: dict[type[Operation], Callable[[Any, Positions, Axis], Positions | None]] = {
     Adaptive: _sampled,
-    Finer: _finer,
+    Upsample: _upsample,
     LowPass: _low_passed,
     Reduce: _reduced,
     Resample: _resampled,
     Slide: _slid,
-    Spread: _spread,
+    TransposedConv: _spread,
     Take: _sampled,
     Unpool: _unpooled,
 }

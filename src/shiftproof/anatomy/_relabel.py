@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from shiftproof.anatomy._operations import Grid, Pair, Slide
+from shiftproof.anatomy._operations import Pair, PositionGrid, Slide
 
 Shape = tuple[int, ...]
 
 
-def reshaped(before: Shape, after: Shape, grid: Grid) -> Grid | None:
+def reshaped(before: Shape, after: Shape, grid: PositionGrid) -> PositionGrid | None:
     """The grid after a reshape, or None where positions are mixed with other things.
 
     An axis survives where there is one of the same length that has as many numbers before it.
 
     Example:
-        >>> reshaped((2, 6, 4, 5), (2, 3, 2, 20), Grid((4, 5), (2, 3)))
-        Grid(size=(4, 5), axes=(3, 3), images=0, lead=0)
-        >>> reshaped((2, 6, 4, 5), (2, 120), Grid((4, 5), (2, 3))) is None
+        >>> reshaped((2, 6, 4, 5), (2, 3, 2, 20), PositionGrid((4, 5), (2, 3)))
+        PositionGrid(size=(4, 5), axes=(3, 3), images=0, lead=0)
+        >>> reshaped((2, 6, 4, 5), (2, 120), PositionGrid((4, 5), (2, 3))) is None
         True
     """
     images = _find(after, math.prod(before[: grid.images]), before[grid.images])
@@ -31,26 +31,26 @@ def reshaped(before: Shape, after: Shape, grid: Grid) -> Grid | None:
     if grid.lead:
         assert starts[0] is not None
         line = _find(after, starts[0], grid.lead + height * width)
-        return None if line is None else Grid(grid.size, (line, line), images, grid.lead)
+        return None if line is None else PositionGrid(grid.size, (line, line), images, grid.lead)
     rows, columns = (
         _find(after, start, size) if start is not None else None
         for start, size in zip(starts, grid.size, strict=True)
     )
     lone_row, lone_column = height == 1, width == 1
     if (rows is not None or lone_row) and (columns is not None or lone_column) and rows != columns:
-        return _checked(Grid(grid.size, (rows, columns), images))
+        return _checked(PositionGrid(grid.size, (rows, columns), images))
     adjacent = starts[0] is not None and starts[1] == starts[0] * height
     joint = _find(after, starts[0], height * width) if starts[0] is not None and adjacent else None
-    return None if joint is None else Grid(grid.size, (joint, joint), images)
+    return None if joint is None else PositionGrid(grid.size, (joint, joint), images)
 
 
-def blocked(before: Shape, after: Shape, grid: Grid) -> tuple[Slide, Grid] | None:
+def blocked(before: Shape, after: Shape, grid: PositionGrid) -> tuple[Slide, PositionGrid] | None:
     """What a reshape does that cuts rows and columns into blocks: each block is a position from then on.
 
     Example:
-        >>> slide, grid = blocked((2, 8, 6, 5), (2, 4, 2, 3, 2, 5), Grid((8, 6), (1, 2)))
+        >>> slide, grid = blocked((2, 8, 6, 5), (2, 4, 2, 3, 2, 5), PositionGrid((8, 6), (1, 2)))
         >>> slide.stride, grid
-        ((2, 2), Grid(size=(4, 3), axes=(1, 3), images=0, lead=0))
+        ((2, 2), PositionGrid(size=(4, 3), axes=(1, 3), images=0, lead=0))
     """
     images = _find(after, math.prod(before[: grid.images]), before[grid.images])
     if images is None or math.prod(before) != math.prod(after) or grid.is_joint:
@@ -75,10 +75,10 @@ def blocked(before: Shape, after: Shape, grid: Grid) -> tuple[Slide, Grid] | Non
         sizes.append(size // block)
         blocks.append(block)
     slide = Slide(_pair(blocks), _pair(blocks), linear=True)
-    return slide, Grid(_pair(sizes), (places[0], places[1]), images)
+    return slide, PositionGrid(_pair(sizes), (places[0], places[1]), images)
 
 
-def _starts(shape: Shape, grid: Grid) -> tuple[int | None, int | None]:
+def _starts(shape: Shape, grid: PositionGrid) -> tuple[int | None, int | None]:
     """How many numbers there are before rows, and before columns, in the order of a reshape."""
     rows, columns = grid.axes
     if rows is not None and grid.is_joint:
@@ -96,18 +96,18 @@ def _find(shape: Shape, start: int, size: int) -> int | None:
     return next(found, None)
 
 
-def _checked(grid: Grid) -> Grid | None:
+def _checked(grid: PositionGrid) -> PositionGrid | None:
     return None if grid.axes == (None, None) else grid
 
 
-def common_grid(grids: Sequence[Grid]) -> Grid | None:
+def common_grid(grids: Sequence[PositionGrid]) -> PositionGrid | None:
     """Where the positions of tensors lie that are broadcast to each other; None where that does not fit.
 
     Example:
-        >>> rows, columns = Grid((4, 1), (2, 3)), Grid((1, 5), (2, 3))
+        >>> rows, columns = PositionGrid((4, 1), (2, 3)), PositionGrid((1, 5), (2, 3))
         >>> common_grid([rows, columns])
-        Grid(size=(4, 5), axes=(2, 3), images=0, lead=0)
-        >>> common_grid([Grid((4, 1), (2, None)), Grid((1, 4), (None, 2))]) is None
+        PositionGrid(size=(4, 5), axes=(2, 3), images=0, lead=0)
+        >>> common_grid([PositionGrid((4, 1), (2, None)), PositionGrid((1, 4), (None, 2))]) is None
         True
     """
     if len(set(grids)) == 1:
@@ -128,10 +128,10 @@ def common_grid(grids: Sequence[Grid]) -> Grid | None:
         sizes.append(size)
     if axes[0] is not None and axes[0] == axes[1]:
         return None  # Rows of one and columns of the other.
-    return Grid((sizes[0], sizes[1]), (axes[0], axes[1]), grids[0].images) if wide else grids[0]
+    return PositionGrid((sizes[0], sizes[1]), (axes[0], axes[1]), grids[0].images) if wide else grids[0]
 
 
-def permuted(order: Sequence[int], grid: Grid) -> Grid | None:
+def permuted(order: Sequence[int], grid: PositionGrid) -> PositionGrid | None:
     """The grid after axes change places: output axis i is input axis order[i]."""
     places = [axis % len(order) for axis in order]
     if sorted(places) != list(range(len(order))):
@@ -140,16 +140,16 @@ def permuted(order: Sequence[int], grid: Grid) -> Grid | None:
     return replace(grid, axes=(rows, columns), images=places.index(grid.images))
 
 
-def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | None:
+def cut(index: Any, before: Shape, grid: PositionGrid) -> tuple[Slide | None, PositionGrid] | None:
     """What indexing does: to positions, if anything, and where they lie after it.
 
     None where it asks for something else than slices of positions.
 
     Example:
         >>> slide, grid = cut((slice(None), 0, slice(1, None), slice(None, None, 2)), (2, 3, 6, 6),
-        ...                   Grid((6, 6), (2, 3)))
+        ...                   PositionGrid((6, 6), (2, 3)))
         >>> slide.before, slide.after, slide.stride, grid
-        ((-1, 0), (0, 0), (1, 2), Grid(size=(5, 3), axes=(1, 2), images=0, lead=0))
+        ((-1, 0), (0, 0), (1, 2), PositionGrid(size=(5, 3), axes=(1, 2), images=0, lead=0))
     """
     items = _items(index, len(before))
     if items is None:
@@ -185,7 +185,7 @@ def cut(index: Any, before: Shape, grid: Grid) -> tuple[Slide | None, Grid] | No
         return None, replace(grid, axes=(rows, columns), images=places[grid.images])
     slide = _crop(cuts, before, grid)
     size = (slide.n_outputs(0, grid.size[0]), slide.n_outputs(1, grid.size[1]))
-    return slide, Grid(size, (rows, columns), places[grid.images])
+    return slide, PositionGrid(size, (rows, columns), places[grid.images])
 
 
 def _items(index: Any, n_axes: int) -> list[Any] | None:
@@ -203,7 +203,7 @@ def _items(index: Any, n_axes: int) -> list[Any] | None:
     return [*items, *rest]
 
 
-def _crop(cuts: dict[int, tuple[int, int, int]], before: Shape, grid: Grid) -> Slide:
+def _crop(cuts: dict[int, tuple[int, int, int]], before: Shape, grid: PositionGrid) -> Slide:
     starts, ends, steps = [], [], []
     for axis in grid.axes:
         length = 1 if axis is None else before[axis]

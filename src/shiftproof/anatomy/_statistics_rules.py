@@ -7,86 +7,86 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from shiftproof.anatomy._operations import Grid, Normalise, Pointwise, Reduce
-from shiftproof.anatomy._question import LINEAR, Question, Reading, Rule, not_known, unknown
+from shiftproof.anatomy._map_call import LINEAR, Effect, MapCall, Rule, not_known, unknown
+from shiftproof.anatomy._operations import Normalise, Pointwise, PositionGrid, Reduce
 
 
-def _batch_norm(question: Question) -> Reading:
-    if question.number("training", False) or question.arguments.get("running_mean") is None:
+def _batch_norm(call: MapCall) -> Effect:
+    if call.number("training", False) or call.arguments.get("running_mean") is None:
         return unknown("It has no statistics of its own: the answer to an image depends on the others.")
-    return ((LINEAR,), question.grid) if _channels_second(question) else not_known("batch_norm")
+    return ((LINEAR,), call.grid) if _channels_second(call) else not_known("batch_norm")
 
 
-def _channels_second(question: Question) -> bool:
+def _channels_second(call: MapCall) -> bool:
     """Whether images come first, then channels."""
-    return question.grid.images == 0 and 1 not in question.grid.axes
+    return call.grid.images == 0 and 1 not in call.grid.axes
 
 
-def _layer_norm(question: Question) -> Reading:
-    shape = question.number("normalized_shape")
+def _layer_norm(call: MapCall) -> Effect:
+    shape = call.number("normalized_shape")
     n_axes = len(shape) if isinstance(shape, list | tuple) else 1
-    first = len(question.before) - n_axes
-    if question.grid.images >= first:
+    first = len(call.before) - n_axes
+    if call.grid.images >= first:
         return unknown("It normalises over images.")
-    over = _over(range(first, len(question.before)), question.grid)
+    over = _over(range(first, len(call.before)), call.grid)
     for name in ("weight", "bias"):
-        tensor = question.arguments.get(name)
-        if isinstance(tensor, Tensor) and any(over) and not _alike(tensor, question, first):
+        tensor = call.arguments.get(name)
+        if isinstance(tensor, Tensor) and any(over) and not _alike(tensor, call, first):
             return unknown(f"Its {name} differs between positions.")
-    return _statistics(over, question.grid)
+    return _statistics(over, call.grid)
 
 
-def _alike(tensor: Tensor, question: Question, first: int) -> bool:
+def _alike(tensor: Tensor, call: MapCall, first: int) -> bool:
     """Whether a tensor has the same number at all positions."""
-    for axis in {axis for axis in question.grid.axes if axis is not None and axis >= first}:
+    for axis in {axis for axis in call.grid.axes if axis is not None and axis >= first}:
         beginning = tensor.detach().narrow(axis - first, 0, 1)
         if not bool((tensor.detach() == beginning).all()):
             return False
     return True
 
 
-def _group_norm(question: Question) -> Reading:
-    if not _channels_second(question):
-        return not_known(question.name)
-    return _statistics((True, True), question.grid)
+def _group_norm(call: MapCall) -> Effect:
+    if not _channels_second(call):
+        return not_known(call.name)
+    return _statistics((True, True), call.grid)
 
 
-def _instance_norm(question: Question) -> Reading:
-    if not _channels_second(question):
-        return not_known(question.name)
-    by_itself = question.number("use_input_stats", True) or question.arguments.get("running_mean") is None
-    return _statistics((True, True), question.grid) if by_itself else ((LINEAR,), question.grid)
+def _instance_norm(call: MapCall) -> Effect:
+    if not _channels_second(call):
+        return not_known(call.name)
+    by_itself = call.number("use_input_stats", True) or call.arguments.get("running_mean") is None
+    return _statistics((True, True), call.grid) if by_itself else ((LINEAR,), call.grid)
 
 
-def _softmax(question: Question) -> Reading:
-    n_axes = len(question.before)
-    axis = question.number("dim", 1 if n_axes in (2, 4) else 0) % n_axes
-    if axis == question.grid.images:
+def _softmax(call: MapCall) -> Effect:
+    n_axes = len(call.before)
+    axis = call.number("dim", 1 if n_axes in (2, 4) else 0) % n_axes
+    if axis == call.grid.images:
         return unknown("It compares images with each other.")
-    return _statistics(_over([axis], question.grid), question.grid)
+    return _statistics(_over([axis], call.grid), call.grid)
 
 
-def _normalize(question: Question) -> Reading:
-    axis = question.number("dim", 1) % len(question.before)
-    if axis == question.grid.images:
+def _normalize(call: MapCall) -> Effect:
+    axis = call.number("dim", 1) % len(call.before)
+    if axis == call.grid.images:
         return unknown("It mixes images.")
-    return _statistics(_over([axis], question.grid), question.grid)
+    return _statistics(_over([axis], call.grid), call.grid)
 
 
-def _channels_alone(question: Question) -> Reading:
+def _channels_alone(call: MapCall) -> Effect:
     """At each position a function of its channels, whose axis comes second."""
-    return ((Pointwise(),), question.grid) if _channels_second(question) else not_known(question.name)
+    return ((Pointwise(),), call.grid) if _channels_second(call) else not_known(call.name)
 
 
-def _reduction(question: Question) -> Reading:
-    axes, grid = set(question.dims()), question.grid
-    linear = question.name in ("mean", "sum")
+def _reduction(call: MapCall) -> Effect:
+    axes, grid = set(call.dims()), call.grid
+    linear = call.name in ("mean", "sum")
     over = _over(sorted(axes), grid)
     if all(reduced or place is None for reduced, place in zip(over, grid.axes, strict=True)):
         return (Reduce(linear=linear),), None  # Also over images, all of which roll alike.
     if grid.images in axes:
         return unknown("It mixes images.")
-    keeps = len(question.after) == len(question.before)
+    keeps = len(call.after) == len(call.before)
     sizes, places = [], []
     for reduced, place, size in zip(over, grid.axes, grid.size, strict=True):
         gone = place is None or reduced
@@ -99,11 +99,11 @@ def _reduction(question: Question) -> Reading:
     return (operation,), replace(grid, size=(sizes[0], sizes[1]), axes=(places[0], places[1]), images=images)
 
 
-def _over(axes: Sequence[int] | range, grid: Grid) -> tuple[bool, bool]:
+def _over(axes: Sequence[int] | range, grid: PositionGrid) -> tuple[bool, bool]:
     return grid.axes[0] in axes, grid.axes[1] in axes
 
 
-def _statistics(over: tuple[bool, bool], grid: Grid) -> Reading:
+def _statistics(over: tuple[bool, bool], grid: PositionGrid) -> Effect:
     return (Normalise(over) if any(over) else Pointwise(),), grid
 
 

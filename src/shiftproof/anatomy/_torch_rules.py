@@ -7,21 +7,21 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from shiftproof.anatomy._operations import Pointwise, Reduce, Scatter, Slide
-from shiftproof.anatomy._question import LINEAR, Question, Reading, Rule, not_known, unknown
+from shiftproof.anatomy._map_call import LINEAR, Effect, MapCall, Rule, not_known, unknown
+from shiftproof.anatomy._operations import Flatten, Pointwise, Reduce, Slide
 from shiftproof.anatomy._relabel import blocked, cut, permuted, reshaped
 from shiftproof.anatomy._statistics_rules import STATISTICS
 from shiftproof.anatomy._window_rules import WINDOWS
 
 
-def read_call(question: Question) -> Reading:
+def read_call(call: MapCall) -> Effect:
     """What a call does to positions, and where they lie after it."""
-    rule = RULES.get(question.name)
-    if rule is None or "too many" in question.arguments:
-        return not_known(question.name)
-    if any(isinstance(leaf, fx.Node) for leaf in _leaves(question.arguments)):
-        return unknown(f"An argument of `{question.name}` is computed from the images.")
-    return rule(question)
+    rule = RULES.get(call.name)
+    if rule is None or "too many" in call.arguments:
+        return not_known(call.name)
+    if any(isinstance(leaf, fx.Node) for leaf in _leaves(call.arguments)):
+        return unknown(f"An argument of `{call.name}` is computed from the images.")
+    return rule(call)
 
 
 def _leaves(arguments: Any) -> list[Any]:
@@ -30,45 +30,45 @@ def _leaves(arguments: Any) -> list[Any]:
     return found
 
 
-def _linear(question: Question) -> Reading:
-    last = len(question.before) - 1
-    if last == question.grid.images:
+def _linear(call: MapCall) -> Effect:
+    last = len(call.before) - 1
+    if last == call.grid.images:
         return unknown("It mixes images.")
-    if last in question.grid.axes:
+    if last in call.grid.axes:
         # It mixes all columns, each with its own weight.
-        return (Scatter(),), None
-    return (LINEAR,), question.grid
+        return (Flatten(),), None
+    return (LINEAR,), call.grid
 
 
-def _prelu(question: Question) -> Reading:
-    weight = question.arguments.get("weight")
+def _prelu(call: MapCall) -> Effect:
+    weight = call.arguments.get("weight")
     alike = isinstance(weight, Tensor) and weight.numel() == 1
-    return ((Pointwise(),), question.grid) if alike or 1 not in question.grid.axes else not_known("prelu")
+    return ((Pointwise(),), call.grid) if alike or 1 not in call.grid.axes else not_known("prelu")
 
 
-def _reshape(question: Question) -> Reading:
-    if not question.after:
-        return not_known(question.name)
-    grid = reshaped(question.before, question.after, question.grid)
+def _reshape(call: MapCall) -> Effect:
+    if not call.after:
+        return not_known(call.name)
+    grid = reshaped(call.before, call.after, call.grid)
     if grid is not None:
         return (LINEAR,), grid
-    blocks = blocked(question.before, question.after, question.grid)
+    blocks = blocked(call.before, call.after, call.grid)
     if blocks is not None:
         return (blocks[0],), blocks[1]
-    return (Scatter(features=len(question.after) == 2),), None
+    return (Flatten(features=len(call.after) == 2),), None
 
 
-def _permute(question: Question) -> Reading:
-    order = list(range(len(question.before)))
-    if question.name == "transpose":
-        first, second = (question.arguments[name] % len(order) for name in ("dim0", "dim1"))
+def _permute(call: MapCall) -> Effect:
+    order = list(range(len(call.before)))
+    if call.name == "transpose":
+        first, second = (call.arguments[name] % len(order) for name in ("dim0", "dim1"))
         order[first], order[second] = order[second], order[first]
-    elif question.name == "movedim":
-        order = _moved(order, question.arguments["source"], question.arguments["destination"])
+    elif call.name == "movedim":
+        order = _moved(order, call.arguments["source"], call.arguments["destination"])
     else:
-        order = list(question.arguments["dims"])
-    grid = permuted(order, question.grid)
-    return ((LINEAR,), grid) if grid is not None else not_known(question.name)
+        order = list(call.arguments["dims"])
+    grid = permuted(order, call.grid)
+    return ((LINEAR,), grid) if grid is not None else not_known(call.name)
 
 
 def _moved(axes: list[int], source: Any, destination: Any) -> list[int]:
@@ -84,14 +84,14 @@ def _moved(axes: list[int], source: Any, destination: Any) -> list[int]:
     return [placed[place] if place in placed else next(rest) for place in axes]
 
 
-def _roll(question: Question) -> Reading:
+def _roll(call: MapCall) -> Effect:
     """On a circle it is a shift of its own."""
-    dims, shifts = question.arguments.get("dims"), question.arguments.get("shifts")
+    dims, shifts = call.arguments.get("dims"), call.arguments.get("shifts")
     if dims is None or dims in ([], ()):
         return not_known("roll")
-    axes = [axis % len(question.before) for axis in (dims if isinstance(dims, list | tuple) else [dims])]
+    axes = [axis % len(call.before) for axis in (dims if isinstance(dims, list | tuple) else [dims])]
     by = dict(zip(axes, shifts if isinstance(shifts, list | tuple) else [shifts], strict=True))
-    grid = question.grid
+    grid = call.grid
     if grid.images in by or len(by) < len(axes):
         return unknown("It mixes images.") if grid.images in by else not_known("roll")
     if not any(axis in by for axis in grid.axes):
@@ -110,28 +110,28 @@ def _shorter(by: int, size: int) -> int:
     return by - size if 2 * by > size else by
 
 
-def _channel_shuffle(question: Question) -> Reading:
-    second = question.grid.images == 0 and 1 not in question.grid.axes
-    return ((LINEAR,), question.grid) if second else not_known(question.name)
+def _channel_shuffle(call: MapCall) -> Effect:
+    second = call.grid.images == 0 and 1 not in call.grid.axes
+    return ((LINEAR,), call.grid) if second else not_known(call.name)
 
 
-def _getitem(question: Question) -> Reading:
-    index = question.arguments["index"]
-    if not question.before:  # One of several tensors that a split has left.
-        return ((LINEAR,), question.grid) if isinstance(index, int | slice) else not_known("getitem")
-    found = cut(index, question.before, question.grid)
-    if found is None and question.grid.lead:
-        return _of_one_line(index, question)
+def _getitem(call: MapCall) -> Effect:
+    index = call.arguments["index"]
+    if not call.before:  # One of several tensors that a split has left.
+        return ((LINEAR,), call.grid) if isinstance(index, int | slice) else not_known("getitem")
+    found = cut(index, call.before, call.grid)
+    if found is None and call.grid.lead:
+        return _of_one_line(index, call)
     if found is None:
         return unknown("It picks positions or images one by one.")
     slide, grid = found
     return (LINEAR if slide is None else slide,), grid
 
 
-def _of_one_line(index: Any, question: Question) -> Reading:
+def _of_one_line(index: Any, call: MapCall) -> Effect:
     """All that stands before the positions of an axis, or all that comes after it."""
-    grid = question.grid
-    line, size = grid.axes[0], question.before
+    grid = call.grid
+    line, size = grid.axes[0], call.before
     index = index if isinstance(index, tuple) else (index,)
     whole = all(item == slice(None) for item in index[:line])
     if (
@@ -154,15 +154,15 @@ def _of_one_line(index: Any, question: Question) -> Reading:
     return unknown("It picks some of the positions.")
 
 
-def _split(question: Question) -> Reading:
-    axis = question.number("dim", 0) % len(question.before)
-    if axis == question.grid.images or axis in question.grid.axes:
+def _split(call: MapCall) -> Effect:
+    axis = call.number("dim", 0) % len(call.before)
+    if axis == call.grid.images or axis in call.grid.axes:
         return unknown("It cuts maps or batches into parts.")
-    return (LINEAR,), question.grid
+    return (LINEAR,), call.grid
 
 
-def _unbind(question: Question) -> Reading:
-    axis, grid = question.number("dim", 0) % len(question.before), question.grid
+def _unbind(call: MapCall) -> Effect:
+    axis, grid = call.number("dim", 0) % len(call.before), call.grid
     if axis == grid.images or axis in grid.axes:
         return unknown("It cuts maps or batches into parts.")
     rows, columns = (None if place is None else place - (axis < place) for place in grid.axes)
@@ -170,22 +170,22 @@ def _unbind(question: Question) -> Reading:
     return (LINEAR,), replace(grid, axes=(rows, columns), images=images)
 
 
-def _expand(question: Question) -> Reading:
-    axes = (question.grid.images, *(axis for axis in question.grid.axes if axis is not None))
-    before, after = question.before, question.after
+def _expand(call: MapCall) -> Effect:
+    axes = (call.grid.images, *(axis for axis in call.grid.axes if axis is not None))
+    before, after = call.before, call.after
     if len(before) != len(after) or any(before[axis] != after[axis] for axis in axes):
-        return not_known(question.name)
-    return (LINEAR,), question.grid
+        return not_known(call.name)
+    return (LINEAR,), call.grid
 
 
-def _same(question: Question) -> Reading:
-    return (LINEAR,), question.grid
+def _same(call: MapCall) -> Effect:
+    return (LINEAR,), call.grid
 
 
-def _dropout(question: Question) -> Reading:
-    if question.number("training", question.name != "alpha_dropout"):
+def _dropout(call: MapCall) -> Effect:
+    if call.number("training", call.name != "alpha_dropout"):
         return unknown("It drops at random.")
-    return _same(question)
+    return _same(call)
 
 
 RULES: dict[str, Rule] = {

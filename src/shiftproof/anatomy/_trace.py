@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from shiftproof.adapters import MODEL, Pipeline, of_others
-from shiftproof.anatomy._chance import Chance
-from shiftproof.anatomy._law import Reason
-from shiftproof.anatomy._record import CONSTANT, Methods, record, replaced
-from shiftproof.anatomy._unite import Refused
+from shiftproof.anatomy._randomness import Randomness
+from shiftproof.anatomy._reasons import Reason
+from shiftproof.anatomy._recording import CONSTANT, Methods, record, replaced
+from shiftproof.anatomy._unite import NotRecorded
 from shiftproof.zoo import ImageShape
 
+# The least number of images of which one could change the answer to another.
 BATCH = 2
 AT_RANDOM = "Its forward draws at random, so that it does not give the same answer twice."
 UNSEEN = "Its forward does something that does not show in its steps."
@@ -124,16 +125,16 @@ def _recorded(
 ) -> fx.GraphModule | Reason:
     batches = [_images(module, n, image_shape, seed=n) for n in (BATCH, BATCH + 1)]
     added: dict[str, Tensor] = {}
-    chance = Chance()
+    randomness = Randomness()
     try:
-        with torch.no_grad(), chance:
+        with torch.no_grad(), randomness:
             graph, added = record(module, batches, tracer.is_leaf_module, methods)
         for path, tensor in added.items():
             setattr(module, path, tensor)
         return fx.GraphModule(module, graph, name)
-    except Refused as refused:
+    except NotRecorded as refused:
         layer, text = path_in_model(refused.reason.layer) or name, refused.reason.text
-        return Reason(name, AT_RANDOM) if chance.was_asked else Reason(layer, text)
+        return Reason(name, AT_RANDOM) if randomness.was_asked else Reason(layer, text)
     except BaseException as error:  # As above.
         return Reason(name, f"It does not take images of shape {tuple(image_shape)} ({of_others(error)}).")
     finally:
@@ -226,9 +227,9 @@ def _checked(
         return Reason(name, f"It takes {len(inputs)} inputs rather than one batch of images.")
     images = _images(module, BATCH, image_shape)
     interpreter = fx.Interpreter(traced, garbage_collect_values=False)
-    chance = Chance()
+    randomness = Randomness()
     try:
-        with torch.no_grad(), chance:
+        with torch.no_grad(), randomness:
             expected, again = module(images.clone()), module(images.clone())
             answer = interpreter.run(images.clone())
     except BaseException as error:  # As above.
@@ -236,7 +237,7 @@ def _checked(
     shaped = isinstance(answer, Tensor) and answer.ndim > 0 and len(answer) == BATCH
     if not shaped or not (any_answer or answer.ndim == 2):
         return Reason(name, "Its answer is not one row of logits for each image.")
-    if chance.was_asked or not (isinstance(again, Tensor) and _agree(expected, again, rounding=True)):
+    if randomness.was_asked or not (isinstance(again, Tensor) and _agree(expected, again, rounding=True)):
         return Reason(name, AT_RANDOM)
     if not (isinstance(expected, Tensor) and _agree(expected, answer)):
         return Reason(name, UNSEEN)

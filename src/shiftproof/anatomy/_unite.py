@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from shiftproof.anatomy._law import Reason
+from shiftproof.anatomy._reasons import Reason
 
 
-class Refused(BaseException):  # Not an exception, so that no forward swallows it.
+class NotRecorded(BaseException):  # Not an exception, so that no forward swallows it.
     """A network that cannot be recorded.
 
     Args:
@@ -38,7 +38,7 @@ def unite(
         n_images: Of each.
 
     Raises:
-        Refused: The graphs differ in more than the number of images.
+        NotRecorded: The graphs differ in more than the number of images.
     """
     _Common(first, second, kept, kept_again, n_images).unite()
 
@@ -63,14 +63,16 @@ class _Common:
     def unite(self) -> None:
         ones, twos = list(self._first.nodes), list(self._second.nodes)
         if len(ones) != len(twos):
-            raise Refused("", "It does something else for other images, or for another number of them.")
+            raise NotRecorded("", "It does something else for other images, or for another number of them.")
         for one, two in zip(ones, twos, strict=True):
             self._twin[two] = one
             if (one.op, one.target) != (two.op, two.target):
                 self._differs(one)
             constant = self._kept.get(str(one.target)) if one.op == "get_attr" else None
             if constant is not None and not _same(constant, self._kept_again[str(one.target)]):
-                raise Refused(_path(one), "It reads a tensor that was computed outside of torch's functions.")
+                raise NotRecorded(
+                    _path(one), "It reads a tensor that was computed outside of torch's functions."
+                )
             one.args = self._united(one, one.args, two.args)
             one.kwargs = self._united(one, one.kwargs, two.kwargs)
 
@@ -121,7 +123,9 @@ class _Common:
         return self._last
 
     def _differs(self, node: fx.Node) -> None:
-        raise Refused(_path(node), "It does something else for other images, or for another number of them.")
+        raise NotRecorded(
+            _path(node), "It does something else for other images, or for another number of them."
+        )
 
 
 def _path(node: fx.Node) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from shiftproof.anatomy._operations import Grid, Normalise, Operation, Pointwise, Reduce, Spectrum
-from shiftproof.anatomy._question import Question, Reading, unknown, varying
+from shiftproof.anatomy._map_call import Effect, MapCall, unknown, varying
+from shiftproof.anatomy._operations import Normalise, Operation, Pointwise, PositionGrid, Reduce, Spectrum
 
 
-def attended(query: Grid | None, key: Grid | None, value: Grid | None, line: int, n_axes: int) -> Reading:
+def attended(
+    query: PositionGrid | None, key: PositionGrid | None, value: PositionGrid | None, line: int, n_axes: int
+) -> Effect:
     """What attention does to positions.
 
     Each query is answered by a mean of the values, weighed by how its key suits the query: a function of
@@ -37,34 +39,34 @@ def attended(query: Grid | None, key: Grid | None, value: Grid | None, line: int
     return (Pointwise(), Reduce(linear=False)), None
 
 
-def read_spectrum(question: Question) -> Reading:
+def read_spectrum(call: MapCall) -> Effect:
     """A Fourier transform of which only the absolute value is read.
 
     A roll multiplies each frequency by a number of absolute value 1.
     """
-    grid, n_axes = question.grid, len(question.before)
-    axes = _transformed(question)
-    if question.number("n") is not None or question.number("s") is not None:
+    grid, n_axes = call.grid, len(call.before)
+    axes = _transformed(call)
+    if call.number("n") is not None or call.number("s") is not None:
         return unknown("It cuts off or adds positions before it looks at frequencies.")
     if grid.images in axes:
         return unknown("It mixes images.")
     over = (grid.axes[0] in axes, grid.axes[1] in axes)
     if not any(over):
         return (Pointwise(linear=True),), grid
-    if grid.is_joint or n_axes != len(question.after):
+    if grid.is_joint or n_axes != len(call.after):
         return unknown("It looks at frequencies of positions in a line, which no roll leaves as they are.")
     rows, columns = (None if gone else axis for gone, axis in zip(over, grid.axes, strict=True))
     if all(gone or axis is None for gone, axis in zip(over, grid.axes, strict=True)):
         return (Spectrum(over),), None
     height, width = (1 if gone else size for gone, size in zip(over, grid.size, strict=True))
-    return (Spectrum(over),), Grid((height, width), (rows, columns), grid.images)
+    return (Spectrum(over),), PositionGrid((height, width), (rows, columns), grid.images)
 
 
-def _transformed(question: Question) -> set[int]:
+def _transformed(call: MapCall) -> set[int]:
     """Its axes, counted from 0."""
-    n_axes = len(question.before)
-    dim = question.number("dim")
+    n_axes = len(call.before)
+    dim = call.number("dim")
     if dim is None:
-        last = {"fft": 1, "rfft": 1, "fft2": 2, "rfft2": 2}.get(question.name, n_axes)
+        last = {"fft": 1, "rfft": 1, "fft2": 2, "rfft2": 2}.get(call.name, n_axes)
         return set(range(n_axes - last, n_axes))
     return {axis % n_axes for axis in (dim if isinstance(dim, list | tuple) else [dim])}

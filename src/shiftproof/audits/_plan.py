@@ -21,7 +21,7 @@ def plan(question: AuditQuestion) -> list[dict[str, Json]]:
         for part, (protocol, images) in enumerate(question.parts):
             probe = asking.probe(part)
             batches = probe.batches
-            few = min(len(images), batches.batch_size * len(batches.askers))
+            few = min(len(images), batches.batch_size * len(batches.evaluators))
             probe.measure(slice(0, min(few, 2)))  # what is only done once should not be multiplied
             start = time.perf_counter()
             probe.measure(slice(0, few))

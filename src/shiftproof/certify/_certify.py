@@ -22,11 +22,11 @@ from shiftproof.adapters import (
 )
 from shiftproof.anatomy import (
     Adaptive,
-    Chance,
     Choose,
     CircularFinding,
-    Grid,
     Pair,
+    PositionGrid,
+    Randomness,
     Reason,
     Rolls,
     Steps,
@@ -44,6 +44,7 @@ from shiftproof.errors import ModelError, OptionError, ShapeError
 from shiftproof.records import Certificate, CircularLaw, InteriorLaw, LawCheck
 from shiftproof.zoo import ImageShape
 
+# Random images of a check: a proof is about the structure, so that more of them would say little more.
 N_IMAGES = 4
 # As many moves as make so many pixels, by default: all of 4 images of 28 × 28 px, 12 of 224 × 224.
 BUDGET_PX = 2_500_000
@@ -81,7 +82,7 @@ def certify(
             `zoo:cnn2-aps`, or a `Classifier`, whose preprocessing is part of the network. It comes back as
             it was.
         image_shape: (C, H, W) of the images; by default what the classifier takes.
-        images: Images to check on beside random ones: (n, C, H, W), numbers in [0, 1] or bytes.
+        images: Images to check on, as well as random ones: (n, C, H, W), numbers in [0, 1] or bytes.
         n_images: Random images to check on.
         n_moves: Check so many moves at most; by default by the size of the images. The first, the last,
             and others at random.
@@ -189,7 +190,7 @@ def _asked(classifier: Classifier, module: nn.Module, shape: ImageShape) -> obje
     like = next(tensors, torch.zeros(()))
     images = random_images(shape, 2, seed=0).to(like.device, like.dtype)
     with (
-        Chance(),
+        Randomness(),
         torch.inference_mode(),
         explained(
             f"run {classifier.name} on images of shape {tuple(images.shape)}",
@@ -299,7 +300,12 @@ def _interior(found: InteriorPass, read: Callable[[Pair], Steps | Reason] | None
 
 
 def _checks(
-    found: Certificate, networks: Precisions, images: Tensor, grid: Grid | None, n_most: int, seed: int
+    found: Certificate,
+    networks: Precisions,
+    images: Tensor,
+    grid: PositionGrid | None,
+    n_most: int,
+    seed: int,
 ) -> tuple[LawCheck, ...]:
     """Each law by itself; without one of rolls, how much these change."""
     law = found.circular
@@ -319,7 +325,7 @@ def _checks(
     return tuple(checks)
 
 
-def _rolled(answer: Tensor, offset_px: Pair, law: CircularLaw, grid: Grid | None) -> Tensor:
+def _rolled(answer: Tensor, offset_px: Pair, law: CircularLaw, grid: PositionGrid | None) -> Tensor:
     """Maps as the law says that they answer a roll of the images."""
     assert law.step_px is not None
     assert law.rolls is not None

@@ -1,23 +1,23 @@
 """The interior law: what moves when the content of a box moves, far from every border.
 
 The images are one constant colour outside of a box, and the box moves by multiples of `step_px`. On each
-axis a value V has positions 0 … n − 1, of which position i sees no other pixels than those of its cone,
-i · stride + low … i · stride + high, as far as they are in the image. (All of this holds on each axis by
-itself, and a position of maps is what both axes say.)
+axis a value V has positions 0 … n − 1, of which position i sees no other pixels than those of its receptive
+field, i · stride + low … i · stride + high, as far as they are in the image. (All of this holds on each axis
+by itself, and a position of maps is what both axes say.)
 
 A position is *good* if all that it was computed from are positions that exist and are good, so that no border
 was touched, by induction over the layers. Layers do the same everywhere, so that good positions commute with
 the move: V(moved) at i + step / stride is V at i. Other positions are *bad*. Position by position one finds
 which good positions the bad ones look at, also by padding that reflects or wraps around. Where the box keeps
-clear of their cones, by `before` pixels from the one end and `after` pixels from the other, no bad position
-sees anything of the box: each is as it would be for a blank image.
+clear of their receptive fields, by `before` pixels from the one end and `after` pixels from the other, no bad
+position sees anything of the box: each is as it would be for a blank image.
 
 Let V now be read by something that does not ask for the order of positions: a mean, a maximum, the statistics
-of GroupNorm. Let every index i, also below 0 and from n on, whose cone meets the box be a good position,
-before and after the move. Then these positions and their values move together. All others are as for a blank
-image; of these, good ones have one value, and the bad ones never meet the box. So V has the same values, each
-as often as before. What is read is constant, and so is all that is computed from it. With the good positions
-first … last, the condition on a box of rows u … v is
+of GroupNorm. Let every index i, also below 0 and from n on, whose receptive field meets the box be a good
+position, before and after the move. Then these positions and their values move together. All others are as
+for a blank image; of these, good ones have one value, and the bad ones never meet the box. So V has the same
+values, each as often as before. What is read is constant, and so is all that is computed from it. With the
+good positions first … last, the condition on a box of rows u … v is
 
     u ≥ (first − 1) · stride + high + 1   and   v ≤ (last + 1) · stride + low − 1,
 
@@ -40,11 +40,11 @@ from shiftproof.anatomy import (
     AliasFree,
     Axis,
     Choose,
-    Finer,
+    Flatten,
     Function,
-    Images,
-    Lost,
+    Input,
     LowPass,
+    NoLaw,
     Normalise,
     Operation,
     Pair,
@@ -52,7 +52,6 @@ from shiftproof.anatomy import (
     Positions,
     Reason,
     Reduce,
-    Scatter,
     Slide,
     Spectrum,
     Step,
@@ -60,11 +59,12 @@ from shiftproof.anatomy import (
     Take,
     Unknown,
     Unpool,
+    Upsample,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Cone:
+class GoodPositions:
     """One axis of maps.
 
     Args:
@@ -82,16 +82,16 @@ class Cone:
     after_px: int = 0
 
     @classmethod
-    def of_image(cls, size_px: int) -> Cone:
+    def of_image(cls, size_px: int) -> GoodPositions:
         """Each pixel sees itself."""
         return cls(Positions.of_image(size_px), size_px, last=size_px - 1)
 
     @property
     def stride(self) -> int:
-        """Pixels from one position to the next: maps that became finer are not followed here."""
+        """Pixels from one position to the next: upsampled maps are not followed here."""
         return int(self.positions.stride_px)
 
-    def avoiding(self, positions: set[int]) -> Cone:
+    def avoiding(self, positions: set[int]) -> GoodPositions:
         """The same, with a box that keeps clear of what some good positions see."""
         before, after = self.before_px, self.after_px
         for position in positions:
@@ -119,7 +119,7 @@ class Cone:
 class Local:
     """Maps of which good positions move with the content. Rows and columns."""
 
-    cones: tuple[Cone, Cone]
+    axes: tuple[GoodPositions, GoodPositions]
 
 
 # None: the same for all places of the box.
@@ -262,7 +262,7 @@ class _Pass:
             self._layer = step.layer
             try:
                 fact = self.facts[step.node] = self._after(step)
-            except Lost as lost:
+            except NoLaw as lost:
                 return self._result(fact, Reason(step.layer, lost.text))
             if isinstance(fact, Local):
                 self._reach = self._demand_of(fact)
@@ -280,8 +280,8 @@ class _Pass:
         return fact
 
     def _first(self, operation: Operation, facts: list[Fact]) -> Fact:
-        if isinstance(operation, Images):
-            return Local((Cone.of_image(self.image_px[0]), Cone.of_image(self.image_px[1])))
+        if isinstance(operation, Input):
+            return Local((GoodPositions.of_image(self.image_px[0]), GoodPositions.of_image(self.image_px[1])))
         if isinstance(operation, Pointwise):
             return self._together(facts)
         local = [fact for fact in facts if fact is not None]
@@ -289,18 +289,18 @@ class _Pass:
             return None
         if len(facts) > 1 or isinstance(operation, Function):
             if isinstance(operation, Unknown):
-                raise Lost(operation.reason)
-            raise Lost(_REASONS.get(type(operation), "What it does to positions is not known here."))
+                raise NoLaw(operation.reason)
+            raise NoLaw(_REASONS.get(type(operation), "What it does to positions is not known here."))
         return self._alone(operation, local[0])
 
     def _alone(self, operation: Operation, fact: Fact) -> Fact:
         if fact is None:
             return None
         if isinstance(operation, Unknown):
-            raise Lost(operation.reason)
+            raise NoLaw(operation.reason)
         rule = _RULES.get(type(operation))
         if rule is None:
-            raise Lost(_REASONS[type(operation)])
+            raise NoLaw(_REASONS[type(operation)])
         return rule(self, operation, fact)
 
     def _together(self, facts: list[Fact]) -> Fact:
@@ -308,72 +308,72 @@ class _Pass:
         local = [fact for fact in facts if fact is not None]
         if not local:
             return None
-        rows = self._joined([fact.cones[0] for fact in local])
-        columns = self._joined([fact.cones[1] for fact in local])
+        rows = self._joined([fact.axes[0] for fact in local])
+        columns = self._joined([fact.axes[1] for fact in local])
         return Local((rows, columns))
 
-    def _joined(self, cones: list[Cone]) -> Cone:
-        positions = cones[0].positions
-        for cone in cones[1:]:
-            joined = positions.joined(cone.positions)
+    def _joined(self, parts: list[GoodPositions]) -> GoodPositions:
+        positions = parts[0].positions
+        for good in parts[1:]:
+            joined = positions.joined(good.positions)
             if joined is None:
-                raise Lost(APART)
+                raise NoLaw(APART)
             positions = joined
-        first, last = max(cone.first for cone in cones), min(cone.last for cone in cones)
+        first, last = max(good.first for good in parts), min(good.last for good in parts)
         everywhere = set(range(positions.n))
         bad = {position for position in everywhere if not first <= position <= last}
-        careful = [cone.avoiding(bad) for cone in cones]
+        careful = [good.avoiding(bad) for good in parts]
         return replace(
-            cones[0],
+            parts[0],
             positions=positions,
             first=first,
             last=last,
-            before_px=max(cone.before_px for cone in careful),
-            after_px=max(cone.after_px for cone in careful),
+            before_px=max(good.before_px for good in careful),
+            after_px=max(good.after_px for good in careful),
         )
 
     def _slide(self, operation: Slide, fact: Local) -> Fact:
-        return Local((_slid(operation, fact.cones[0], 0), _slid(operation, fact.cones[1], 1)))
+        return Local((_slid(operation, fact.axes[0], 0), _slid(operation, fact.axes[1], 1)))
 
     def _reduce(self, operation: Reduce, fact: Local) -> Fact:
         if not all(operation.axes):
-            raise Lost("It reads rows or columns alone; only what reads all positions is followed.")
+            raise NoLaw("It reads rows or columns alone; only what reads all positions is followed.")
         self._require(fact)
         return None
 
     def _normalise(self, operation: Normalise, fact: Local) -> Fact:
         if not all(operation.axes):
-            raise Lost("It reads rows or columns alone; only what reads all positions is followed.")
+            raise NoLaw("It reads rows or columns alone; only what reads all positions is followed.")
         self._require(fact)
         return fact
 
-    def _scatter(self, operation: Scatter, fact: Local) -> Fact:
-        if all(cone.positions.n == 1 for cone in fact.cones):  # A single position has no order.
+    def _flatten(self, operation: Flatten, fact: Local) -> Fact:
+        if all(good.positions.n == 1 for good in fact.axes):  # A single position has no order.
             self._require(fact)
             return None
-        lengths = " × ".join(str(cone.positions.n) for cone in fact.cones)
-        raise Lost(operation.why(lengths))
+        lengths = " × ".join(str(good.positions.n) for good in fact.axes)
+        raise NoLaw(operation.why(lengths))
 
     def _require(self, fact: Local) -> None:
         self._demand = self._demand.joined(self._demand_of(fact))
 
     def _demand_of(self, fact: Local) -> Demand:
-        rows, columns = fact.cones
+        rows, columns = fact.axes
         (top, bottom), (left, right) = rows.margin_px, columns.margin_px
         return Demand(self._layer, (top, left), (bottom, right), (rows.stride, columns.stride))
 
 
-def _slid(slide: Slide, axis_cone: Cone, axis: Axis) -> Cone:
-    cone, stride = axis_cone, slide.stride[axis]
+def _slid(slide: Slide, before_it: GoodPositions, axis: Axis) -> GoodPositions:
+    good, stride = before_it, slide.stride[axis]
     before, extent = slide.before[axis], slide.extent(axis)
-    positions = cone.positions.after(slide, axis)
+    positions = good.positions.after(slide, axis)
     assert positions is not None
-    first = max(0, -(-(cone.first + before) // stride))
-    last = min(positions.n - 1, (cone.last + before - extent + 1) // stride)
+    first = max(0, -(-(good.first + before) // stride))
+    last = min(positions.n - 1, (good.last + before - extent + 1) // stride)
     bad = [window for window in range(positions.n) if not first <= window <= last]
-    seen = {position for window in bad for position in slide.reads(axis, cone.positions.n, window)}
-    careful = cone.avoiding(seen)
-    return Cone(positions, cone.size_px, first, last, careful.before_px, careful.after_px)
+    seen = {position for window in bad for position in slide.reads(axis, good.positions.n, window)}
+    careful = good.avoiding(seen)
+    return GoodPositions(positions, good.size_px, first, last, careful.before_px, careful.after_px)
 
 
 _WHOLE_MAPS = "It looks at whole maps: there is no part of them that the border does not reach."
@@ -382,7 +382,7 @@ _REASONS: dict[type[Operation], str] = NEAR_THE_BORDER | {
     Adaptive: _CHOOSES,
     AliasFree: _WHOLE_MAPS,
     Choose: _CHOOSES,
-    Finer: "Maps that become finer are not followed here.",
+    Upsample: "Upsampled maps are not followed here.",
     LowPass: _WHOLE_MAPS,
     Spectrum: _WHOLE_MAPS,
     Take: _CHOOSES,
@@ -393,6 +393,6 @@ _RULES: dict[type[Operation], Callable[[_Pass, Any, Local], Fact]] = {
     Normalise: _Pass._normalise,
     Pointwise: lambda walk, operation, fact: fact,
     Reduce: _Pass._reduce,
-    Scatter: _Pass._scatter,
+    Flatten: _Pass._flatten,
     Slide: _Pass._slide,
 }

@@ -21,13 +21,13 @@ def convolved(labels: Labels, maps: Array, given: Mapping[str, Any], output: Ten
         output: What it gave.
     """
     size, after = maps.shape[3:], output.shape[2:]
-    taps = given["weight"].shape[2:]
+    kernel_size = given["weight"].shape[2:]
     along = [
         _transposed(*numbers) if given["transposed"] else _taken(*numbers)
         for numbers in zip(
             size,
             after,
-            taps,
+            kernel_size,
             _each(given["stride"], len(size)),
             _each(given["padding"], len(size)),
             _each(given["dilation"], len(size)),
@@ -69,16 +69,16 @@ def _each(value: Any, n: int) -> list[int]:
     return listed * n if len(listed) == 1 else listed
 
 
-def _taken(size: int, n: int, taps: int, stride: int, padding: int, dilation: int) -> Array:
+def _taken(size: int, n: int, kernel_size: int, stride: int, padding: int, dilation: int) -> Array:
     """(windows, taps): the positions that each window reads."""
-    places = np.arange(n)[:, None] * stride - padding + np.arange(taps) * dilation
+    places = np.arange(n)[:, None] * stride - padding + np.arange(kernel_size) * dilation
     outside = np.where(places < size + padding, BORDER, BEYOND)
     return np.where((places >= 0) & (places < size), places, outside).astype(np.int64)
 
 
-def _transposed(size: int, n: int, taps: int, stride: int, padding: int, dilation: int) -> Array:
+def _transposed(size: int, n: int, kernel_size: int, stride: int, padding: int, dilation: int) -> Array:
     """(positions, taps): the old position that reaches a new one by each tap."""
-    reached = np.arange(n)[:, None] + padding - np.arange(taps) * dilation
+    reached = np.arange(n)[:, None] + padding - np.arange(kernel_size) * dilation
     known = (reached % stride == 0) & (reached >= 0) & (reached < size * stride)
     return np.where(known, reached // stride, BORDER).astype(np.int64)
 
@@ -95,10 +95,10 @@ def _gathered(maps: Array, along: Sequence[Array]) -> Array:
     """(..., windows along each axis, numbers of a window), with what lies outside marked."""
     first = maps.ndim - len(along)
     for axis, positions in enumerate(along, start=first):
-        n, taps = positions.shape
+        n, n_taps = positions.shape
         taken = np.take(maps, np.maximum(positions, 0).reshape(-1), axis)
-        taken = taken.reshape(*maps.shape[:axis], n, taps, *maps.shape[axis + 1 :])
-        mark = positions.reshape(n, taps, *([1] * (maps.ndim - axis - 1)))
+        taken = taken.reshape(*maps.shape[:axis], n, n_taps, *maps.shape[axis + 1 :])
+        mark = positions.reshape(n, n_taps, *([1] * (maps.ndim - axis - 1)))
         maps = np.moveaxis(np.where(mark < 0, np.minimum(mark, taken), taken), axis + 1, -1)
     shape = maps.shape[: first + len(along)]
     return np.ascontiguousarray(maps).reshape(*shape, -1)

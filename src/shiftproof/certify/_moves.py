@@ -34,7 +34,7 @@ class Moves(ABC):
         """All images under one move: shape and dtype of `images`."""
 
 
-class Rolls(Moves):
+class CircularMoves(Moves):
     """Circular shifts."""
 
     def moved(self, offset_px: Pair) -> Tensor:
@@ -42,8 +42,8 @@ class Rolls(Moves):
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes(Moves):
-    """Boxes of content on a blank background, which keep their distance from every border.
+class BoxMoves(Moves):
+    """BoxMoves of content on a blank background, which keep their distance from every border.
 
     Args:
         box_px: Height and width of the box.
@@ -70,14 +70,16 @@ def random_images(image_shape: ImageShape, n: int, *, seed: int) -> Tensor:
     return torch.rand(n, *image_shape, generator=generator, dtype=torch.float64)
 
 
-def rolls(images: Tensor, step_px: Pair, *, n_most: int, seed: int) -> Rolls:
+def rolls(images: Tensor, step_px: Pair, *, n_most: int, seed: int) -> CircularMoves:
     """Circular shifts by multiples of a step; a sample where there are more of them than asked for."""
     height, width = images.shape[2:]
     offsets = list(product(range(0, height, step_px[0]), range(0, width, step_px[1])))[1:]
-    return Rolls(images, sampled(offsets, n_most, seed=seed), len(offsets))
+    return CircularMoves(images, sampled(offsets, n_most, seed=seed), len(offsets))
 
 
-def boxes(images: Tensor, step_px: Pair, before_px: Pair, after_px: Pair, *, n_most: int, seed: int) -> Boxes:
+def boxes(
+    images: Tensor, step_px: Pair, before_px: Pair, after_px: Pair, *, n_most: int, seed: int
+) -> BoxMoves:
     """The middle of each image as a box on a background of random colour, moved by multiples of a step.
 
     Args:
@@ -101,7 +103,7 @@ def boxes(images: Tensor, step_px: Pair, before_px: Pair, after_px: Pair, *, n_m
         (down * step_px[0], right * step_px[1])
         for down, right in product(range(steps[0] + 1), range(steps[1] + 1))
     ][1:]
-    return Boxes(blank, sampled(offsets, n_most, seed=seed), len(offsets), box_px, before_px, colours)
+    return BoxMoves(blank, sampled(offsets, n_most, seed=seed), len(offsets), box_px, before_px, colours)
 
 
 def sampled(offsets: Sequence[Pair], n_most: int, *, seed: int) -> list[Pair]:

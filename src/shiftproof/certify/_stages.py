@@ -11,7 +11,7 @@ from shiftproof.anatomy import (
     Chosen,
     CircularPass,
     Function,
-    Images,
+    Input,
     Located,
     Pair,
     Pointwise,
@@ -26,7 +26,7 @@ from shiftproof.anatomy import (
 from shiftproof.certify._interior import InteriorPass, Local
 from shiftproof.records import Stage
 
-LOST = "–"
+NOT_PROVED = "–"
 STAYS = "stays"
 
 
@@ -53,7 +53,7 @@ def _stage(
 ) -> Stage:
     shown = [operation for operation in step.operations if not isinstance(operation, Pointwise)]
     padding = next((o.padding for o in shown if isinstance(o, Slide) and o.padding), "")
-    images = isinstance(shown[0], Images)
+    images = isinstance(shown[0], Input)
     words = "; ".join(
         "not known" if isinstance(operation, Unknown) else str(operation) for operation in shown
     )
@@ -78,7 +78,7 @@ def _stride(where: Located | Reason) -> Pair | None:
 
 def _rolls(node: fx.Node, rolled: CircularPass, choices: Sequence[Choice]) -> str:
     if node not in rolled.facts:
-        return LOST
+        return NOT_PROVED
     fact = rolled.facts[node]
     if isinstance(fact, Chosen):
         return "a choice"
@@ -92,7 +92,7 @@ def _rolls(node: fx.Node, rolled: CircularPass, choices: Sequence[Choice]) -> st
 
 def _moves(node: fx.Node, moved: InteriorPass) -> str:
     if node not in moved.facts:
-        return LOST
+        return NOT_PROVED
     fact = moved.facts[node]
     if fact is None:
         return STAYS
@@ -101,4 +101,4 @@ def _moves(node: fx.Node, moved: InteriorPass) -> str:
 
 
 def _margins(fact: Local) -> list[Pair]:
-    return [cone.margin_px for cone in fact.cones]
+    return [good.margin_px for good in fact.axes]

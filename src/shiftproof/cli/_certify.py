@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HELP = (
     "Prove for which shifts a network's answer cannot change, and check the proof by numbers.\n\n"
     "It reads the layers of the network: borders, strides, what combines their maps, and the head. What it "
-    "does not know it names, and proves nothing past it. DATA are images to check on beside random ones.\n\n"
+    "does not know it names, and proves nothing past it. DATA are images to check on besides random ones.\n\n"
     "Exit codes: 0 something is proved and the numbers agree, 1 the numbers disagree with the proof, 2 a "
     "mistake in what was asked, 3 nothing is proved."
 )
@@ -30,7 +30,7 @@ HELP = (
 Data = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DATA]", help="Images to check on beside random ones; as for `shiftproof audit`."
+        metavar="[DATA]", help="Images to check on, as well as random ones; named as for `shiftproof audit`."
     ),
 ]
 Limit = Annotated[int, typer.Option(help="Check on so many images of DATA.", rich_help_panel=o.WHAT)]

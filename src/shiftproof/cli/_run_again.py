@@ -22,7 +22,6 @@ from shiftproof.errors import DataError
 if TYPE_CHECKING:
     from shiftproof.report import AuditRecord
 
-LARGEST_RADIUS_PX = 32
 COMMANDS: Mapping[str, Callable[..., None]] = {"audit": audit, "fix": fix}
 G = TypeVar("G")
 
@@ -55,7 +54,7 @@ class RunAgain:
         """As far as the first protocol of an audit moves images."""
         if self.record is None:
             return None
-        return int(min(max(1, *self.record.protocols[0].reach_px), LARGEST_RADIUS_PX))
+        return int(max(1, *self.record.protocols[0].reach_px))
 
     @property
     def begins_at(self) -> str:

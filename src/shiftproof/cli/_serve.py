@@ -149,7 +149,7 @@ def _opened(given: _Given) -> Iterator[tuple[Exhibit, str]]:
     from shiftproof._device import choose_device
     from shiftproof.adapters import ModelRequest, load_classifier
     from shiftproof.article import letter_image
-    from shiftproof.serve import DEFAULT_RADIUS_PX, demo, exhibit
+    from shiftproof.serve import DEFAULT_RADIUS_PX, demo, exhibit, largest_radius_px
     from shiftproof.zoo import MNIST_SHAPE
 
     if given.first is None:
@@ -163,8 +163,9 @@ def _opened(given: _Given) -> Iterator[tuple[Exhibit, str]]:
         asked = _of_model(given.first, given)
     others = ModelRequest(trust=given.described.trust, untrained=given.described.untrained)
     models = [asked.classifier, *(load_classifier(name, others) for name in (*asked.beside, *given.beside))]
-    radius_px = asked.radius_px if given.radius is None else given.radius
-    example = letter_image(asked.images.image_shape)
+    image_shape = asked.images.image_shape
+    radius_px = min(asked.radius_px, largest_radius_px(image_shape)) if given.radius is None else given.radius
+    example = letter_image(image_shape)
     device = choose_device(given.device)
     with exhibit(models, asked.images, radius_px=radius_px, device=device, example=example) as shown:
         yield shown, asked.begins_at

@@ -18,7 +18,7 @@ from shiftproof.data._decode import decode
 from shiftproof.data._frame import Frame
 from shiftproof.data._images import Skipped
 from shiftproof.data._labels import Label
-from shiftproof.data._places import Place
+from shiftproof.data._locations import Location
 from shiftproof.data._samples import UnusableImage, Window, window_change
 from shiftproof.data._side_by_side import side_by_side
 from shiftproof.errors import DataError
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     """A file that claims to be an image: its name in the set, where it is, and its label."""
 
     name: str
-    place: Place
+    place: Location
     label: int
 
 
@@ -67,7 +67,7 @@ class ImageFile(Original):
         window: What is black and what is white in it.
     """
 
-    place: Place
+    place: Location
     sha256: str
     window: Window | None
 

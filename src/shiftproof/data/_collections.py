@@ -21,7 +21,7 @@ from shiftproof.data._items import Items
 from shiftproof.data._label_sets import distinct
 from shiftproof.data._labels import labels_of, numbered
 from shiftproof.data._listing import Listing, as_text
-from shiftproof.data._places import InFolder
+from shiftproof.data._locations import InFolder
 from shiftproof.data._reading import Reading
 from shiftproof.errors import DataError
 

@@ -12,8 +12,8 @@ from shiftproof._text import said
 from shiftproof.data._check import Entry
 from shiftproof.data._images import UNKNOWN
 from shiftproof.data._listing import Listing, as_text, claims_to_be_image
+from shiftproof.data._locations import InFolder
 from shiftproof.data._manifest import list_manifest
-from shiftproof.data._places import InFolder
 from shiftproof.data._reading import AS_USUAL, Reading
 from shiftproof.errors import DataError
 

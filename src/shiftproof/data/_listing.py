@@ -9,7 +9,7 @@ from pathlib import PurePath
 from shiftproof.data._check import Entry
 from shiftproof.data._label_sets import distinct
 from shiftproof.data._labels import Label, numbered
-from shiftproof.data._places import Place
+from shiftproof.data._locations import Location
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 # These are images too, in formats that are not opened: to leave them out is worth a word for each.
@@ -39,7 +39,7 @@ class Listing:
 
 
 def labelled(
-    name: str, places: Sequence[tuple[str, Place]], labels: Sequence[Label], class_names: tuple[str, ...]
+    name: str, places: Sequence[tuple[str, Location]], labels: Sequence[Label], class_names: tuple[str, ...]
 ) -> Listing:
     """The listing of images of which each brings a label of its own.
 

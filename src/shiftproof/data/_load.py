@@ -23,10 +23,10 @@ from shiftproof.data._images import UNKNOWN, Images, LabelledImages
 from shiftproof.data._items import Items, check_item
 from shiftproof.data._labels import numbered
 from shiftproof.data._listing import Listing, as_text, claims_to_be_image
+from shiftproof.data._locations import InFolder
 from shiftproof.data._manifest import list_manifest
 from shiftproof.data._npz import load_npz
 from shiftproof.data._passes import Passes
-from shiftproof.data._places import InFolder
 from shiftproof.data._reading import AS_USUAL, OPTIONS, Reading
 from shiftproof.data._references import list_at_address, list_packed
 from shiftproof.data._samples import window_change

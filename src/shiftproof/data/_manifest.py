@@ -16,7 +16,7 @@ from shiftproof.data._check import Entry
 from shiftproof.data._label_sets import may_be_several, number_label_sets
 from shiftproof.data._labels import number_labels
 from shiftproof.data._listing import Listing, as_text
-from shiftproof.data._places import InFolder
+from shiftproof.data._locations import InFolder
 from shiftproof.data._reading import AS_USUAL, Reading
 from shiftproof.errors import DataError
 

@@ -12,7 +12,7 @@ from shiftproof.data._check import Entry
 from shiftproof.data._folder import SYSTEM_FOLDERS, refuse_split_names
 from shiftproof.data._images import UNKNOWN
 from shiftproof.data._listing import Listing, as_text, claims_to_be_image
-from shiftproof.data._places import OnStore
+from shiftproof.data._locations import OnStore
 from shiftproof.data._reading import Reading
 from shiftproof.data._shards import list_shards
 from shiftproof.data._tables import list_tables

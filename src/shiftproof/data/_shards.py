@@ -21,7 +21,7 @@ from shiftproof.data._elements import LABEL_KEYS
 from shiftproof.data._images import UNKNOWN
 from shiftproof.data._labels import Label, is_integer, label_of
 from shiftproof.data._listing import Listing, as_text, claims_to_be_image, labelled
-from shiftproof.data._places import PartOf, opened
+from shiftproof.data._locations import PartOf, opened
 from shiftproof.data._reading import Reading
 from shiftproof.data._side_by_side import side_by_side
 from shiftproof.errors import DataError

@@ -20,7 +20,7 @@ from shiftproof.data._elements import IMAGE_KEYS, LABEL_KEYS
 from shiftproof.data._images import UNKNOWN
 from shiftproof.data._labels import Label, label_of
 from shiftproof.data._listing import Listing, as_text, labelled
-from shiftproof.data._places import MAX_FILE_BYTES, check_length, opened
+from shiftproof.data._locations import MAX_FILE_BYTES, check_length, opened
 from shiftproof.data._reading import Reading
 from shiftproof.data._samples import UnusableImage
 from shiftproof.errors import DataError, MissingDependencyError

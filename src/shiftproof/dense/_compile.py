@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from shiftproof.anatomy import (
     AXES,
-    Call,
+    Flatten,
     Located,
     Normalise,
     Operation,
@@ -20,10 +20,10 @@ from shiftproof.anatomy import (
     Pointwise,
     Reason,
     Reduce,
-    Scatter,
     Slide,
     Step,
     Steps,
+    TorchCall,
     Unknown,
     call_of,
     layer_call,
@@ -56,7 +56,7 @@ class _Value:
     flat: bool = False
 
 
-class Refused(Exception):  # never leaves this room
+class NotCompiled(Exception):  # never leaves this room
     """A step that windows cannot share."""
 
     def __init__(self, layer: str, reason: str) -> None:
@@ -75,7 +75,7 @@ def compile_program(
         costs: Multiplications of each.
 
     Raises:
-        Refused: Windows cannot share a step.
+        NotCompiled: Windows cannot share a step.
     """
     compilation = _Compilation(steps, where, costs)
     for step in steps.steps:
@@ -114,30 +114,30 @@ class _Compilation:
             return _Value(CANVAS, self._maps(step))
         values = [self._values[source] for source in step.inputs]
         call = layer_call(step.node, self._traced.module) if step.node.op == "call_module" else None
-        call = call or (call_of(step.node) if step.node.op != "get_attr" else Call("get_attr"))
+        call = call or (call_of(step.node) if step.node.op != "get_attr" else TorchCall("get_attr"))
         if any(value.maps is not None and not value.flat for value in values):
             if any(value.maps is None or value.flat for value in values):
-                raise Refused(step.layer, DIFFERENT)
+                raise NotCompiled(step.layer, DIFFERENT)
             return self._of_maps(step, call, values)
         flat = self._of_flat(step, call, values)
         return flat if flat is not None else self._of_rows(step)
 
-    def _of_maps(self, step: Step, call: Call, values: list[_Value]) -> _Value:
+    def _of_maps(self, step: Step, call: TorchCall, values: list[_Value]) -> _Value:
         if call.name in FLATTENING and self._gives_rows(step, values[0]):
             return _Value(values[0].place, values[0].maps, flat=True)
         operations = _merged(step.operations, values[0].maps)
         objection = _objection(operations, values[0].maps)
         if objection:
-            raise Refused(step.layer, objection)
+            raise NotCompiled(step.layer, objection)
         (operation,) = operations[-1:]
         if isinstance(operation, Slide):
             return self._slide(step, call, operation, values[0])
         if isinstance(operation, Reduce):
             return self._reduce(step, call, values[0])
-        if isinstance(operation, Scatter):
-            raise Refused(step.layer, "It mixes positions.")
+        if isinstance(operation, Flatten):
+            raise NotCompiled(step.layer, "It mixes positions.")
         if step.grid is None or None in step.grid.axes:
-            raise Refused(step.layer, "It leaves maps of a shape that windows do not share.")
+            raise NotCompiled(step.layer, "It leaves maps of a shape that windows do not share.")
         maps = self._maps(step)
         self._check_size(step, values, maps, (1, 1))
         places = tuple(value.place for value in values)
@@ -145,7 +145,7 @@ class _Compilation:
         run = per_phase(partial(self._runner.run, step.node), step.inputs)
         return _Value(self.compiler.emit(run, places, maps, _numbers(maps), planned), maps)
 
-    def _slide(self, step: Step, call: Call, window: Slide, before: _Value) -> _Value:
+    def _slide(self, step: Step, call: TorchCall, window: Slide, before: _Value) -> _Value:
         after, maps = self._maps(step), before.maps
         assert maps is not None
         run: Callable[[Tensor], Any] | None = pool_of(call, window) if maps.grid.is_maps else None
@@ -156,7 +156,7 @@ class _Compilation:
         sliding = partial(_slide, maps, after, window, run)
         return _Value(self.compiler.emit(sliding, (before.place,), after, _numbers(after), planned), after)
 
-    def _reduce(self, step: Step, call: Call, before: _Value) -> _Value:
+    def _reduce(self, step: Step, call: TorchCall, before: _Value) -> _Value:
         """Over all positions of a window; a mean or a maximum as a window over the maps of all."""
         maps = before.maps
         assert maps is not None
@@ -175,7 +175,7 @@ class _Compilation:
         maps = value.maps
         return maps is not None and maps.grid.images == 0 and len(self._traced.shapes.get(step.node, ())) == 2
 
-    def _of_flat(self, step: Step, call: Call, values: list[_Value]) -> _Value | None:
+    def _of_flat(self, step: Step, call: TorchCall, values: list[_Value]) -> _Value | None:
         """A step that reads flattened maps of one order, and does not need whole rows; None for others."""
         maps = values[0].maps
         if maps is None or any(value.maps != maps for value in values):
@@ -219,7 +219,7 @@ class _Compilation:
         return _Value(self.compiler.emit(run, tuple(places), None, n_numbers, planned), None)
 
     def _check_size(self, step: Step, values: list[_Value], after: Maps, stride: Pair) -> None:
-        """Refused where a step does not run on larger maps, of a row and two columns more after it."""
+        """NotCompiled where a step does not run on larger maps, of a row and two columns more after it."""
         tensors = {}
         for source, value in zip(step.inputs, values, strict=True):
             assert value.maps is not None
@@ -234,7 +234,7 @@ class _Compilation:
         except RuntimeError:
             answer = None
         if answer is None or tuple(answer.shape) != after.shape_for(1, (height + 1, width + 2)):
-            raise Refused(step.layer, "It is written for one size of maps.")
+            raise NotCompiled(step.layer, "It is written for one size of maps.")
 
     def _planned(self, step: Step, maps: Maps) -> PlannedLayer:
         return PlannedLayer(step.layer, maps.stride, self._costs.get(step.node, 0))
@@ -243,7 +243,7 @@ class _Compilation:
         found = self._where[step.node]
         strides = found.stride_px if isinstance(found, Located) else None
         if step.grid is None or strides is None or None in step.grid.axes or step.grid.lead:
-            raise Refused(step.layer, "It leaves maps of a shape that windows do not share.")
+            raise NotCompiled(step.layer, "It leaves maps of a shape that windows do not share.")
         shape = self._traced.shapes.get(step.node) or self._traced.shapes.get(step.inputs[0], ())
         return Maps(shape, step.grid, (int(strides[0]), int(strides[1])))
 
@@ -252,8 +252,8 @@ def _merged(operations: tuple[Operation, ...], maps: Maps | None) -> tuple[Opera
     """A pool over whole rows or columns, which is read as two operations, as one window again."""
     match operations:
         case (Reduce(axes=axes), Slide() as rest) if maps is not None:
-            taps = [maps.grid.size[axis] if axes[axis] else rest.taps[axis] for axis in AXES]
-            return (Slide((taps[0], taps[1]), rest.stride, linear=rest.linear),)
+            kernel_size = [maps.grid.size[axis] if axes[axis] else rest.kernel_size[axis] for axis in AXES]
+            return (Slide((kernel_size[0], kernel_size[1]), rest.stride, linear=rest.linear),)
     return operations
 
 
@@ -273,7 +273,7 @@ def _objection(operations: tuple[Operation, ...], maps: Maps | None) -> str:
     if all(isinstance(operation, Pointwise) for operation in first):
         if isinstance(last, Reduce) and not all(last.axes):
             return "It reduces over other axes than all positions."
-        if isinstance(last, Pointwise | Reduce | Scatter | Slide):
+        if isinstance(last, Pointwise | Reduce | Flatten | Slide):
             return ""
     return "It is no function of each position, nor of a window around it."
 

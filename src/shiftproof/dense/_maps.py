@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from shiftproof.anatomy import Grid, Pair
+from shiftproof.anatomy import Pair, PositionGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Maps:
     """
 
     shape: tuple[int, ...]
-    grid: Grid
+    grid: PositionGrid
     stride: Pair
 
     @property
@@ -38,7 +38,7 @@ class Maps:
         """The shape for so many images, and maps of another size.
 
         Example:
-            >>> Maps((2, 20, 3), Grid((4, 5), (1, 1)), (1, 1)).shape_for(7, (6, 6))
+            >>> Maps((2, 20, 3), PositionGrid((4, 5), (1, 1)), (1, 1)).shape_for(7, (6, 6))
             (7, 36, 3)
         """
         shape = list(self.shape)

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from shiftproof.anatomy import Pair, Reason, Steps, read_network
 from shiftproof.dense._costs import multiply_adds
 from shiftproof.dense._refusal import NotPlanned
-from shiftproof.dense._shared import Rolling, Shared, shared_between_rolls
+from shiftproof.dense._roll_sharing import Rolling, RollSharing, shared_between_rolls
 from shiftproof.errors import OptionError, ShapeError
 from shiftproof.zoo import ImageShape
 
@@ -210,7 +210,9 @@ def plan_rolls(
     return min(useful, key=lambda plan: plan._work(offsets_px))
 
 
-def _plan(steps: Steps, shared: Shared, costs: Mapping[fx.Node, int], image_shape: ImageShape) -> RollPlan:
+def _plan(
+    steps: Steps, shared: RollSharing, costs: Mapping[fx.Node, int], image_shape: ImageShape
+) -> RollPlan:
     graph = _split(steps, shared)
     body, head = (sum(costs.get(node, 0) for node in part) for part in (graph.body, graph.head))
     layers = tuple(dict.fromkeys(steps.trace.layer_of(node) for node in graph.head))
@@ -219,7 +221,7 @@ def _plan(steps: Steps, shared: Shared, costs: Mapping[fx.Node, int], image_shap
     return RollPlan(image_shape, shared.step_px, layers, body, head, n_handed, graph)
 
 
-def _split(steps: Steps, shared: Shared) -> _Split:
+def _split(steps: Steps, shared: RollSharing) -> _Split:
     """Body and head; each holds only what the answer depends on."""
     *nodes, output = steps.trace.nodes
     (answer,) = output.all_input_nodes

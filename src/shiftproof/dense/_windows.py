@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof.anatomy import Pair, Reason, locate, read_network
-from shiftproof.dense._compile import Refused, compile_program
+from shiftproof.dense._compile import NotCompiled, compile_program
 from shiftproof.dense._costs import multiply_adds
 from shiftproof.dense._program import Instruction, PlannedLayer, run_program
 from shiftproof.dense._refusal import NotPlanned
@@ -115,7 +115,7 @@ def plan_windows(module: nn.Module, image_shape: ImageShape) -> WindowPlan | Not
         with torch.no_grad():
             costs = multiply_adds(steps.trace, image_shape)
             program = compile_program(steps, locate(steps), costs)
-    except Refused as refused:
+    except NotCompiled as refused:
         return NotPlanned.because(refused.reason)
     if steps.trace.mixed is not None:
         return NotPlanned.because(steps.trace.mixed)

@@ -3,8 +3,8 @@
 from shiftproof.probe._measure import Probe as Probe
 from shiftproof.probe._measure import measure_response as measure_response
 from shiftproof.probe._measure import probing as probing
-from shiftproof.probe._method import Choice as Choice
 from shiftproof.probe._method import Method as Method
+from shiftproof.probe._method import MethodChoice as MethodChoice
 from shiftproof.probe._method import check_method as check_method
 from shiftproof.probe._method import choose_method as choose_method
 from shiftproof.probe._neighbours import Gallery as Gallery

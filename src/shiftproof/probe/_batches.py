@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shiftproof.adapters import is_out_of_memory, too_little_memory
 from shiftproof.data import Images
-from shiftproof.probe._reading import Answers
+from shiftproof.probe._outputs import Answers
 from shiftproof.probe._views import BatchViews, Views
 
 # Numbers in a batch of images at which small networks stay in the cache of a core.
@@ -24,10 +24,10 @@ BATCHES_AT_LEAST = 8
 BATCH_LIMITS = {"cpu": (8, 250), "cuda": (64, 4096), "mps": (32, 1024)}
 
 
-class Asker(Protocol):
+class Evaluator(Protocol):
     """A way to get a model's answers to all views of a batch."""
 
-    def ask(self, views: BatchViews, labels: Tensor) -> Answers:
+    def evaluate(self, views: BatchViews, labels: Tensor) -> Answers:
         """The answers to n images; labels int64 (n,) or (n, K)."""
 
 
@@ -55,23 +55,23 @@ class Batches:
     """The batches of one measurement.
 
     Args:
-        askers: One for each worker.
+        evaluators: One for each worker.
         images: The images.
         views: Their views.
         device: Where to compute.
         batch_size: Images at a time; halved for good when memory runs out.
     """
 
-    askers: Sequence[Asker]
+    evaluators: Sequence[Evaluator]
     images: Images
     views: Views
     device: torch.device
     batch_size: int
 
     def __post_init__(self) -> None:
-        self.free: queue.SimpleQueue[Asker] = queue.SimpleQueue()
-        for asker in self.askers:
-            self.free.put(asker)
+        self.free: queue.SimpleQueue[Evaluator] = queue.SimpleQueue()
+        for evaluator in self.evaluators:
+            self.free.put(evaluator)
 
     def run(
         self,
@@ -123,9 +123,9 @@ class Batches:
             self._ask(slice(rows.start, middle), pixels[:half], fill)
             self._ask(slice(middle, rows.stop), pixels[half:], fill)
             return
-        asker = self.free.get()
+        evaluator = self.free.get()
         try:
-            fill(rows, self._answers(asker, rows, pixels))
+            fill(rows, self._answers(evaluator, rows, pixels))
             return
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -134,13 +134,13 @@ class Batches:
                 raise too_little_memory() from error
             self.batch_size = min(self.batch_size, n_images // 2)
         finally:
-            self.free.put(asker)
+            self.free.put(evaluator)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self._ask(rows, pixels, fill)
 
     @torch.inference_mode()
-    def _answers(self, asker: Asker, rows: slice, pixels: Tensor) -> Answers:
+    def _answers(self, evaluator: Evaluator, rows: slice, pixels: Tensor) -> Answers:
         images = pixels.to(self.device).float().div_(255)
         labels = self.images.labels[rows].to(self.device)
-        return asker.ask(self.views.batch(images, rows), labels)
+        return evaluator.evaluate(self.views.batch(images, rows), labels)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from shiftproof.adapters import check_finite
 from shiftproof.dense import RollPlan, WindowPlan
-from shiftproof.probe._reading import Answers, Reader
+from shiftproof.probe._outputs import Answers, Reader
 from shiftproof.probe._views import BatchViews, Views
 
 
@@ -45,7 +45,7 @@ class Dense:
     plan: AllAtOnce
     reader: Reader
 
-    def ask(self, views: BatchViews, labels: Tensor) -> Answers:
+    def evaluate(self, views: BatchViews, labels: Tensor) -> Answers:
         """All shifts of one batch of images; labels int64 (n,), −1 where unknown, or (n, K)."""
         logits = self.plan.logits(views).float()
         check_finite(logits, "the model")
@@ -53,7 +53,7 @@ class Dense:
         return self.reader.answers(still, [self.reader.cells(logits[:, 1:], still)])
 
 
-class Windows:
+class WindowAnswers:
     """Every whole shift is a window of a canvas, and the windows share their work.
 
     Args:
@@ -96,7 +96,7 @@ class Windows:
         return self.plan.images_per_batch(self.n_windows)
 
 
-class Rolls:
+class RollAnswers:
     """Circular shifts by whole strides move the maps of a circular network, so they need no new pass.
 
     Args:

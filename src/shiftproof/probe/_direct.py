@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from shiftproof.adapters import Classifier
-from shiftproof.probe._reading import Answers, Reader
+from shiftproof.probe._outputs import Answers, Reader
 from shiftproof.probe._views import BatchViews
 
 
@@ -23,7 +23,7 @@ class Direct:
     classifier: Classifier
     reader: Reader
 
-    def ask(self, views: BatchViews, labels: Tensor) -> Answers:
+    def evaluate(self, views: BatchViews, labels: Tensor) -> Answers:
         """All shifts of one batch of images; labels int64 (n,), −1 where unknown, or (n, K)."""
         unshifted = self.classifier(views.unshifted())
         still = self.reader.still(unshifted, labels, views.place.to(unshifted.device))

@@ -26,9 +26,9 @@ from shiftproof.adapters import (
 from shiftproof.data import Images
 from shiftproof.errors import DataError, ShapeError
 from shiftproof.probe._batches import Batches, automatic_batch_size
-from shiftproof.probe._method import Choice, Method, choose_method
+from shiftproof.probe._method import Method, MethodChoice, choose_method
 from shiftproof.probe._neighbours import Gallery, build_gallery, chosen_for_gallery
-from shiftproof.probe._reading import Answers, Reader
+from shiftproof.probe._outputs import Answers, Reader
 from shiftproof.probe._response import Response
 from shiftproof.probe._task import told_task
 from shiftproof.probe._views import Views
@@ -125,10 +125,12 @@ def probing(
         gallery = _gallery(classifier, views, data, device, size, seed) if task.name == "embedding" else None
         reader = Reader(task, classifier.name, gallery)
         n_workers = (threads or available_cores()) if device.type == "cpu" else 1
-        askers = choice.askers(classifier, reader, n_workers)
-        # One asker that threads may not share keeps torch's own threads.
-        pool = stack.enter_context(worker_pool(len(askers))) if len(askers) > 1 or threads == 1 else None
-        yield Probe(choice, task, Batches(askers, data, views, device, size), pool, seed)
+        evaluators = choice.evaluators(classifier, reader, n_workers)
+        # One evaluator that threads may not share keeps torch's own threads.
+        pool = (
+            stack.enter_context(worker_pool(len(evaluators))) if len(evaluators) > 1 or threads == 1 else None
+        )
+        yield Probe(choice, task, Batches(evaluators, data, views, device, size), pool, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +145,7 @@ class Probe:
         seed: Source of the offsets.
     """
 
-    choice: Choice
+    choice: MethodChoice
     task: Task
     batches: Batches
     pool: Executor | None

@@ -12,20 +12,21 @@ from shiftproof.adapters import Classifier
 from shiftproof.data import Images
 from shiftproof.dense import NotPlanned, plan_rolls, plan_windows
 from shiftproof.errors import OptionError
-from shiftproof.probe._batches import Asker
-from shiftproof.probe._dense import AllAtOnce, Dense, Rolls, Windows
+from shiftproof.probe._batches import Evaluator
+from shiftproof.probe._dense import AllAtOnce, Dense, RollAnswers, WindowAnswers
 from shiftproof.probe._direct import Direct
-from shiftproof.probe._reading import Reader
+from shiftproof.probe._outputs import Reader
 from shiftproof.probe._views import Views
 
 Method = Literal["auto", "direct", "dense"]
 # What `dense` is compared with `direct` on before it is used: images, and shifts of each.
 CHECKED_IMAGES, CHECKED_SHIFTS = 4, 25
+# Of the largest logit: sums of float32 in another order differ by far less, a plan that is wrong by far more.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class MethodChoice:
     """The way that was chosen.
 
     Args:
@@ -46,7 +47,7 @@ class Choice:
         """Images at a time, or None for what fits the images."""
         return None if self.plan is None else self.plan.images_per_batch
 
-    def askers(self, classifier: Classifier, reader: Reader, n_workers: int) -> list[Asker]:
+    def evaluators(self, classifier: Classifier, reader: Reader, n_workers: int) -> list[Evaluator]:
         """One for each worker; fewer where threads cannot share the model."""
         if self.plan is not None:
             return [Dense(self.plan, reader)] * n_workers
@@ -65,7 +66,7 @@ def check_method(method: str) -> None:
 
 def choose_method(
     method: Method, classifier: Classifier, views: Views, images: Images, device: torch.device
-) -> Choice:
+) -> MethodChoice:
     """The cheapest exact way, or the one that was asked for.
 
     Raises:
@@ -74,7 +75,7 @@ def choose_method(
     """
     check_method(method)
     if method == "direct":
-        return Choice("asked for")
+        return MethodChoice("asked for")
     plan = _all_at_once(classifier, views, images.image_shape[0])
     objection = plan if isinstance(plan, str) else ""
     if not isinstance(plan, str):
@@ -83,14 +84,14 @@ def choose_method(
         elif not _agrees(plan, classifier, views, images, device):
             objection = "the dense method gave different answers than the direct one"
         else:
-            return Choice(plan.reason, plan)
+            return MethodChoice(plan.reason, plan)
     if method == "dense":
         raise OptionError(
             "a model and shifts for which `dense` is exact",
             objection,
             fix="Use the method `auto` or `direct`.",
         )
-    return Choice(objection)
+    return MethodChoice(objection)
 
 
 def _all_at_once(classifier: Classifier, views: Views, n_channels: int) -> AllAtOnce | str:
@@ -112,13 +113,13 @@ def _all_at_once(classifier: Classifier, views: Views, n_channels: int) -> AllAt
         if isinstance(rolls, NotPlanned):
             reasons.append(str(rolls))
         else:
-            plans.append(Rolls(views, rolls))
+            plans.append(RollAnswers(views, rolls))
     if not plans or not plans[0].is_cheaper:
         windows = plan_windows(module, shape)
         if isinstance(windows, NotPlanned):
             reasons.append(str(windows))
         else:
-            plans.append(Windows(views, windows))
+            plans.append(WindowAnswers(views, windows))
     if not plans:
         return "; ".join(dict.fromkeys(reasons)).rstrip(".")
     return next((plan for plan in plans if plan.is_cheaper), plans[0])

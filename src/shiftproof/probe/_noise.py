@@ -17,7 +17,7 @@ from shiftproof.data import Images
 from shiftproof.probe._batches import automatic_batch_size
 from shiftproof.probe._measure import measure_response
 from shiftproof.probe._neighbours import Gallery
-from shiftproof.probe._reading import Reader
+from shiftproof.probe._outputs import Reader
 from shiftproof.probe._response import Response
 from shiftproof.shifts import Offsets, ShiftProtocol
 

@@ -4,6 +4,7 @@ from shiftproof.serve._exhibit import DEFAULT_RADIUS_PX as DEFAULT_RADIUS_PX
 from shiftproof.serve._exhibit import Exhibit as Exhibit
 from shiftproof.serve._exhibit import demo as demo
 from shiftproof.serve._exhibit import exhibit as exhibit
+from shiftproof.serve._exhibit import largest_radius_px as largest_radius_px
 from shiftproof.serve._export import export_page as export_page
 from shiftproof.serve._hosts import is_loopback as is_loopback
 from shiftproof.serve._server import Address as Address

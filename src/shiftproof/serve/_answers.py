@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from shiftproof._text import said
 from shiftproof.adapters import Classifier, Task
 from shiftproof.errors import ModelError, OptionError
-from shiftproof.probe import Choice, Gallery, Views, choose_method
+from shiftproof.probe import Gallery, MethodChoice, Views, choose_method
 from shiftproof.serve._exhibit import Exhibit
 from shiftproof.serve._maps import Layer, feature_maps, layer_named, layers_of
 from shiftproof.serve._told import Still, Told, told
@@ -59,7 +59,7 @@ class Shown(NamedTuple):
 
 
 class _Way(NamedTuple):
-    choice: Choice
+    choice: MethodChoice
     views: Views
 
 

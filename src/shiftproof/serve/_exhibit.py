@@ -64,6 +64,16 @@ class Exhibit:
         return chosen_for_gallery(len(self.images), 0) if self.tasks[model].name == "embedding" else None
 
 
+def largest_radius_px(image_shape: tuple[int, int, int]) -> int:
+    """How far a page can move images of this shape (C, H, W): a pixel of them stays, and the plane is seen.
+
+    Example:
+        >>> largest_radius_px((1, 28, 28)), largest_radius_px((3, 224, 224))
+        (27, 32)
+    """
+    return min(MAX_RADIUS_PX, min(image_shape[1:]) - 1)
+
+
 @contextmanager
 def exhibit(
     models: Sequence[Classifier],
@@ -87,7 +97,7 @@ def exhibit(
     shape = images.image_shape
     if shape[0] not in GREY_OR_RGB:
         raise DataError("images with 1 or 3 channels, which can be shown", f"{shape[0]} channels")
-    most = min(MAX_RADIUS_PX, min(shape[1:]) - 1)
+    most = largest_radius_px(shape)
     if not 1 <= radius_px <= most:
         raise OptionError(
             f"a radius from 1 to {most} px for images of {shape[1]} × {shape[2]} px", f"{radius_px}"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
+from shiftproof._documents import unreadable
 from shiftproof._optional import require
 from shiftproof.errors import OptionError
 from shiftproof.serve._exhibit import Exhibit
@@ -82,7 +83,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise OptionError.cannot(f"listen on the host {host!r}", error) from error
+        raise OptionError.cannot(f"listen on the host {host!r}", unreadable(error)) from error
     failure: OSError | None = None
     for tried in range(port, min(port + (MOST_PORTS if port else 1), LAST_PORT + 1)):
         found = socket.socket(family)

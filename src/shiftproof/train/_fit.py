@@ -21,10 +21,11 @@ from shiftproof.shifts import protocols
 from shiftproof.train._checkpoint import EpochRecord, TrainingState
 from shiftproof.train._layout import is_dense
 from shiftproof.train._recipe import INPUT_SCALES, Recipe
-from shiftproof.train._steps import Batches, Steps, make_steps
+from shiftproof.train._steps import EpochBatches, TrainingSteps, make_steps
 from shiftproof.zoo import Network
 
 SECONDS_BETWEEN_REPORTS = 0.25
+# Images of 28 × 28 px that stay in the cache of a core, as for the probe.
 EVALUATION_BATCH = 250
 
 
@@ -133,7 +134,7 @@ def fit(
         state.load(checkpoint, about)
     augmentation = None if recipe.augmentation == "none" else protocols.get(recipe.augmentation)
     dtype = next(network.parameters()).dtype
-    batches = Batches(training, augmentation, seed, device, dtype)
+    batches = EpochBatches(training, augmentation, seed, device, dtype)
     clock = _Clock(recipe, len(training), len(state.history), on_progress)
     try:
         with nullcontext(pool) if pool is not None else worker_pool() as workers:
@@ -158,7 +159,7 @@ def fit(
 
 
 def _epoch(
-    steps: Steps,
+    steps: TrainingSteps,
     epoch: int,
     n_images: int,
     recipe: Recipe,

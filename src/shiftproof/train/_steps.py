@@ -25,7 +25,7 @@ from shiftproof.zoo import Network
 N_LANES = 2
 
 
-class Steps(Protocol):
+class TrainingSteps(Protocol):
     """Takes one optimizer step after another."""
 
     def begin_epoch(self, epoch: int, order: Tensor) -> None:
@@ -35,7 +35,7 @@ class Steps(Protocol):
         """Learn from positions [start, stop) of the order; returns (loss sum, right answers)."""
 
 
-class Batches:
+class EpochBatches:
     """Images in [0, 1] in the order of an epoch, shifted on the fly where the recipe says so."""
 
     def __init__(
@@ -90,7 +90,7 @@ class LaneSteps:
         self,
         network: Network,
         optimizer: torch.optim.Optimizer,
-        batches: Batches,
+        batches: EpochBatches,
         pool: Executor,
         seed: int,
     ) -> None:
@@ -132,7 +132,7 @@ class LaneSteps:
 
 
 def _looks_at_the_batch(network: Network) -> bool:
-    """Whether a layer normalises over the batch: lanes would write its running statistics by turns."""
+    """Whether a layer normalises over the batch: lanes would each write its running statistics."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     return any(isinstance(layer, kinds) for layer in network.modules())
 
@@ -141,7 +141,7 @@ class PlainSteps:
     """On any device: the whole batch, one operation after another."""
 
     def __init__(
-        self, network: Network, optimizer: torch.optim.Optimizer, batches: Batches, seed: int
+        self, network: Network, optimizer: torch.optim.Optimizer, batches: EpochBatches, seed: int
     ) -> None:
         self.network = network
         self.optimizer = optimizer
@@ -171,7 +171,7 @@ class CapturedSteps(PlainSteps):
     """
 
     def __init__(
-        self, network: Network, optimizer: torch.optim.Optimizer, batches: Batches, seed: int
+        self, network: Network, optimizer: torch.optim.Optimizer, batches: EpochBatches, seed: int
     ) -> None:
         super().__init__(network, optimizer, batches, seed)
         self._graphs: dict[int, Callable[[Tensor, Tensor], Tensor]] = {}
@@ -244,11 +244,11 @@ def _tally(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 def make_steps(
     network: Network,
     optimizer: torch.optim.Optimizer,
-    batches: Batches,
+    batches: EpochBatches,
     *,
     pool: Executor,
     seed: int,
-) -> Steps:
+) -> TrainingSteps:
     """The fastest way to take steps on the device of the batches."""
     if batches.device.type == "cpu":
         return LaneSteps(network, optimizer, batches, pool, seed)

@@ -82,8 +82,8 @@ for _spec in (
         partial(_valid, _max_blur_pool, False),
         85_670,
         "cnn2 with max pools that blur before they subsample",
-        f"Zhang 2019, arXiv:1904.11486 (MaxBlurPool, 3 taps, reflect), in modelcnn2 of {ARTICLE}; takes the "
-        "weights of cnn2",
+        f"Zhang 2019, arXiv:1904.11486 (MaxBlurPool, kernel size 3, reflect), in modelcnn2 of {ARTICLE}; "
+        "takes the weights of cnn2",
     ),
     NetworkSpec(
         "cnn2-gap",

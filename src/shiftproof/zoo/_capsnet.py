@@ -25,7 +25,7 @@ from shiftproof.zoo._spec import ImageShape, NetworkSpec, networks
 PAPER = "Sabour, Frosst and Hinton 2017, arXiv:1710.09829"
 
 KERNEL = 9
-REACH = 2 * KERNEL - 1  # px that one primary capsule sees, in each direction
+RECEPTIVE_PX = 2 * KERNEL - 1  # of one primary capsule, in each direction
 IN_LENGTH, OUT_LENGTH = 8, 16
 
 
@@ -62,14 +62,14 @@ class _CapsNet:
 
     def body(self, image_shape: ImageShape, n_classes: int) -> nn.Sequential:
         channels, height, width = image_shape
-        if min(height, width) < REACH:
+        if min(height, width) < RECEPTIVE_PX:
             raise ShapeError(
-                f"images of at least {REACH} × {REACH} px",
+                f"images of at least {RECEPTIVE_PX} × {RECEPTIVE_PX} px",
                 f"{height} × {width}",
                 cause="Two 9 × 9 convolutions without padding leave nothing of them.",
                 fix="Use larger images, or another network.",
             )
-        rows, columns = ((size - REACH) // 2 + 1 for size in (height, width))
+        rows, columns = ((size - RECEPTIVE_PX) // 2 + 1 for size in (height, width))
         return nn.Sequential(
             OrderedDict(
                 conv1=nn.Conv2d(channels, self.n_filters, KERNEL),

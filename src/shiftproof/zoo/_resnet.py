@@ -199,7 +199,7 @@ for _spec in (
         partial(resnet20, "blur", "pad"),
         269_434,
         "resnet20 that blurs both branches before it halves them",
-        f"Zhang 2019, arXiv:1904.11486 (3 taps, reflect), in ResNet-20, {PAPER}",
+        f"Zhang 2019, arXiv:1904.11486 (kernel size 3, reflect), in ResNet-20, {PAPER}",
     ),
     NetworkSpec(
         "resnet20-aps",

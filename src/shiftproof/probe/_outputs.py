@@ -26,7 +26,7 @@ class Answers(NamedTuple):
     of_shifts: dict[str, Tensor]
 
 
-class Still(NamedTuple):
+class Unshifted(NamedTuple):
     """The answers to n images as they are, which those to the shifted ones are compared with.
 
     Args:
@@ -54,7 +54,7 @@ class Reader:
     name: str
     gallery: Gallery | None = None
 
-    def still(self, outputs: Tensor, labels: Tensor, place: Tensor) -> Still:
+    def still(self, outputs: Tensor, labels: Tensor, place: Tensor) -> Unshifted:
         """What is needed of the answers (n, K) to images as they are.
 
         Args:
@@ -65,9 +65,9 @@ class Reader:
         check_outputs(self.task, outputs, self.name)
         if self.task.name in ("single-label", "binary"):
             labels = shown_class(self.task, outputs, labels)
-        return Still(outputs, labels, place)
+        return Unshifted(outputs, labels, place)
 
-    def answers(self, still: Still, shifts: Sequence[dict[str, Tensor]]) -> Answers:
+    def answers(self, still: Unshifted, shifts: Sequence[dict[str, Tensor]]) -> Answers:
         """All of it, from the cells of each shift, or of several at once."""
         of_shifts = {name: torch.cat([cells[name] for cells in shifts], 1) for name in shifts[0]}
         of_images = {"unshifted_output": still.outputs}
@@ -77,7 +77,7 @@ class Reader:
             ]
         return Answers(of_images, of_shifts)
 
-    def cells(self, outputs: Tensor, still: Still) -> dict[str, Tensor]:
+    def cells(self, outputs: Tensor, still: Unshifted) -> dict[str, Tensor]:
         """What is kept for each cell of answers (n, S, K) to shifted images: (n, S, …)."""
         if outputs.shape[-1] != still.outputs.shape[-1]:
             raise other_outputs(outputs.shape[-1], still.outputs.shape[-1])

@@ -12,9 +12,9 @@ from shiftproof.anatomy import (
     Adaptive,
     Choose,
     Fact,
-    Grid,
     Group,
     Pair,
+    PositionGrid,
     Reason,
     Rolls,
     Step,
@@ -39,7 +39,7 @@ class Rolling:
         steps: Positions by which it rolls for each of these.
     """
 
-    grid: Grid
+    grid: PositionGrid
     step_px: Pair
     steps: Pair
 
@@ -52,7 +52,7 @@ class Rolling:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shared:
+class RollSharing:
     """What rolls by multiples of a step do to the values of a network.
 
     Args:
@@ -68,9 +68,9 @@ class Shared:
     limits: tuple[Reason, ...]
 
 
-def shared_between_rolls(steps: Steps, image_px: Pair) -> tuple[Shared, ...]:
+def shared_between_rolls(steps: Steps, image_px: Pair) -> tuple[RollSharing, ...]:
     """What is shared between rolls by multiples of ever coarser steps, as strides demand them."""
-    found: list[Shared] = []
+    found: list[RollSharing] = []
     step_px: Pair | None = (1, 1)
     while step_px is not None:
         shared, demands_px = _shared(steps, Group(image_px, step_px), frozenset())
@@ -89,7 +89,7 @@ def _coarser(step_px: Pair, demands_px: list[Pair], image_px: Pair) -> Pair | No
     return None if found == step_px else found
 
 
-def _shared(steps: Steps, group: Group, left_out: frozenset[fx.Node]) -> tuple[Shared, list[Pair]]:
+def _shared(steps: Steps, group: Group, left_out: frozenset[fx.Node]) -> tuple[RollSharing, list[Pair]]:
     """What follows, and what the first values that do not demand of the rolls."""
     walk = Walk(group)
     by_node = {step.node: step for step in steps.steps}
@@ -118,7 +118,7 @@ def _shared(steps: Steps, group: Group, left_out: frozenset[fx.Node]) -> tuple[S
         for node, fact in kept.items()
         if isinstance(fact, Rolls) and not fact.stays and (grid := by_node[node].grid) and fact.is_whole
     }
-    return Shared(group.step_px, rolling, other, tuple(limits)), demands_px
+    return RollSharing(group.step_px, rolling, other, tuple(limits)), demands_px
 
 
 def _stop(walk: Walk, step: Step) -> tuple[Reason, Pair] | None:

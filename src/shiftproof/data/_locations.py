@@ -19,7 +19,7 @@ from shiftproof.data._samples import UnusableImage
 MAX_FILE_BYTES = 8 * MAX_PIXELS + 2**20
 
 
-class Place(Protocol):
+class Location(Protocol):
     """Where one image file is."""
 
     def content(self) -> bytes:

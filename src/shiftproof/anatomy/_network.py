@@ -10,20 +10,20 @@ import torch
 from torch import fx, nn
 
 from shiftproof.anatomy import _layer_rules
-from shiftproof.anatomy._calls import Call, call_of, layer_call
-from shiftproof.anatomy._law import Reason
+from shiftproof.anatomy._calls import TorchCall, call_of, layer_call
 from shiftproof.anatomy._library_rules import FUNCTIONS_OF_LIBRARIES
+from shiftproof.anatomy._map_call import LINEAR, Effect, MapCall, not_known, unknown, varying
 from shiftproof.anatomy._operations import (
     Choose,
     Function,
-    Grid,
-    Images,
+    Input,
     Operation,
     Pointwise,
+    PositionGrid,
     Take,
     Unpool,
 )
-from shiftproof.anatomy._question import LINEAR, Question, Reading, not_known, unknown, varying
+from shiftproof.anatomy._reasons import Reason
 from shiftproof.anatomy._relabel import common_grid
 from shiftproof.anatomy._torch_rules import read_call
 from shiftproof.anatomy._trace import Trace, trace
@@ -61,7 +61,7 @@ class Step:
     node: fx.Node
     operations: tuple[Operation, ...]
     inputs: tuple[fx.Node, ...]
-    grid: Grid | None
+    grid: PositionGrid | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +107,7 @@ class _Reader:
 
     def __init__(self, traced: Trace) -> None:
         self._traced = traced
-        self._grids: dict[fx.Node, Grid | None] = {}
+        self._grids: dict[fx.Node, PositionGrid | None] = {}
         # Of values that were made longer: the axes along which they are the same everywhere, from the last.
         self._constant_along: dict[fx.Node, frozenset[int]] = {}
 
@@ -116,7 +116,7 @@ class _Reader:
             return None
         if node.op == "placeholder":
             height, width = self._traced.shapes[node][2:]
-            return self._step(node, ((Images(),), Grid((height, width), (2, 3))), ())
+            return self._step(node, ((Input(),), PositionGrid((height, width), (2, 3))), ())
         call = self._call(node)
         sources = tuple(source for source in node.all_input_nodes if source in self._grids)
         if not sources or _asks_for_size(node, call):
@@ -129,7 +129,7 @@ class _Reader:
             return self._step(node, ((Function(),), None), sources)
         return self._step(node, self._reading(node, call, sources), self._ordered(node, sources))
 
-    def _note_expansion(self, node: fx.Node, call: Call) -> None:
+    def _note_expansion(self, node: fx.Node, call: TorchCall) -> None:
         before = self._traced.shapes.get(call.arguments["input"], ())
         after = self._traced.shapes.get(node, ())
         padded = (1,) * (len(after) - len(before)) + before
@@ -137,15 +137,15 @@ class _Reader:
             axis - len(after) for axis, size in enumerate(padded) if size == 1
         )
 
-    def _step(self, node: fx.Node, reading: Reading, inputs: tuple[fx.Node, ...]) -> Step:
+    def _step(self, node: fx.Node, reading: Effect, inputs: tuple[fx.Node, ...]) -> Step:
         operations, grid = reading
         self._grids[node] = grid
         return Step(self._traced.layer_of(node), node, operations, inputs, grid)
 
-    def _call(self, node: fx.Node) -> Call:
+    def _call(self, node: fx.Node) -> TorchCall:
         if node.op == "call_module":
             return layer_call(node, self._traced.module)
-        return Call("get_attr") if node.op == "get_attr" else call_of(node)
+        return TorchCall("get_attr") if node.op == "get_attr" else call_of(node)
 
     def _ordered(self, node: fx.Node, sources: tuple[fx.Node, ...]) -> tuple[fx.Node, ...]:
         """Inputs as the arguments have them, where their order counts."""
@@ -159,7 +159,7 @@ class _Reader:
         layer = self._traced.module.get_submodule(str(node.target))
         return layer if type(layer) is kind else None
 
-    def _reading(self, node: fx.Node, call: Call, sources: tuple[fx.Node, ...]) -> Reading:
+    def _reading(self, node: fx.Node, call: TorchCall, sources: tuple[fx.Node, ...]) -> Effect:
         if _is_choice(node):
             return self._choice(node)
         unpool = self._layer(node, PolyphaseUnpool2d)
@@ -167,7 +167,7 @@ class _Reader:
             if not self._are_maps(node.args):
                 return unknown(TURNED)
             height, width = self._traced.shapes[node][2:]
-            return (Unpool(unpool.stride),), Grid((height, width), (2, 3))
+            return (Unpool(unpool.stride),), PositionGrid((height, width), (2, 3))
         rule = FUNCTIONS_OF_LIBRARIES.get(_name_of(node.target))
         if rule is not None and len(sources) == 1:
             grid = self._grids[sources[0]]
@@ -183,12 +183,12 @@ class _Reader:
             return not_known(call.name)
         return self._alone(node, call, sources[0])
 
-    def _alone(self, node: fx.Node, call: Call, source: fx.Node) -> Reading:
+    def _alone(self, node: fx.Node, call: TorchCall, source: fx.Node) -> Effect:
         """A call of one input that has positions."""
         grid = self._grids[source]
         assert grid is not None
         arguments = {name: self._value(value) for name, value in call.arguments.items() if name not in FIRST}
-        question = Question(
+        question = MapCall(
             call.name,
             arguments,
             grid,
@@ -207,7 +207,7 @@ class _Reader:
                 return rule(layer, question)
         return read_call(question)
 
-    def _attention(self, node: fx.Node, call: Call) -> Reading:
+    def _attention(self, node: fx.Node, call: TorchCall) -> Effect:
         """Queries that each look at all keys and values; all that may come in is named below."""
         if node.op == "call_module":
             layer = self._traced.module.get_submodule(str(node.target))
@@ -233,7 +233,7 @@ class _Reader:
         query, key, value = (self._grids.get(value) for value in nodes)
         return attended(query, key, value, line, n_axes)
 
-    def _queries(self, nodes: Sequence[fx.Node], line: int) -> Grid | None:
+    def _queries(self, nodes: Sequence[fx.Node], line: int) -> PositionGrid | None:
         """Where the answers of attention lie, if its queries are positions."""
         grid = self._grids.get(nodes[0]) if nodes else None
         return grid if grid is not None and line in grid.axes else None
@@ -248,7 +248,7 @@ class _Reader:
 
         return fx.node.map_arg(argument, known)
 
-    def _choice(self, node: fx.Node) -> Reading:
+    def _choice(self, node: fx.Node) -> Effect:
         """A call of `choose` or `take`, of which the layer is the first argument."""
         layer = self._traced.numbers.get(node.args[0])  # type: ignore[arg-type]
         if type(layer) not in (AdaptivePolyphase2d, LearnedPolyphase2d) or node.kwargs:
@@ -263,14 +263,14 @@ class _Reader:
         if node.target is CHOOSE:
             return (Choose(layer.stride),), None
         height, width = self._traced.shapes[node][2:]
-        return (Take(layer.stride),), Grid((height, width), (2, 3))
+        return (Take(layer.stride),), PositionGrid((height, width), (2, 3))
 
     def _are_maps(self, values: Sequence[Any]) -> bool:
         """Whether all that have positions have their rows and columns on the last two of four axes."""
         grids = [self._grids.get(value) for value in values if isinstance(value, fx.Node)]
         return all(grid is None or grid.is_maps for grid in grids)
 
-    def _elementwise(self, node: fx.Node, call: Call, sources: tuple[fx.Node, ...]) -> Reading:
+    def _elementwise(self, node: fx.Node, call: TorchCall, sources: tuple[fx.Node, ...]) -> Effect:
         """A function of the numbers of several tensors at the same place, or a concatenation of channels."""
         shape = self._traced.shapes.get(node)
         if shape is None:
@@ -293,7 +293,7 @@ class _Reader:
             return varying(text, grid, looks_around=bool(others))
         return (Pointwise(self._is_linear(call)),), grid
 
-    def _beside(self, call: Call, sources: tuple[fx.Node, ...], grid: Grid, axis: int) -> Reading:
+    def _beside(self, call: TorchCall, sources: tuple[fx.Node, ...], grid: PositionGrid, axis: int) -> Effect:
         """Something without positions, such as a class token, before all positions of one axis."""
         tensors = call.arguments.get("tensors")
         if not isinstance(tensors, list | tuple):
@@ -305,7 +305,7 @@ class _Reader:
             return unknown("It puts more positions beside those of the maps.")
         return (Pointwise(),), replace(grid, lead=grid.lead + sum(lengths))
 
-    def _common(self, sources: Sequence[fx.Node], shape: tuple[int, ...]) -> Grid | None:
+    def _common(self, sources: Sequence[fx.Node], shape: tuple[int, ...]) -> PositionGrid | None:
         """Where the positions of several maps lie in their common answer."""
         shapes = self._traced.shapes
         # Of several tensors in one value, such as those that a split has left, the shape is not known.
@@ -323,7 +323,7 @@ class _Reader:
                 return None
         return found
 
-    def _is_flat(self, node: fx.Node, grid: Grid, n_axes: int) -> bool:
+    def _is_flat(self, node: fx.Node, grid: PositionGrid, n_axes: int) -> bool:
         """Whether an input without positions has one number for all of them."""
         if self._grids.get(node) is not None:
             return True
@@ -335,7 +335,7 @@ class _Reader:
         axes = {axis for axis in grid.axes if axis is not None}
         return len(padded) == n_axes and all(padded[axis] == 1 or axis - n_axes in same for axis in axes)
 
-    def _is_linear(self, call: Call) -> bool:
+    def _is_linear(self, call: TorchCall) -> bool:
         if call.name in ("add", "cat", "neg", "rsub", "sub", "subtract"):
             return True
         found: list[fx.Node] = []
@@ -352,20 +352,20 @@ def _name_of(target: object) -> str:
     return f"{getattr(target, '__module__', '')}.{getattr(target, '__name__', '')}"
 
 
-def _asks_for_size(node: fx.Node, call: Call) -> bool:
+def _asks_for_size(node: fx.Node, call: TorchCall) -> bool:
     """Whether it is one of `SIZES` of torch, not a function of that name."""
     own = node.op == "call_method" or node.target in (getattr, torch.numel)
     return own and call.name in SIZES
 
 
-def _looks_all_over(node: fx.Node, call: Call, module: nn.Module) -> bool:
+def _looks_all_over(node: fx.Node, call: TorchCall, module: nn.Module) -> bool:
     """Whether it is attention."""
     if node.op == "call_module":
         return type(module.get_submodule(str(node.target))) is nn.MultiheadAttention
     return call.recognised and call.name == "scaled_dot_product_attention"
 
 
-def _joins_several(call: Call) -> bool:
+def _joins_several(call: TorchCall) -> bool:
     tensors = call.arguments.get("tensors")
     return not (isinstance(tensors, list | tuple) and len(tensors) == 1)
 

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 
 
-class Chance:
+class Randomness:
     """Watches the generators of Python, NumPy and torch, and puts them back.
 
     Example:
-        >>> with Chance() as chance:
+        >>> with Randomness() as randomness:
         ...     numbers = torch.rand(3)
-        >>> chance.was_asked
+        >>> randomness.was_asked
         True
     """
 
     was_asked = False
 
-    def __enter__(self) -> Chance:
+    def __enter__(self) -> Randomness:
         self._before = _states()
         return self
 

@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shiftproof.anatomy._operations import Grid, Operation, Pair, Pointwise, Unknown, Varying
+from shiftproof.anatomy._operations import Operation, Pair, Pointwise, PositionGrid, Unknown, Varying
 from shiftproof.anatomy._relabel import Shape
 
 # What it does to positions, one after the other, and where they lie after it.
-Reading = tuple[tuple[Operation, ...], Grid | None]
+Effect = tuple[tuple[Operation, ...], PositionGrid | None]
 LINEAR = Pointwise(linear=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class MapCall:
     """A call of one input that has positions.
 
     Args:
-        name: As in `shiftproof.anatomy.Call`.
+        name: As in `shiftproof.anatomy.TorchCall`.
         arguments: All but its input; what is known of them is put in.
         grid: Where the positions of its input lie.
         before: Shape of its input; empty where it is a tuple of tensors.
@@ -28,7 +28,7 @@ class Question:
 
     name: str
     arguments: Mapping[str, Any]
-    grid: Grid
+    grid: PositionGrid
     before: Shape
     after: Shape
 
@@ -46,20 +46,20 @@ class Question:
         return [axis % len(self.before) for axis in listed]
 
 
-Rule = Callable[[Question], Reading]
+Rule = Callable[[MapCall], Effect]
 
 
-def unknown(reason: str) -> Reading:
+def unknown(reason: str) -> Effect:
     """Nothing is claimed, and why."""
     return (Unknown(reason),), None
 
 
-def varying(reason: str, grid: Grid | None, *, looks_around: bool = True) -> Reading:
+def varying(reason: str, grid: PositionGrid | None, *, looks_around: bool = True) -> Effect:
     """Positions stay where they are, but are not treated alike, and why."""
     return unknown(reason) if grid is None else ((Varying(reason, looks_around),), grid)
 
 
-def not_known(name: str) -> Reading:
+def not_known(name: str) -> Effect:
     """What to say about an operation that has no rule."""
     if "ttention" in name or "ransformer" in name:
         return unknown("Attention weighs all positions, and what follows it may know where they are.")

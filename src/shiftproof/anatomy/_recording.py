@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode, is_tensor_method_or_property
 
-from shiftproof.anatomy._unite import Refused, unite
+from shiftproof.anatomy._unite import NotRecorded, unite
 
 # What may be asked about a tensor without looking at its numbers.
 _ABOUT_SHAPES = (
@@ -56,12 +56,12 @@ Methods = Sequence[tuple[type[nn.Module], str]]
 
 
 class _Recorder(TorchFunctionMode):
-    """The calls of one run, as a graph: functions come by the mode, leaves by hooks."""
+    """The calls of one run, as a graph: functions are seen by the mode, leaves by hooks."""
 
     def __init__(self, module: nn.Module, is_leaf: IsLeaf) -> None:
         super().__init__()
         self.graph = fx.Graph()
-        self.refusal: Refused | None = None
+        self.refusal: NotRecorded | None = None
         self.constants: dict[str, Tensor] = {}
         self.paths: list[str] = [""]
         self._is_leaf = is_leaf
@@ -245,7 +245,7 @@ class _Recorder(TorchFunctionMode):
         return self._nodes[id(tensor)]
 
     def _refuse(self, text: str) -> None:
-        self.refusal = Refused(self.paths[-1], text)
+        self.refusal = NotRecorded(self.paths[-1], text)
         raise self.refusal
 
 
@@ -264,7 +264,7 @@ def record(
         A graph, and those of its tensors that are neither parameters nor buffers, by name.
 
     Raises:
-        Refused: It may do something else for other images, or does for another number of images.
+        NotRecorded: It may do something else for other images, or does for another number of images.
     """
     module(batches[0].clone())  # What it keeps for later is there from now on.
     first, second = (_recorded(module, batch, is_leaf, methods) for batch in batches)

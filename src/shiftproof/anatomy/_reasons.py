@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shiftproof.anatomy._operations import Operation, Pair, Resample, Spread, Unknown
+from shiftproof.anatomy._operations import Operation, Pair, Resample, TransposedConv, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Reason:
 APART = "It combines maps whose positions lie apart by different numbers of pixels."
 NEAR_THE_BORDER: dict[type[Operation], str] = {
     Resample: "Between positions it interpolates, and near the border it cannot.",
-    Spread: "Its windows overlap, and near the border fewer do.",
+    TransposedConv: "Its windows overlap, and near the border fewer do.",
 }
 
 
-class Lost(Exception):  # never leaves this room
+class NoLaw(Exception):  # never leaves this room
     """A step after which a law does not hold for the shifts in question.
 
     Args:
