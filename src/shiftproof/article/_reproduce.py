@@ -38,7 +38,7 @@ from shiftproof.study import (
     training_unit,
 )
 from shiftproof.train import EpochRecord, Progress, load_history
-from shiftproof.zoo import TrainedNetwork, load_trained, trained_network
+from shiftproof.zoo import load_trained, trained_network
 
 T = TypeVar("T")
 FOLLOWS_POINTS = 1.0
@@ -105,7 +105,9 @@ def reproduce(
         schema_version=1,
         kind="reproduction",
         table=study_record(materials, [[answer] for answer in answers]),
-        packaged=tuple(_about(trained_network(arm.name)) for arm in arms),
+        packaged=tuple(
+            PackagedRecord.model_validate(trained_network(arm.name), from_attributes=True) for arm in arms
+        ),
         today=tuple(_beside(arm, curve) for arm, curve in zip(arms, curves, strict=False)),
         follows_points=FOLLOWS_POINTS,
     )
@@ -185,20 +187,6 @@ def _train_a_while(
             train_arm(materials, arm, 0, checkpoint, pool=pool, on_progress=watch, check_stop=check_stop)
 
     run.units.finish(unit, train)
-
-
-def _about(trained: TrainedNetwork) -> PackagedRecord:
-    """What was trained when."""
-    return PackagedRecord(
-        name=trained.name,
-        network=trained.network,
-        command=trained.command,
-        epochs=trained.epochs,
-        seed=trained.seed,
-        finished=trained.finished,
-        environment=trained.environment,
-        weights_digest=trained.weights_digest,
-    )
 
 
 def _beside(arm: Arm, curve: list[EpochRecord]) -> TodayRecord:

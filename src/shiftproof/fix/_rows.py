@@ -66,7 +66,7 @@ def measured_table(
         rows.append(
             FixedRow(
                 name=name,
-                steps=tuple(map(_recorded, found.proposal.steps)) if found else (),
+                steps=_recorded(found.proposal.steps) if found else (),
                 estimates=estimates(responses[name], confidence),
                 differences=change,
                 ms_per_image=ms[name],
@@ -82,16 +82,16 @@ def measured_table(
     return tuple(rows), models
 
 
+def _recorded(steps: Sequence[EditStep]) -> tuple[EditRecord, ...]:
+    return tuple(EditRecord.model_validate(step, from_attributes=True) for step in steps)
+
+
 def _named(candidate: Candidate) -> Classifier:
     """The classifier of a finalist, with a digest of the weights that it ended with."""
     found = candidate.edited.classifier
     if not isinstance(found.model, nn.Module):
         return found
     return replace(found, digest=digest_of_module(found.model))
-
-
-def _recorded(step: EditStep) -> EditRecord:
-    return EditRecord(edit=step.edit, layers=step.layers, options=step.options)
 
 
 def _verdict(difference: object) -> Literal["helps", "harms", "undecided"]:
