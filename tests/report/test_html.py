@@ -280,8 +280,8 @@ def write(folder: Path, record: Any) -> Path:
     [
         (lambda record: {**record, "schema_version": 0}, r"schema_version: .* another version of shiftproof"),
         (lambda record: {**record, "kind": "recipe"}, r"one of the kind 'recipe'\. Known are audit, "),
-        (lambda record: {"a": 1}, r"report\.json to be a record of shiftproof, got something else"),
-        (lambda record: [], r"report\.json to be a record of shiftproof, got something else"),
+        (lambda record: {"a": 1}, r"report\.json to be a record of shiftproof, got one without a kind"),
+        (lambda record: [], r"report\.json to be a record of shiftproof, got one without a kind"),
         (lambda record: "{", r"report\.json' as the record of a run: Expecting"),
         (lambda record: {**record, "protocols": []}, r"protocols: "),
     ],

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof._device import full_precision
-from shiftproof._digest import Json, digest_of_bytes
+from shiftproof._digest import digest_of_bytes
 from shiftproof._tasks import Outputs, TaskName
 from shiftproof.adapters._ending import Ending
 from shiftproof.adapters._failures import explained, is_out_of_memory
@@ -22,6 +22,7 @@ from shiftproof.adapters._preprocess import Framing, Preprocess
 from shiftproof.adapters._thresholds import Threshold
 from shiftproof.adapters._wrappers import copy_beside_weights, inside
 from shiftproof.errors import ModelError, ShapeError
+from shiftproof.records import ModelRecord
 from shiftproof.zoo import Network
 
 Model = nn.Module | Callable[[Tensor], Any]
@@ -329,12 +330,12 @@ def _as_tensor(logits: Any, name: str) -> Tensor:
     return found
 
 
-def describe(classifier: Classifier) -> dict[str, Json]:
+def describe(classifier: Classifier) -> ModelRecord:
     """What a report says about a model."""
-    return {
-        "name": classifier.name,
-        "digest": classifier.digest,
-        "preprocessing": classifier.preprocess.describe(),
-        "framing": classifier.framing.describe(),
-        "notes": list(classifier.notes),
-    }
+    return ModelRecord(
+        name=classifier.name,
+        digest=classifier.digest,
+        preprocessing=classifier.preprocess.describe(),
+        framing=classifier.framing.describe(),
+        notes=classifier.notes,
+    )

@@ -162,8 +162,9 @@ class AuditQuestion:
 
     def config(self) -> dict[str, Json]:
         """Everything that the result depends on, and by which a run is known."""
+        digest = self.classifier.digest or uuid.uuid4().hex
         return {
-            "model": {**describe(self.classifier), "digest": self.classifier.digest or uuid.uuid4().hex},
+            "model": describe(self.classifier).to_dict() | {"digest": digest},
             "parts": [
                 {"protocol": protocol.describe(), "data": images.digest} for protocol, images in self.parts
             ],

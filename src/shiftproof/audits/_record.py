@@ -38,7 +38,6 @@ from shiftproof.records import (
     GateRecord,
     MeasuredProtocolRecord,
     MetricRecord,
-    ModelRecord,
     NoiseRecord,
     PointRecord,
     SkippedRecord,
@@ -57,7 +56,7 @@ def audit_record(
     gates: Sequence[GateRecord],
 ) -> AuditRecord:
     """The record of an audit: what was asked, measured and demanded, and what follows."""
-    model = ModelRecord.model_validate(describe(question.classifier))
+    model = describe(question.classifier)
     task = TaskRecord(**question.task.identity(), why=question.task.why)
     protocols = [_protocol(question, part) for part in measured]
     return AuditRecord(

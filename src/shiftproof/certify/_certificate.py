@@ -17,7 +17,6 @@ from shiftproof.records import (
     Deviation,
     InteriorLaw,
     LawCheck,
-    ModelRecord,
     ReasonRecord,
     Stage,
     Verdict,
@@ -107,7 +106,7 @@ def certificate(
     return Certificate(
         schema_version=1,
         kind="certificate",
-        model=ModelRecord.model_validate(describe(classifier)),
+        model=describe(classifier),
         image_shape=image_shape,
         verdict=verdict,
         headline=headline,

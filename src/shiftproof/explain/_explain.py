@@ -39,7 +39,7 @@ from shiftproof.explain._segments import open_where_it_drops
 from shiftproof.explain._staircase import Staircase
 from shiftproof.explain._swap import remedies_for
 from shiftproof.explain._there import shared_by
-from shiftproof.records import CONDITIONS, Explanation, Frame, ImageSetRecord, ModelRecord
+from shiftproof.records import CONDITIONS, Explanation, Frame, ImageSetRecord
 from shiftproof.shifts import Border, check_border
 
 DEFAULT_LIMIT = 32
@@ -184,7 +184,7 @@ def explain(
         losses,
         remedies,
         confidence=confidence,
-        model=ModelRecord.model_validate(describe(classifier)),
+        model=describe(classifier),
         data=data,
         notes=(*classifier.notes, *note),
     )

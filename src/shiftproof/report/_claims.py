@@ -69,4 +69,4 @@ def claims_notes(record: ClaimsRecord) -> list[str]:
         "A statement holds where the whole 95 % interval does.",
         f"Preset {record.preset}: {record.preset_summary}.",
     ]
-    return notes + [f"{name} failed: {error}" for name, error in record.errors.items()]
+    return notes + [f"{name} failed: {error}" for name, error in sorted(record.errors.items())]

@@ -91,7 +91,7 @@ def _page(source: Source) -> Page:
     if not isinstance(kind, str) or kind not in PAGES:
         raise DataError(
             f"{name} to be a record of shiftproof",
-            f"one of the kind {said(kind)!r}" if isinstance(kind, str) else "something else",
+            f"one of the kind {said(kind)!r}" if isinstance(kind, str) else "one without a kind",
             cause=f"Known are {', '.join(sorted(PAGES))}.",
         )
     return PAGES[kind](readable)
