@@ -30,7 +30,7 @@ def located(network: nn.Module, shape: ImageShape, layer: str) -> Located:
 
 def summary(positions: Positions) -> tuple[Fraction, Fraction, int]:
     """Stride, centre of position 0, and receptive field."""
-    return positions.stride_px, positions.centre_px, positions.field_px
+    return positions.stride_px, positions.centre_px, positions.receptive_field_px
 
 
 def chain(text: str) -> tuple[Fraction | int, Fraction | int, int]:
@@ -187,7 +187,7 @@ def test_inception_v3_has_the_published_receptive_field() -> None:
     assert columns is not None
     # Araujo et al. 2019: 1311, stride 32.
     assert rows.stride_px == 32
-    assert (rows.field_px, columns.field_px) == (1311, 1311)
+    assert (rows.receptive_field_px, columns.receptive_field_px) == (1311, 1311)
 
 
 def test_mobilenets_and_efficientnets_with_gates() -> None:
@@ -314,8 +314,8 @@ def test_corners_that_are_aligned_lie_apart_by_other_fractions() -> None:
     assert columns is not None
     # 4 positions become 8: the first and the last stay, with 3 / 7 of 4 px between; 6 become 12, with 5 / 11.
     assert (rows.stride_px, columns.stride_px) == (Fraction(12, 7), Fraction(20, 11))
-    assert rows.sees(0) == (Fraction(0), Fraction(3))
-    assert rows.sees(7) == (Fraction(12), Fraction(15))
+    assert rows.receptive_field(0) == (Fraction(0), Fraction(3))
+    assert rows.receptive_field(7) == (Fraction(12), Fraction(15))
 
 
 class Apart(nn.Module):
@@ -391,7 +391,7 @@ def test_property_a_position_sees_what_its_gradient_reaches(layers: list[tuple[o
     assert rows.n == answer.shape[2]
     centred = [p for p in range(rows.n) if 16 <= p * rows.stride_px + rows.centre_px <= 24]
     for position in centred[:4]:
-        low, high = rows.sees(position)
+        low, high = rows.receptive_field(position)
         (gradient,) = torch.autograd.grad(answer[0, 0, position].sum(), images, retain_graph=True)
         seen = gradient[0, 0].abs().sum(1).nonzero().flatten().tolist()
         # Farther out borders come in: some of the positions in between do not exist.

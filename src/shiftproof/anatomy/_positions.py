@@ -57,7 +57,7 @@ class Positions:
     Example:
         >>> pixels = Positions.of_image(224)
         >>> halved = pixels.after(Slide((7, 7), (2, 2), (3, 3), (3, 3)), 0)
-        >>> halved.n, halved.stride_px, halved.centre_px, halved.field_px
+        >>> halved.n, halved.stride_px, halved.centre_px, halved.receptive_field_px
         (112, Fraction(2, 1), Fraction(0, 1), 7)
     """
 
@@ -77,11 +77,11 @@ class Positions:
         return sum((low + high for low, high in self.fields), Fraction(0)) / (2 * len(self.fields))
 
     @property
-    def field_px(self) -> int:
+    def receptive_field_px(self) -> int:
         """The receptive field: the most pixels that a position sees."""
         return max(int(high - low) for low, high in self.fields) + 1
 
-    def sees(self, position: int) -> Field:
+    def receptive_field(self, position: int) -> Field:
         """The first and the last pixel that a position sees, which may lie outside of the image."""
         low, high = self.fields[position % len(self.fields)]
         return position * self.stride_px + low, position * self.stride_px + high
@@ -105,7 +105,7 @@ class Positions:
         stride_px = self.stride_px * stride
         fields = []
         for position in range(period):
-            seen = [self.sees(source) for source in read(position)]
+            seen = [self.receptive_field(source) for source in read(position)]
             if not seen:
                 raise _Hole
             here = position * stride_px

@@ -97,7 +97,7 @@ class GoodPositions:
         for position in positions:
             if not self.first <= position <= self.last:
                 continue
-            low, high = self.positions.sees(position)
+            low, high = self.positions.receptive_field(position)
             if 2 * position < self.positions.n:
                 before = max(before, int(high) + 1)
             else:
@@ -110,8 +110,8 @@ class GoodPositions:
         if self.last < self.first:
             return self.size_px, self.size_px
         return (
-            max(self.before_px, int(self.positions.sees(self.first - 1)[1]) + 1),
-            max(self.after_px, self.size_px - int(self.positions.sees(self.last + 1)[0])),
+            max(self.before_px, int(self.positions.receptive_field(self.first - 1)[1]) + 1),
+            max(self.after_px, self.size_px - int(self.positions.receptive_field(self.last + 1)[0])),
         )
 
 

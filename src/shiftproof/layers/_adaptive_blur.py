@@ -24,7 +24,7 @@ class AdaptiveBlurPool2d(nn.Module):
     Args:
         channels: C of the feature maps.
         groups: Of channels that share their kernels; divides `channels`.
-        kernel_size: Taps on each axis, odd, 3 to 7.
+        kernel_size: Height and width of the kernel, odd, 3 to 7.
         stride: Positions from one output to the next, one number or (down, right).
         border: What lies outside.
 

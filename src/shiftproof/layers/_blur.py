@@ -49,7 +49,7 @@ class BlurPool2d(nn.Module):
 
     Args:
         channels: C of the feature maps; None takes maps of any number of channels, as a pool does.
-        kernel_size: Taps on each axis, 1 to 7; 1 only subsamples.
+        kernel_size: Height and width of the kernel, 1 to 7; 1 only subsamples.
         stride: Positions from one output to the next, one number or (down, right).
         border: What lies outside: `reflect`, `circular`, `edge` or `zeros`. Zeros darken the border and
             leak where it is.
@@ -122,7 +122,7 @@ class BlurPool2d(nn.Module):
 
     @property
     def margins_px(self) -> tuple[int, int]:
-        """Positions outside that the blur sees before and after each axis."""
+        """Padding that the blur needs before and after each axis, in positions."""
         return (self.kernel_size - 1) // 2, self.kernel_size // 2
 
     def blur(self, maps: Tensor, n_zeros: int = 0) -> Tensor:

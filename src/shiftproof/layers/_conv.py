@@ -35,7 +35,7 @@ def conv2d(
         in_channels, out_channels: Before and after.
         kernel_size: (down, right), or one number for both.
         stride: Positions from one output to the next, (down, right), or one number for both.
-        border: What the filters see outside. `valid`: they stay inside. `full`: zeros, so many that every
+        border: How the maps are padded. `valid`: not at all. `full`: zeros, so many that every
             weight of a filter meets every pixel, k − 1 on each side: position does not leak from the border
             into the maps. `circular`: the opposite side; with stride 1 the layer commutes with every circular
             shift. `zeros`, `reflect`, `edge`: as many outputs as inputs, and a border that is visible.

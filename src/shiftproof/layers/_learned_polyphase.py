@@ -35,7 +35,7 @@ class LearnedPolyphase2d(Polyphase2d):
         hidden: Filters of both convolutions.
         stride: (down, right), or one number for both, in px.
         temperature: What scores are divided by before the softmax; lower comes closer to one phase.
-        blur_size: Taps of a circular binomial filter before the phases are split, 1 (none) to 7.
+        blur_size: Kernel size of a circular binomial filter before the phases are split, 1 (none) to 7.
         size: (H, W) of the features, where it is known, to be checked now.
 
     Shape:

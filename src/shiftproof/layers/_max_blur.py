@@ -30,9 +30,9 @@ class MaxBlurPool2d(nn.Module):
     Args:
         channels: C of the feature maps; None takes maps of any number of channels, as `MaxPool2d` does.
         pool_size: Height and width of the window of the maximum.
-        kernel_size: Taps of the blur on each axis, 1 to 7; 1 is `MaxPool2d(pool_size, stride)`.
+        kernel_size: Of the blur, on each axis, 1 to 7; 1 is `MaxPool2d(pool_size, stride)`.
         stride: Positions from one output to the next, one number or (down, right).
-        border: What the blur sees outside. A circular border also wraps the windows of the maximum;
+        border: How maps are padded for the blur. A circular border also wraps the windows of the maximum;
             otherwise these stay inside.
 
     Shape:

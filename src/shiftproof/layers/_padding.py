@@ -1,4 +1,4 @@
-"""What a layer sees outside of its maps."""
+"""How maps are padded for a layer."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ MAX_BLUR = 7
 
 
 def check_blur_size(blur_size: int) -> int:
-    """The number of taps itself, or `OptionError` if there is no such binomial filter here."""
+    """The kernel size itself, or `OptionError` if there is no such binomial filter here."""
     if positive("blur_size", blur_size) > MAX_BLUR:
         raise OptionError(f"a `blur_size` from 1 (no blur) to {MAX_BLUR}", blur_size)
     return blur_size
@@ -93,7 +93,7 @@ def blur_circular(features: Tensor, blur_size: int) -> Tensor:
 
     Args:
         features: (N, C, H, W), any float dtype; half precision is computed in float32.
-        blur_size: Taps along each axis; ⌊(taps − 1) / 2⌋ of them are above and to the left.
+        blur_size: Kernel size on each axis; ⌊(blur_size − 1) / 2⌋ positions of it are above and left.
 
     Example:
         >>> blur_circular(torch.tensor([[[[0., 0., 4., 0.]]]]), 3)

@@ -96,7 +96,7 @@ class AdaptivePolyphase2d(Polyphase2d):
     Args:
         stride: (down, right), or one number for both, in px.
         norm: `l2`, `l1`, `linf`, `max` (without the absolute value), or the smallest: `min-l2`, `min-l1`.
-        blur_size: Taps of a circular binomial filter before the phases are split, 1 (none) to 7.
+        blur_size: Kernel size of a circular binomial filter before the phases are split, 1 (none) to 7.
         size: (H, W) of the features, where it is known: then a size that the stride does not divide is
             an error now rather than in the first forward pass.
 

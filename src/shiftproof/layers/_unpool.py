@@ -23,9 +23,9 @@ class PolyphaseUnpool2d(nn.Module):
 
     Args:
         stride: (down, right), or one number for both, in px: as in the stride.
-        blur_size: Taps of a circular binomial filter that fills in the zeros, 1 (none) to 7. It is scaled
-            by down · right, the share of zeros, so that a constant stays a constant for an even number
-            of taps at stride 2.
+        blur_size: Kernel size of a circular binomial filter that fills in the zeros, 1 (none) to 7. It is
+            scaled by down · right, the share of zeros, so that a constant stays a constant for an even
+            kernel size at stride 2.
 
     Shape:
         Features (N, C, h, w) and a choice, (N,) or (N, P), to (N, C, h · down, w · right). Of a mixture

@@ -2,8 +2,8 @@
 
 All have the same four convolutions, which keep the size of the maps; the first K are followed by a
 2 × 2 max pool. What differs between two of them is due to the pools: the size of the maps, and with it
-the weights of the head, the computation, how coarsely it is known where something is, and how much of
-the image a last filter sees: 9, 16, 26 and 38 px for K = 0 to 3.
+the weights of the head, the computation, how coarsely it is known where something is, and the receptive
+field of the last filters: 9, 16, 26 and 38 px for K = 0 to 3.
 """
 
 from __future__ import annotations

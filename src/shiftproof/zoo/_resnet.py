@@ -80,7 +80,7 @@ class ResidualBlock(nn.Module):
         halving: How the maps get half as high and wide; None where they do not.
         shortcut: How the shortcut gets more channels: zeros, which is the paper's option A, or a 1 × 1
             convolution, option B.
-        border: What the convolutions see outside.
+        border: How the convolutions pad their maps.
 
     Shape:
         (N, channels, H, W) to (N, n_filters, H, W), or half of it, rounded up.
