@@ -5,18 +5,14 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
-from shiftproof._digest import Json
 from shiftproof.audits._asking import Asking
 from shiftproof.audits._question import AuditQuestion
+from shiftproof.records import PlanRecord
 
 
-def plan(question: AuditQuestion) -> list[dict[str, Json]]:
-    """For each protocol: views, method, and the time for all images, judged by that for a few.
-
-    Returns:
-        Rows with protocol, n_images, n_shifts, forwards, method, method_reason and expected_s.
-    """
-    rows: list[dict[str, Json]] = []
+def plan(question: AuditQuestion) -> list[PlanRecord]:
+    """For each protocol: views, method, and the time for all images, judged by that for a few."""
+    rows = []
     with closing(Asking(question, question.options.threads)) as asking:
         for part, (protocol, images) in enumerate(question.parts):
             probe = asking.probe(part)
@@ -27,14 +23,14 @@ def plan(question: AuditQuestion) -> list[dict[str, Json]]:
             probe.measure(slice(0, few))
             seconds = time.perf_counter() - start
             rows.append(
-                {
-                    "protocol": protocol.name,
-                    "n_images": len(images),
-                    "n_shifts": batches.views.n_shifts,
-                    "forwards": len(images) * (1 + batches.views.n_shifts),
-                    "method": probe.choice.name,
-                    "method_reason": probe.choice.reason,
-                    "expected_s": seconds * len(images) / few,
-                }
+                PlanRecord(
+                    protocol=protocol.name,
+                    n_images=len(images),
+                    n_shifts=batches.views.n_shifts,
+                    forwards=len(images) * (1 + batches.views.n_shifts),
+                    method=probe.choice.name,
+                    method_reason=probe.choice.reason,
+                    expected_s=seconds * len(images) / few,
+                )
             )
     return rows

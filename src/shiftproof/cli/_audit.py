@@ -172,13 +172,13 @@ def _show_plan(question: AuditQuestion, as_json: bool) -> None:
 
     plans = plan(question)
     if as_json:
-        print_json(json.dumps(plans, indent=1, ensure_ascii=False))
+        print_json(json.dumps([part.to_dict() for part in plans], indent=1, ensure_ascii=False))
         return
     for part in plans:
         results.print(
-            f"{part['protocol']}: {part['n_images']:,} images × {part['n_shifts']:,} shifts = "
-            f"{part['forwards']:,} views, {part['method']} ({part['method_reason']}), about "
-            f"{part['expected_s']:,.0f} s",
+            f"{part.protocol}: {part.n_images:,} images × {part.n_shifts:,} shifts = "
+            f"{part.forwards:,} views, {part.method} ({part.method_reason}), about "
+            f"{part.expected_s:,.0f} s",
             soft_wrap=True,
             markup=False,
         )

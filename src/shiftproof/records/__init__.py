@@ -13,6 +13,7 @@ from shiftproof.records._audit import NoiseRecord as NoiseRecord
 from shiftproof.records._audit import Offset as Offset
 from shiftproof.records._audit import Outcome as Outcome
 from shiftproof.records._audit import PictureAddress as PictureAddress
+from shiftproof.records._audit import PlanRecord as PlanRecord
 from shiftproof.records._audit import PointRecord as PointRecord
 from shiftproof.records._audit import SkippedRecord as SkippedRecord
 from shiftproof.records._audit import TaskRecord as TaskRecord

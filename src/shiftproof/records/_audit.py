@@ -228,6 +228,18 @@ class AuditRecord(StrictRecord):
         return self
 
 
+class PlanRecord(StrictRecord):
+    """What an audit would compute under one protocol, and about how long it would take."""
+
+    protocol: Line
+    n_images: int
+    n_shifts: int
+    forwards: int
+    method: Line
+    method_reason: Line
+    expected_s: float
+
+
 def read_audit(source: Path | Mapping[str, Any]) -> AuditRecord:
     """An audit's record from `report.json` or from the same as a mapping.
 
