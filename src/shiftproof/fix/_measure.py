@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier, Task, evaluating
 from shiftproof.data import UNKNOWN, Images
+from shiftproof.edits import forwards
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.metrics import Difference, Estimate, NotApplicable, compare_responses, metrics
-from shiftproof.edits import forwards
 from shiftproof.probe import AtOnce, Response, averaged_at_once, measure_response
 from shiftproof.shifts import ShiftProtocol
 from shiftproof.zoo import ImageShape

@@ -27,7 +27,7 @@ class FixOptions:
         epochs: Passes of training over the training images; 0 for none.
         unlabelled: Train without labels also where there are some.
         learning_rate, batch_size, consistency, decoders: As in `Lesson`.
-        limit: Use so many images, drawn at random.
+        limit: Use so many images, drawn at random; and so many to train on, where these are others.
         seed: Source of every random choice.
         confidence: Nominal coverage of the intervals.
         device: auto, cpu, cuda, cuda:N or mps; several with commas between, for a worker on each.

@@ -42,7 +42,7 @@ class AtOnce:
 
 
 def averaged_at_once(classifier: Classifier, image_shape: ImageShape) -> Classifier:
-    """A classifier that averages over shifts, with all of them computed at once where that is exact and cheaper.
+    """A classifier that averages over shifts, all of them computed at once where that is exact and cheaper.
 
     The answers are the same up to the order of sums. No other thread may run any module meanwhile.
 
