@@ -46,7 +46,7 @@ def export_onnx(classifier: Classifier, image_shape: ImageShape, path: Path) -> 
 
 
 def _check_any_number(file: Path, name: str) -> None:
-    """Refuses a graph for as many images as the exporter was shown: it falls back to one without saying so."""
+    """Refuses a graph for as many images as the exporter was shown, to which it falls back without a word."""
     import onnx
 
     (images,) = onnx.load(file, load_external_data=False).graph.input
