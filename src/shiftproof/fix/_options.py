@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shiftproof.adapters import read_step
 from shiftproof.data import AS_USUAL, Reading
-from shiftproof.edits import edits
 from shiftproof.errors import OptionError
 from shiftproof.fix._teach import Lesson
 from shiftproof.shifts import ShiftProtocol
@@ -20,7 +20,8 @@ class FixOptions:
 
     Args:
         protocol: Which shifts; a name, as in `find_protocol`, or a protocol.
-        edits: Only these edits, by name; all that fit by default.
+        edits: Only these edits, by name, or with options: `average-logits(radius_px=2)`; all that fit by
+            default.
         budget: How many times as long as the original the chosen model may take; None for any.
         clean_margin: By how much less often than the original the chosen model may be right about images
             as they are; one image more is allowed where there are few.
@@ -75,7 +76,7 @@ class FixOptions:
         if not 0 < self.confidence < 1:
             raise OptionError("a confidence between 0 and 1", self.confidence)
         for name in self.edits or ():
-            edits.get(name)
+            read_step(name)
         _ = self.lesson  # Its numbers are checked where it is made.
 
     @property
