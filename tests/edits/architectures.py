@@ -103,6 +103,7 @@ CONVOLUTIONAL: dict[str, Build] = {
     ),
     "torchvision:vgg": vgg,
     "torchvision:convnext": convnext,
+    "timm:vgg": partial(timm, "vgg11_bn", feature_window_size=1),
     "timm:resnet": partial(timm, "resnet18", channels=(8, 16, 16, 16)),
     "timm:resnet-d": partial(timm, "resnet26d", channels=(8, 16, 16, 16)),
     "timm:mobilenetv2": partial(timm, "mobilenetv2_035"),

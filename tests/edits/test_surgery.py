@@ -20,6 +20,7 @@ from tests.edits.architectures import (
     marked,
 )
 from torch import Tensor, nn
+from torch.testing import assert_close
 
 from shiftproof.adapters import digest_of_module
 from shiftproof.edits import Edit, apply_edit, edits
@@ -144,6 +145,49 @@ def test_a_second_time_there_is_nothing_to_edit() -> None:
                 continue
             with pytest.raises(ModelError, match="There is nothing to fix"):
                 apply_edit(once, edit)
+
+
+class PaddedByStride(nn.Conv2d):
+    """Pads as TensorFlow does, by size and stride, when it is asked."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        margins: list[int] = []
+        for axis in (1, 0):
+            size, step, taps = input.shape[2 + axis], self.stride[axis], self.kernel_size[axis]
+            total = max(0, (-(-size // step) - 1) * step + taps - size)
+            margins += [total // 2, total - total // 2]
+        return F.conv2d(F.pad(input, margins), self.weight, self.bias, self.stride, 0)
+
+
+class WithStrideOfItsOwn(nn.Conv2d):
+    """Computes everything and keeps the second of each two positions, which its stride does not say."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        return F.conv2d(input, self.weight, self.bias, 1, self.padding)[:, :, 1::2, 1::2]
+
+
+def test_convolutions_of_other_libraries_that_pad_by_themselves() -> None:
+    network = nn.Sequential(PaddedByStride(3, 4, 3, 2), nn.ReLU(), PaddedByStride(4, 4, 5, 3)).eval()
+    images = torch.rand(2, 3, 33, 34)
+    same = apply_edit(network, "blur-strides", kernel_size=1, images=images).module
+    assert_close(answers(same, images), answers(network, images))
+    with pytest.raises(ModelError, match="There is nothing to fix"):
+        apply_edit(same, "blur-strides")
+    alone = nn.Sequential(WithStrideOfItsOwn(3, 4, 3, 2, 1), nn.ReLU())
+    with pytest.raises(ModelError, match="WithStrideOfItsOwn computes depends on its stride in a way of its"):
+        apply_edit(alone, "blur-strides")
+
+
+def test_a_network_of_pypi_whose_convolutions_know_the_size_of_the_image() -> None:
+    """EfficientNet-Lite0: every strided layer is edited, and a blur of one tap changes no answer."""
+    library: Any = pytest.importorskip("efficientnet_lite_pytorch")
+    torch.manual_seed(0)
+    network = library.EfficientNet.from_name("efficientnet-lite0").eval()
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    found = apply_edit(network, "blur-strides", kernel_size=1, images=images)
+    assert len(found.changes) == 5
+    assert not found.left_alone
+    assert relative(answers(found.module, images), answers(network, images)) < 1e-4
 
 
 def test_pools_that_are_called_as_functions_are_found() -> None:

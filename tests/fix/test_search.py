@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import nn
 
-from shiftproof.adapters import EditStep, as_classifier
-from shiftproof.data import LabelledImages, load_data
-from shiftproof.errors import TrainingError
+from shiftproof.adapters import Classifier, EditStep, as_classifier
+from shiftproof.data import Images, LabelledImages, load_data
+from shiftproof.errors import ShiftproofError, TrainingError
 from shiftproof.fix import Lesson, LessonProgress, Proposal, Teaching, fix
 from shiftproof.fix._measure import Measuring
 from shiftproof.fix._search import FINALISTS, search
 from shiftproof.fix._trainings import Trainings
+from shiftproof.probe import Response
 from shiftproof.report import fix_markdown
 from shiftproof.shifts import find_protocol
 from shiftproof.zoo import load_trained
@@ -64,6 +66,30 @@ def test_every_rung_trains_half_as_many_for_twice_as_long(digits: LabelledImages
     assert first[0][2] == pytest.approx(5 * 0.5 + FINALISTS * 0.5)
     assert last[-1][2] == 0
     assert all(each.trained in (0, 1) for each in found)
+
+
+def test_nothing_is_measured_twice_on_the_same_images(digits: LabelledImages) -> None:
+    asked: list[int] = []
+
+    class Counting(Measuring):
+        def responses(
+            self, classifiers: Sequence[Classifier], images: Images, n_images: int
+        ) -> list[Response | ShiftproofError]:
+            asked.append(len(classifiers))
+            return super().responses(classifiers, images, n_images)
+
+    steps: list[str] = []
+    counting = Counting(BOX, 0, CPU, None, 1, lambda: None)
+    found, failed = search(
+        as_classifier(load_trained("cnn2")), PROPOSALS[:6], digits.head(20), counting, on_step=steps.append
+    )
+    assert not failed
+    assert len(found) == FINALISTS
+    # Six edits, and then only what was put together of the best ones.
+    assert asked[0] == 6
+    assert all(n < FINALISTS for n in asked[1:])
+    assert steps[0] == "6 edits on 20 images"
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
 
 
 def _learned(proposal: Proposal) -> str | None:

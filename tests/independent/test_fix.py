@@ -1,7 +1,8 @@
 """`fix` without training: what it reports of the original and of two edits, by loops over images and shifts.
 
 Shares no code with the product: images are moved by slices, the average is nine answers, and the blur of
-the max pools is a convolution with the binomial kernel, written down.
+the max pools is a convolution with the binomial kernel, written down. Intervals of paired differences are
+computed again from the definitions, and what all layers lose from the answers of both networks.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm, t
 from tests.independent.conftest import Command
 from tests.independent.plain import (
     Floats,
@@ -78,7 +81,7 @@ def test_the_table(command: Command, tmp_path: Path) -> None:
     weights = packaged("cnn2")
     shifts = list(product(range(-RADIUS, RADIUS + 1), repeat=2))
     by_name = {row["name"]: row for row in record["rows"]}
-    expected = {}
+    expected, right = {}, {}
     for name, model in MODELS.items():
         answers = {
             shift: model(weights, np.stack([moved(each / 255, *shift) for each in images])).argmax(1).numpy()
@@ -86,6 +89,7 @@ def test_the_table(command: Command, tmp_path: Path) -> None:
         }
         still = answers[0, 0]
         others = np.stack([answers[shift] for shift in shifts if shift != (0, 0)])
+        right[name] = np.stack([still, *(answers[shift] for shift in shifts)]) == labels
         expected[name] = {
             "clean-accuracy": (still == labels).mean(),
             "accuracy": np.stack([answers[shift] == labels for shift in shifts]).mean(),
@@ -100,3 +104,68 @@ def test_the_table(command: Command, tmp_path: Path) -> None:
             assert difference == pytest.approx(value - expected["original"][metric]), (name, metric)
     assert expected["average-logits"]["accuracy"] != expected["original"]["accuracy"]
     assert record["chosen"] in expected
+    still_right = {name: each[0].astype(float) for name, each in right.items()}
+    moved_right = {name: each[1:].mean(0) for name, each in right.items()}
+    for name in ("average-logits", "max-blur-pool"):
+        differences = by_name[name]["differences"]
+        check_one_bit(differences["clean-accuracy"], still_right[name] - still_right["original"])
+        check_mean(differences["accuracy"], moved_right[name] - moved_right["original"])
+
+
+def check_one_bit(found: Any, change: Floats) -> None:
+    """The interval of a difference of shares, paired: Bonett and Price 2012, one image more in each cell."""
+    n = len(change)
+    p, q = ((change > 0).sum() + 1) / (n + 2), ((change < 0).sum() + 1) / (n + 2)
+    half = norm.ppf(0.975) * np.sqrt((p + q - (p - q) ** 2) / (n + 2))
+    assert (found["low"], found["high"]) == pytest.approx((p - q - half, p - q + half), abs=1e-9)
+
+
+def check_mean(found: Any, change: Floats) -> None:
+    """The interval of a mean of differences: a Bayesian bootstrap, by drawing its weights.
+
+    Half an image is added at each end of what the differences reach; Student's quantile is that of the tails.
+    """
+    n, reach = len(change), np.abs(change).max()
+    assert np.ptp(change) > 0
+    values = np.array([-reach, *change, reach])
+    parts = np.array([0.5, *np.ones(n), 0.5])
+    weights = np.random.default_rng(0).gamma(parts, size=(100_000, n + 2))
+    means = (weights * values).sum(1) / weights.sum(1)
+    tail = norm.cdf(t.ppf(0.025, n - 1))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=0.03 * (high - low))
+
+
+def test_what_layers_lose_before_and_after(command: Command, tmp_path: Path) -> None:
+    """The change of the answer of both networks, and the losses of the layers as `explain` prints them."""
+    words = ["--limit", str(N), "--edits", "max-blur-pool", "--clean-margin", "1", "--protocol", "box:4,4,4"]
+    words += ["--no-onnx", "--quiet", "--threads", "1", "--device", "cpu", "--out", str(tmp_path / "run")]
+    record = command("fix", "zoo:cnn2", "demo:mnist", *words)
+    assert record["chosen"] == "max-blur-pool"
+    before, after = record["losses"]
+
+    generator = torch.Generator().manual_seed(seed_for(0, "parts"))
+    _, reporting = torch.randperm(N, generator=generator).tensor_split(2)
+    images, labels = (part[limited(10_000, N)][sorted(reporting.tolist())][:16] for part in digits("test"))
+    np.savez(tmp_path / "x.npz", images=images, labels=labels)
+    explained = command(
+        "explain", "zoo:cnn2", str(tmp_path / "x.npz"), "--remedies", "0", "--device", "cpu", "--quiet"
+    )
+    offsets_px = np.array(explained["offsets_px"]["with-border"], dtype=int)
+
+    weights, found = packaged("cnn2"), []
+    for model in (plain, blurred):
+        still = model(weights, images / 255)
+        others = (still - still.roll(-1, 0)).square().sum(1).mean()
+        changes = []
+        for shift in range(offsets_px.shape[1]):
+            pairs = zip(images / 255, offsets_px[:, shift], strict=True)
+            shown = np.stack([moved(image, int(dy), int(dx)) for image, (dy, dx) in pairs])
+            changes.append((model(weights, shown) - still).square().sum(1) / others)
+        found.append(float(torch.stack(changes).mean()))
+    assert before["change"]["value"] == pytest.approx(found[0], rel=1e-3)
+    assert after["change"]["value"] == pytest.approx(found[1], rel=1e-3)
+    assert after["change"]["value"] < before["change"]["value"]
+    rows = {row["layer"]: row["loss"]["logits"]["value"] for row in explained["rows"]}
+    for layer in before["layers"]:
+        assert layer["loss"]["value"] == pytest.approx(rows[layer["layer"]], rel=1e-3, abs=1e-6)

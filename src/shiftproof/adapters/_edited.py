@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from shiftproof._digest import digest_of
-from shiftproof._text import counted
+from shiftproof._text import counted, said
 from shiftproof.adapters._classifier import Classifier, digest_of_module
 from shiftproof.adapters._failures import explained
 from shiftproof.adapters._preprocess import Preprocess
 from shiftproof.edits import apply_edit, edits
-from shiftproof.errors import ModelError
+from shiftproof.errors import ModelError, OptionError
 from shiftproof.records import Change, LeftAlone
 
 
@@ -33,10 +34,39 @@ class EditStep:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        said = [f"{name}={value}" for name, value in self.options.items()]
-        said += [", ".join(self.layers)] if self.layers and len(self.layers) < 3 else []
-        said += [counted(len(self.layers), "layer")] if self.layers and len(self.layers) >= 3 else []
-        return f"{self.edit} ({'; '.join(said)})" if said else self.edit
+        how = [f"{name}={value}" for name, value in self.options.items()]
+        how += [", ".join(self.layers)] if self.layers and len(self.layers) < 3 else []
+        how += [counted(len(self.layers), "layer")] if self.layers and len(self.layers) >= 3 else []
+        return f"{self.edit} ({'; '.join(how)})" if how else self.edit
+
+
+def read_step(text: str) -> EditStep:
+    """A step as a person writes it: the name of an edit, and its options in brackets.
+
+    Raises:
+        UnknownNameError: No such edit.
+        OptionError: Something else than options in brackets.
+
+    Example:
+        >>> read_step("average-logits(radius_px=2; border=zeros)").options
+        {'radius_px': 2, 'border': 'zeros'}
+    """
+    name, bracket, rest = text.partition("(")
+    edit = edits.get(name.strip()).name
+    inside, closing, after = rest.rpartition(")")
+    pairs = [part.partition("=") for part in inside.split(";")] if bracket else []
+    if bracket and (not closing or after.strip() or not all(k.strip() and v.strip() for k, _, v in pairs)):
+        raise OptionError("an edit such as average-logits(radius_px=2; border=zeros)", repr(said(text)))
+    return EditStep(edit, None, {key.strip(): _read_value(value.strip()) for key, _, value in pairs})
+
+
+def _read_value(text: str) -> Any:
+    """A number, true or false; whatever else it is, a word."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, bool | int | float) else text
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,11 @@ NOT_IN_RESULTS = ("decoders", "threads", "reading", "engine", "gpus_per_worker")
 Protocol = Annotated[str, o.option(EDITS, "Shifts, by name as in `shiftproof protocols ls`.", metavar="NAME")]
 Edits = Annotated[
     str | None,
-    o.option(EDITS, "Only these edits, with commas between; see `shiftproof edits ls`.", metavar="NAMES"),
+    o.option(
+        EDITS,
+        "Only these edits, with commas between, options in brackets; see `shiftproof edits ls`.",
+        metavar="NAMES",
+    ),
 ]
 Budget = Annotated[
     str | None,

@@ -8,7 +8,10 @@ from shiftproof.edits import _patches as _patches
 from shiftproof.edits import _polyphase as _polyphase
 from shiftproof.edits._apply import apply_edit as apply_edit
 from shiftproof.edits._apply import free_edits as free_edits
+from shiftproof.edits._average import ShiftAveraged as ShiftAveraged
 from shiftproof.edits._average import averaged as averaged
+from shiftproof.edits._average import forwards as forwards
+from shiftproof.edits._average import mean_answer as mean_answer
 from shiftproof.edits._canonical import chosen_crop as chosen_crop
 from shiftproof.edits._canonical import placed as placed
 from shiftproof.edits._record import Edit as Edit

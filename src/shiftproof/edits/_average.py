@@ -41,12 +41,27 @@ def averaged(
     answers = []
     for dy, dx in offsets_px:
         view = wide[:, :, reach - dy : reach - dy + height, reach - dx : reach - dx + width]
-        logits = model(view)
-        answers.append(logits.log_softmax(1) if space == "probabilities" else logits)
-    stacked = torch.stack(answers)
+        answers.append(model(view))
+    return mean_answer(torch.stack(answers), space)
+
+
+def mean_answer(answers: Tensor, space: Space) -> Tensor:
+    """One answer of several.
+
+    Args:
+        answers: Logits (S, N, K).
+        space: What is averaged; for probabilities the answer is the logarithm of their mean.
+
+    Returns:
+        (N, K).
+
+    Example:
+        >>> mean_answer(torch.tensor([[[1.0, 2.0]], [[3.0, 2.0]]]), "logits")
+        tensor([[2., 2.]])
+    """
     if space == "probabilities":
-        return stacked.logsumexp(0) - math.log(len(answers))
-    return stacked.mean(0)
+        return answers.log_softmax(2).logsumexp(0) - math.log(len(answers))
+    return answers.mean(0)
 
 
 class ShiftAveraged(nn.Module):
@@ -121,6 +136,24 @@ def around(model: Model, function: Any, kind: type[nn.Module], *arguments: Any) 
 
 def _called(function: Any, model: Any, arguments: Sequence[Any], images: Tensor) -> Any:
     return function(model, images, *arguments)
+
+
+def forwards(model: Model) -> int:
+    """How many forward passes of what is inside an answer takes.
+
+    Example:
+        >>> forwards(average(nn.Flatten(), radius_px=2).model), forwards(nn.Flatten())
+        (25, 1)
+    """
+    if isinstance(model, ShiftAveraged):
+        return len(model.offsets_px) * forwards(model.model)
+    if isinstance(model, partial) and model.func is _called:
+        function, inside, arguments = model.args
+        return (len(arguments[0]) if function is averaged else 1) * forwards(inside)
+    if isinstance(model, nn.Module) and type(model).__module__.startswith("shiftproof.edits"):
+        inside = getattr(model, "model", None)
+        return forwards(inside) if isinstance(inside, nn.Module) else 1
+    return 1
 
 
 def _check(value: int, name: str, least: int) -> None:

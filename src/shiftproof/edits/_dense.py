@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -34,8 +35,8 @@ def objection(layer: nn.Module) -> str | None:
         return "It rounds the size of its answer up (`ceil_mode`), which a blur does not."
     if getattr(layer, "return_indices", False):
         return "It also says where each maximum was, which a blur does not have."
-    if isinstance(layer, nn.Conv2d) and _pads_by_itself(layer) and type(layer).__name__ != "Conv2dSame":
-        return f"How {type(layer).__name__} pads depends on its stride."
+    if isinstance(layer, nn.Conv2d) and _has_own_forward(layer) and _found_dense(layer) is None:
+        return f"What {type(layer).__name__} computes depends on its stride in a way of its own."
     return None
 
 
@@ -47,12 +48,55 @@ def at_stride_one(layer: nn.Module) -> nn.Module:
     Args:
         layer: One to which there is no `objection`.
     """
-    if isinstance(layer, nn.Conv2d) and _pads_by_itself(layer):
-        return SamePadded(layer)
+    if isinstance(layer, nn.Conv2d) and _has_own_forward(layer):
+        found = _found_dense(layer)
+        assert found is not None
+        return found
+    return _without_stride(layer)
+
+
+def _without_stride(layer: nn.Module) -> nn.Module:
     dense: Any = copy.copy(layer)
     dense.stride = 1 if isinstance(layer, nn.AvgPool2d | nn.MaxPool2d) else (1, 1)
     found: nn.Module = dense
     return found
+
+
+def _has_own_forward(layer: nn.Conv2d) -> bool:
+    """Whether a convolution of another library does something else than torch's."""
+    kind = type(layer)
+    return (kind.forward, kind._conv_forward) != (nn.Conv2d.forward, nn.Conv2d._conv_forward)
+
+
+def _found_dense(layer: nn.Conv2d) -> nn.Module | None:
+    """A convolution with a forward of its own at every position; None where none is found that is the same.
+
+    Some pad by as much whatever their stride is, some by their stride. Which of the two it is shows on noise.
+    """
+    for dense in (_without_stride(layer), SamePadded(layer)):
+        if all(_agrees_at_stride(layer, dense, odd) for odd in (0, 1)):
+            return dense
+    return None
+
+
+@torch.no_grad()
+def _agrees_at_stride(layer: nn.Conv2d, dense: nn.Module, odd: int) -> bool:
+    """Whether each stride-th position of a dense answer is what the layer gives, for maps of noise."""
+    steps, taps = pair(layer.stride), pair(layer.kernel_size)
+    height, width = (
+        2 * d * k + 4 * s + odd for d, k, s in zip(pair(layer.dilation), taps, steps, strict=True)
+    )
+    noise = torch.rand(1, layer.in_channels, height, width, generator=torch.Generator().manual_seed(0))
+    maps = noise.to(layer.weight.device, layer.weight.dtype)
+    try:
+        expected, found = layer(maps), dense(maps)[:, :, :: steps[0], :: steps[1]]
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+    ):  # Theirs may do anything with a stride that it was not given.
+        return False
+    return expected.shape == found.shape and torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def on_a_circle(layer: nn.Module) -> nn.Module | str:
@@ -62,7 +106,7 @@ def on_a_circle(layer: nn.Module) -> nn.Module | str:
     """
     assert isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d)
     if isinstance(layer.padding, str) or (isinstance(layer, nn.Conv2d) and _pads_by_itself(layer)):
-        return "How it pads depends on its stride."
+        return "It pads in its own way."
     dilation = pair(getattr(layer, "dilation", 1))
     taps = tuple(d * (k - 1) for d, k in zip(dilation, pair(layer.kernel_size), strict=True))
     before = pair(layer.padding)
@@ -93,13 +137,14 @@ class SamePadded(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.conv = conv
+        self.stride = pair(conv.stride)
+        self.conv: Any = _without_stride(conv)
 
     def forward(self, maps: Tensor) -> Tensor:
         conv = self.conv
         margins: list[int] = []
         for axis in (1, 0):
-            size, step = maps.shape[2 + axis], pair(conv.stride)[axis]
+            size, step = maps.shape[2 + axis], self.stride[axis]
             taps = pair(conv.dilation)[axis] * (pair(conv.kernel_size)[axis] - 1)
             total = max(0, (-(-size // step) - 1) * step + taps + 1 - size)
             margins += [total // 2, total - total // 2]

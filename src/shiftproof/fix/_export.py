@@ -41,7 +41,22 @@ def export_onnx(classifier: Classifier, image_shape: ImageShape, path: Path) -> 
         file = Path(folder) / "model.onnx"
         with explained(f"export {classifier.name}", cause="ONNX does not have all of its operations."):
             _export(module.cpu(), images, file)
+        _check_any_number(file, classifier.name)
         write_atomically(path, file.read_bytes())
+
+
+def _check_any_number(file: Path, name: str) -> None:
+    """Refuses a graph for as many images as the exporter was shown, to which it falls back without a word."""
+    import onnx
+
+    (images,) = onnx.load(file, load_external_data=False).graph.input
+    first = images.type.tensor_type.shape.dim[0]
+    if first.HasField("dim_value"):
+        raise ModelError(
+            f"an exported {name} that takes any number of images",
+            f"one that takes {first.dim_value}",
+            cause="Something in its forward depends on their number.",
+        )
 
 
 def _export(module: nn.Module, images: torch.Tensor, file: Path) -> None:

@@ -89,7 +89,8 @@ def fix(
     Raises:
         DataError: Too few images, or labels of one class where training needs them.
         OptionError: A number out of its range.
-        ModelError: No edit fits the model, or it does not answer with one class for each image.
+        ModelError: No edit fits the model, none could be tried to its end, as where memory is too little, or
+            the model does not answer with one class for each image.
         ShiftproofError: Whatever else is wrong with the model or the images.
 
     Example:
@@ -143,8 +144,16 @@ def _check_task(task: Task, settings: FixOptions) -> None:
         )
 
 
+def _check_tried(finalists: Sequence[Candidate], failed: Sequence[Proposal]) -> None:
+    """Refuses to say that nothing was better where nothing was tried to its end."""
+    if finalists:
+        return
+    reasons = dict.fromkeys(str(each.not_possible) for each in failed)
+    raise ModelError("an edit that could be tried", "none", cause="; ".join(reasons))
+
+
 def _training_split(images: ImagesLike, question: AuditQuestion, settings: FixOptions) -> Images | None:
-    """The images for training of a reference that has some; None for another one."""
+    """The images for training of a reference that has some, as many as the limit says; None for another."""
     scheme = images.partition(":")[0] if isinstance(images, str) else ""
     if not settings.epochs or scheme not in data_sources or data_sources.get(scheme).load is None:
         return None
@@ -152,6 +161,9 @@ def _training_split(images: ImagesLike, question: AuditQuestion, settings: FixOp
     found = load_data(images, "train")
     if found.image_shape != question.images.image_shape:
         return None
+    if settings.limit is not None and settings.limit < len(found):
+        generator = torch.Generator().manual_seed(derive_seed(settings.seed, "training"))
+        found = found.take(torch.randperm(len(found), generator=generator)[: settings.limit])
     return match_labels(found, question.classifier.class_names, question.n_classes)
 
 
@@ -198,6 +210,7 @@ class _Fixing:
                 train=train,
                 on_step=self.on_step,
             )
+            _check_tried(finalists, failed)
             self.on_step(f"{len(finalists)} finalists and the original on {len(reporting)} other images")
             original = measuring.response(self.classifier, choosing)
             rows, models = measured_table(

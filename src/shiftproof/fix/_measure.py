@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier, Task, evaluating
 from shiftproof.data import UNKNOWN, Images
+from shiftproof.edits import forwards
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.metrics import Difference, Estimate, NotApplicable, compare_responses, metrics
-from shiftproof.probe import Response, measure_response
+from shiftproof.probe import AtOnce, Response, averaged_at_once, measure_response
 from shiftproof.shifts import ShiftProtocol
+from shiftproof.zoo import ImageShape
 
 SHOWN = ("clean-accuracy", "accuracy", "agreement", "worst-case-accuracy")
 TIMED_IMAGES, REPEATS = 8, 5
@@ -125,15 +127,18 @@ def answers_to(classifier: Classifier, images: Images, device: torch.device, bat
 def milliseconds(classifiers: Mapping[str, Classifier], images: Tensor) -> dict[str, float]:
     """What an image costs each of several models: the best of `REPEATS`, in turns.
 
-    The best one is the one that the rest of the machine disturbed least.
+    The best one is the one that the rest of the machine disturbed least. Shifts that a model averages over
+    are computed at once where that is exact, as they are wherever a model is measured.
 
     Args:
         classifiers: By name.
         images: (N, C, H, W) in [0, 1], on their device.
     """
     best = dict.fromkeys(classifiers, float("inf"))
+    channels, height, width = images.shape[1:]
+    timed = {name: averaged_at_once(each, (channels, height, width)) for name, each in classifiers.items()}
     for turn in range(REPEATS + 1):
-        for name, classifier in classifiers.items():
+        for name, classifier in timed.items():
             seconds = _seconds(classifier, images)
             if turn:  # The first one warms up.
                 best[name] = min(best[name], 1000 * seconds / len(images))
@@ -146,6 +151,18 @@ def _seconds(classifier: Classifier, images: Tensor) -> float:
         start = time.perf_counter()
         classifier(images).sum().item()  # waits for the answer
         return time.perf_counter() - start
+
+
+def passes(classifier: Classifier, image_shape: ImageShape) -> tuple[int, float]:
+    """Forward passes for an image: one for each view of it, and as many as they cost when they share work.
+
+    Args:
+        classifier: An edited one.
+        image_shape: (C, H, W).
+    """
+    n = forwards(classifier.model)
+    shared = averaged_at_once(classifier, image_shape).model
+    return n, shared.forwards if isinstance(shared, AtOnce) else float(n)
 
 
 def n_parameters(model: object) -> int | None:

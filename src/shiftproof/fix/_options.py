@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shiftproof.adapters import read_step
 from shiftproof.data import AS_USUAL, Reading
-from shiftproof.edits import edits
 from shiftproof.errors import OptionError
 from shiftproof.fix._teach import Lesson
 from shiftproof.shifts import ShiftProtocol
@@ -20,14 +20,15 @@ class FixOptions:
 
     Args:
         protocol: Which shifts; a name, as in `find_protocol`, or a protocol.
-        edits: Only these edits, by name; all that fit by default.
+        edits: Only these edits, by name, or with options: `average-logits(radius_px=2)`; all that fit by
+            default.
         budget: How many times as long as the original the chosen model may take; None for any.
         clean_margin: By how much less often than the original the chosen model may be right about images
             as they are; one image more is allowed where there are few.
         epochs: Passes of training over the training images; 0 for none.
         unlabelled: Train without labels also where there are some.
         learning_rate, batch_size, consistency, decoders: As in `Lesson`.
-        limit: Use so many images, drawn at random.
+        limit: Use so many images, drawn at random; and so many to train on, where these are others.
         seed: Source of every random choice.
         confidence: Nominal coverage of the intervals.
         device: auto, cpu, cuda, cuda:N or mps; several with commas between, for a worker on each.
@@ -75,7 +76,7 @@ class FixOptions:
         if not 0 < self.confidence < 1:
             raise OptionError("a confidence between 0 and 1", self.confidence)
         for name in self.edits or ():
-            edits.get(name)
+            read_step(name)
         _ = self.lesson  # Its numbers are checked where it is made.
 
     @property

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from shiftproof._text import said
-from shiftproof.adapters import Classifier, EditStep, edit_classifier, of_others
+from shiftproof.adapters import Classifier, EditStep, edit_classifier, of_others, read_step
 from shiftproof.edits import Edit, edits
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.explain import Explanation
@@ -74,7 +74,7 @@ def propose(
         classifier: What is to be fixed.
         explanation: Which of its layers lose what; None for a model without layers.
         images: A few, (N, C, H, W) in [0, 1], on which each edit is tried for its shapes.
-        names: Only these edits; all by default.
+        names: Only these edits, as `read_step` reads them; all by default.
         trains: Whether there will be training: edits that are of no use without are left out where not.
 
     Returns:
@@ -85,11 +85,11 @@ def propose(
     fits: list[Proposal] = []
     misfits: list[Proposal] = []
     for edit in edits:
-        if names is not None and edit.name not in names:
-            continue
-        if names is None and not _is_of_use(edit, classifier, trains):
-            continue
-        for steps in _variants(edit, losses, classifier.model):
+        if names is not None:
+            asked = [step for step in map(read_step, names) if step.edit == edit.name]
+        else:
+            asked = [EditStep(edit.name)] if _is_of_use(edit, classifier, trains) else []
+        for steps in (each for step in asked for each in _variants(step, losses, classifier.model)):
             found = _tried(classifier, steps, images, losses)
             if found.not_possible is None:
                 fits.append(found)
@@ -123,15 +123,15 @@ def _is_of_use(edit: Edit, classifier: Classifier, trains: bool) -> bool:
 
 
 def _variants(
-    edit: Edit, losses: Mapping[str, Mapping[str, float]], model: object
+    step: EditStep, losses: Mapping[str, Mapping[str, float]], model: object
 ) -> list[tuple[EditStep, ...]]:
     """An edit of everything, and where it is known, of the one layer that loses most."""
-    found: list[tuple[EditStep, ...]] = [(EditStep(edit.name),)]
+    found: list[tuple[EditStep, ...]] = [(step,)]
     modules = model.named_modules() if isinstance(model, nn.Module) else ()
     paths = {said(path): path for path, _ in modules}  # A record has harmless names.
     worst = worst_layer({layer: found for layer, found in losses.items() if layer in paths}, "downsampling")
-    if edit.name in ALONE and worst is not None:
-        found.append((EditStep(edit.name, (paths[worst],)),))
+    if step.edit in ALONE and worst is not None:
+        found.append((replace(step, layers=(paths[worst],)),))
     return found
 
 

@@ -21,6 +21,7 @@ from shiftproof.fix._measure import (
     milliseconds,
     n_parameters,
     on_the_front,
+    passes,
     score,
 )
 from shiftproof.fix._search import Candidate
@@ -63,6 +64,7 @@ def measured_table(
     for (name, (model, _)), on_front in zip(models.items(), front, strict=True):
         found = by_name.get(name)
         change = differences(responses[name], responses[ORIGINAL], confidence)
+        n_forwards, forwards_at_once = passes(model, images.image_shape)
         rows.append(
             FixedRow(
                 name=name,
@@ -71,6 +73,8 @@ def measured_table(
                 differences=change,
                 ms_per_image=ms[name],
                 cost=ms[name] / ms[ORIGINAL],
+                n_forwards=n_forwards,
+                forwards_at_once=forwards_at_once,
                 n_parameters=n_parameters(model.model),
                 on_front=on_front,
                 verdict=_verdict(change["accuracy"]) if found else "",

@@ -80,26 +80,33 @@ def search(
         At most `FINALISTS`, the best first; and what turned out not to be possible.
     """
     failed: list[Proposal] = []
+    known: dict[str, Response | ShiftproofError] = {}
+    n_known = 0
     alive = _made(classifier, proposals, images, measuring, failed)
     n_rungs = 1 + max(0, (len(alive) - 1) // FINALISTS).bit_length()
     for rung in range(1, n_rungs + 1):
         n_images = min(len(images), max(FIRST_IMAGES, len(images) >> (n_rungs - rung)))
         until = _part(rung, n_rungs)
         trained = "" if train is None else f", trained for {percent(until)} of all epochs"
-        on_step(f"{counted(len(alive), 'edit')} on {counted(n_images, 'image')}{trained}")
+        if train is not None or n_images != n_known:
+            known, n_known = {}, n_images  # Where there are few images, no rung has more of them.
+        n_asked = sum(each.name not in known for each in alive)
+        if n_asked:
+            on_step(f"{counted(n_asked, 'edit')} on {counted(n_images, 'image')}{trained}")
         if train is not None:
             alive = _all_trained(alive, train, rung, n_rungs, failed)
-        responses = measuring.responses([each.edited.classifier for each in alive], images, n_images)
-        answers = dict(zip([each.name for each in alive], responses, strict=True))
-        alive = _kept(alive, partial(_scored, answers=answers), failed)
+        unknown = [each for each in alive if each.name not in known]
+        responses = measuring.responses([each.edited.classifier for each in unknown], images, n_images)
+        known |= zip([each.name for each in unknown], responses, strict=True)
+        alive = _kept(alive, partial(_scored, answers=known), failed)
         alive.sort(key=lambda each: -each.score)
         if rung == n_rungs:
             break
         alive = alive[: _n_kept(len(alive))]
         if rung == 1:
-            known = {each.name for each in alive}
+            names = {each.name for each in alive}
             more = [found for best in alive[:2] for found in combined(best.proposal, classifier)]
-            added = [proposal for proposal in more if proposal.name not in known]
+            added = [proposal for proposal in more if proposal.name not in names]
             alive += _made(classifier, added, images, measuring, failed)
     return alive[:FINALISTS], failed
 

@@ -128,7 +128,8 @@ def _exact_conv(phases: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     # Without the bias: a library may begin its sums with it, and then they are rounded. Rounded here, in
     # case that a library transforms tiles (Winograd), which is nearly exact.
     sums = conv2d(around, torch.cat(_halves(units[0], bits))).round().double()
-    n, n_filters = len(phases), len(weight)
+    # Not `len`: an exporter would take it for a number of images that never changes.
+    n, n_filters = phases.shape[0], weight.shape[0]
     sums = sums.reshape(2, n, phases.shape[1], 2, n_filters, *sums.shape[2:])
     coarse = sums[0] * 2**bits + sums[1]
     answer: Tensor = (coarse[:, :, 0] * 2**bits + coarse[:, :, 1]) * (unit.double() * weight_unit.double())

@@ -1,5 +1,7 @@
 """Running a model over images and shifts: one call, one record."""
 
+from shiftproof.probe._averaged import AtOnce as AtOnce
+from shiftproof.probe._averaged import averaged_at_once as averaged_at_once
 from shiftproof.probe._measure import Probe as Probe
 from shiftproof.probe._measure import measure_response as measure_response
 from shiftproof.probe._measure import probing as probing

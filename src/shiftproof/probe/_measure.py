@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from shiftproof.adapters import (
 )
 from shiftproof.data import Images
 from shiftproof.errors import DataError, ShapeError
+from shiftproof.probe._averaged import averaged_at_once
 from shiftproof.probe._batches import Batches, automatic_batch_size
 from shiftproof.probe._method import Method, MethodChoice, choose_method
 from shiftproof.probe._neighbours import Gallery, build_gallery, chosen_for_gallery
@@ -58,7 +59,8 @@ def measure_response(
         protocol: Which shifts, and what comes in from outside.
         seed: Source of the offsets; the same seed gives the same offsets to every model.
         method: `direct` shows the model every view; `dense` shares the work between them, and is
-            refused where that is not exact; `auto` takes the cheaper of those that are.
+            refused where that is not exact; `auto` takes the cheaper of those that are. With `auto` a model
+            that averages over shifts shares the work between these, where that is exact.
         rows: Only these images, with the offsets that they have among all; all by default.
         batch_size: Images at a time; by default by their size, and halved when memory runs out.
         device: Where the model is; the CPU by default.
@@ -125,7 +127,12 @@ def probing(
         gallery = _gallery(classifier, views, data, device, size, seed) if task.name == "embedding" else None
         reader = Reader(task, classifier.name, gallery)
         n_workers = (threads or available_cores()) if device.type == "cpu" else 1
-        evaluators = choice.evaluators(classifier, reader, n_workers)
+        asked = classifier
+        if choice.plan is None and method == "auto":
+            asked = averaged_at_once(classifier, shown)
+        if asked is not classifier:
+            choice = replace(choice, reason=f"{choice.reason}; shifts that it averages over share their work")
+        evaluators = choice.evaluators(asked, reader, n_workers)
         # One evaluator that threads may not share keeps torch's own threads.
         pool = (
             stack.enter_context(worker_pool(len(evaluators))) if len(evaluators) > 1 or threads == 1 else None

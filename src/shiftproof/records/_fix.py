@@ -62,6 +62,9 @@ class FixedRow(StrictRecord):
         differences: Of each, minus that of the original, paired by image.
         ms_per_image: What an image costs.
         cost: That, in times of the original.
+        n_forwards: Views of an image that its network is asked about; None in records from before.
+        forwards_at_once: Forward passes that these cost: fewer where their work is shared, as it is where
+            the milliseconds were measured.
         n_parameters: Numbers that it has learned; None for a function.
         on_front: Whether none that is cheaper, or as cheap, is right more often under shifts.
         verdict: `helps`, `harms` or `undecided`: whether the interval of the difference in accuracy under
@@ -77,6 +80,8 @@ class FixedRow(StrictRecord):
     differences: Mapping[Line, Compared]
     ms_per_image: float
     cost: float
+    n_forwards: int | None = None
+    forwards_at_once: float | None = None
     n_parameters: int | None
     on_front: bool
     verdict: Literal["helps", "harms", "undecided", ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -22,10 +23,14 @@ SHOWN = {
 }
 VERDICTS = {"helps": "helps", "harms": "HARMS", "undecided": "no difference shown", "": ""}
 MOST_CHANGES = 12
+# Of a name in the terminal, where a line is broken at blanks and hyphens.
+NAME_CHARACTERS = 14
 LOST = (
     "What each layer makes of the change of the answer: squared distance of the logits over that between "
     "images, whole pixels, real border."
 )
+OTHER_DIFFERENCES = "Minus the original, in points, paired by image"
+NO_DIFFERENCE = NotApplicable("it is not in the record")
 LITTLE = "Little: not among those that lose most."
 
 
@@ -47,6 +52,14 @@ def print_fix(record: FixRecord, console: Console) -> None:
         style = "bold" if row.name == record.chosen else ""
         drawn.add_row(*(Text(cell, style=style) for cell in _narrow_cells(row, record)))
     console.print(drawn)
+    others = other_differences(record)
+    if others:
+        print_heading(OTHER_DIFFERENCES, console)
+        drawn = new_table(other_columns())
+        for name, *cells in others:
+            drawn.add_row(Text(_broken(name)), *(Text(_below(cell)) for cell in cells))
+        console.print(drawn)
+        console.print()
     for note in notes(record):
         console.print(Text(note, style="dim"))
     lines = changes(record)
@@ -79,8 +92,13 @@ def _lines(record: FixRecord) -> Iterable[str]:
     yield f"**{escaped(record.summary)}**"
     yield from ("", *(escaped(line) for line in about_fix(record)), "")
     rows = [[escaped(cell) for cell in row_cells(row, record)] for row in record.rows]
-    yield from table([escaped(name) for name in columns()], rows)
+    yield from table([escaped(name) for name in columns(record)], rows)
     yield ""
+    others = other_differences(record)
+    if others:
+        yield from (f"{OTHER_DIFFERENCES}:", "")
+        yield from table(other_columns(), [[escaped(cell) for cell in cells] for cells in others])
+        yield ""
     yield from (f"- {escaped(note)}" for note in (*notes(record), *proofs(record)))
     lines = changes(record)
     if lines:
@@ -108,9 +126,15 @@ def about_fix(record: FixRecord) -> list[str]:
     ]
 
 
-def columns() -> list[str]:
+def columns(record: FixRecord) -> list[str]:
     """Titles of the table."""
-    return ["edit", *SHOWN.values(), "difference", "ms", "cost", "weights", ""]
+    passes = ["passes"] if counts_passes(record) else []
+    return ["edit", *SHOWN.values(), "difference", "ms", "cost", *passes, "weights", ""]
+
+
+def counts_passes(record: FixRecord) -> bool:
+    """Whether the record says how many forward passes an answer takes, and some edit takes several."""
+    return any((row.n_forwards or 1) > 1 for row in record.rows)
 
 
 def row_cells(row: FixedRow, record: FixRecord) -> list[str]:
@@ -122,6 +146,7 @@ def row_cells(row: FixedRow, record: FixRecord) -> list[str]:
         _difference(row) if row.verdict else "",
         f"{row.ms_per_image:.3g}",
         f"{row.cost:.2f} ×",
+        *([_passes(row)] if counts_passes(record) else []),
         NO_NUMBER if row.n_parameters is None else thousands(row.n_parameters),
         ", ".join(filter(None, ["chosen" if row.name == record.chosen else "", VERDICTS[row.verdict]])),
     ]
@@ -130,10 +155,35 @@ def row_cells(row: FixedRow, record: FixRecord) -> list[str]:
 def _narrow_cells(row: FixedRow, record: FixRecord) -> list[str]:
     """The same for 80 columns: intervals below their numbers."""
     name, *rest = row_cells(row, record)
-    values, difference, verdict = rest[: len(SHOWN)], rest[len(SHOWN)], rest[-1]
-    below = [value.replace(" %", "").replace(" (", "\n").replace(" to ", "–").strip(")") for value in values]
-    change_below = "\n".join(filter(None, [difference.replace(" (", "\n").strip(")"), verdict]))
-    return [name, *below, change_below, f"{row.ms_per_image:.3g} ms\n{row.cost:.2f} ×"]
+    values, difference = rest[: len(SHOWN)], rest[len(SHOWN)].replace(" to ", "…")
+    verdict = ["chosen" if row.name == record.chosen else "", row.verdict]
+    below = [_below(value.replace(" %", "").replace(" to ", "–")) for value in values]
+    change_below = "\n".join(filter(None, [_below(difference), *verdict]))
+    passes = f"\n{_passes(row)} passes" if (row.n_forwards or 1) > 1 else ""
+    return [
+        _broken(name[0] + name[2:]),
+        *below,
+        change_below,
+        f"{row.ms_per_image:.3g} ms\n{row.cost:.2f} ×{passes}",
+    ]
+
+
+def _broken(name: str) -> str:
+    """A name of edits on several lines."""
+    return "\n".join(textwrap.wrap(name, NAME_CHARACTERS, subsequent_indent=" ")) or name
+
+
+def _below(cell: str) -> str:
+    """A number, and its interval below it."""
+    return cell.replace(" (", "\n").strip(")")
+
+
+def _passes(row: FixedRow) -> str:
+    """Forward passes for an image; what they cost where their work is shared."""
+    if row.n_forwards is None or row.forwards_at_once is None:
+        return NO_NUMBER
+    is_shared = row.forwards_at_once < row.n_forwards
+    return f"{row.forwards_at_once:.1f} for {row.n_forwards}" if is_shared else str(row.n_forwards)
 
 
 def _value(found: Estimate | NotApplicable) -> str:
@@ -142,8 +192,19 @@ def _value(found: Estimate | NotApplicable) -> str:
     return f"{percent(found.value)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
-def _difference(row: FixedRow) -> str:
-    found = row.differences["accuracy"]
+def other_columns() -> list[str]:
+    """Titles of the table of the other differences."""
+    return ["edit", *(title for name, title in SHOWN.items() if name != "accuracy")]
+
+
+def other_differences(record: FixRecord) -> list[list[str]]:
+    """What each edit changes in the numbers whose difference is not in the table: a name, and a cell each."""
+    names = [name for name in SHOWN if name != "accuracy"]
+    return [[row.name, *(_difference(row, name) for name in names)] for row in record.rows if row.verdict]
+
+
+def _difference(row: FixedRow, metric: str = "accuracy") -> str:
+    found = row.differences.get(metric, NO_DIFFERENCE)
     if isinstance(found, NotApplicable):
         return NO_NUMBER
     value, low, high = (change(end, found.unit) for end in (found.value, found.low, found.high))
@@ -158,6 +219,11 @@ def notes(record: FixRecord) -> Sequence[str]:
         f"{truth} Differences are in points of “shifted”, paired by image, with "
         f"{record.about.confidence:.0%} intervals.".replace("%", " %"),
     ]
+    if any((row.forwards_at_once or 1) < (row.n_forwards or 1) for row in record.rows):
+        lines.append(
+            "Passes: where the views of an image share their work, as wherever this package measures, "
+            "“2.1 for 9” means nine views at the cost of 2.1; model.onnx computes each by itself."
+        )
     lines += _passed_over(record)
     return [*lines, *(f"Not possible: {each.name}. {each.reason}" for each in record.not_possible)]
 

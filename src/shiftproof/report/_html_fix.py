@@ -9,6 +9,7 @@ from shiftproof.report._drawn_charts import Dot, dots
 from shiftproof.report._fix import (
     LITTLE,
     LOST,
+    OTHER_DIFFERENCES,
     SHOWN,
     about_fix,
     before_and_after,
@@ -17,6 +18,8 @@ from shiftproof.report._fix import (
     loss_rows,
     measured_rows,
     notes,
+    other_columns,
+    other_differences,
     row_cells,
 )
 from shiftproof.report._html_words import words_section
@@ -126,4 +129,9 @@ def _table(record: FixRecord) -> list[Block]:
             reference=0.0,
         )
         charts = [Charts([chart], "Right under the shifts, minus that of the original, with intervals.")]
-    return [*charts, Table([*columns()[:-1], "verdict"], [row_cells(row, record) for row in record.rows])]
+    tables: list[Block] = [
+        Table([*columns(record)[:-1], "verdict"], [row_cells(row, record) for row in record.rows])
+    ]
+    if other_differences(record):
+        tables.append(Table(other_columns(), other_differences(record), caption=f"{OTHER_DIFFERENCES}."))
+    return [*charts, *tables]
