@@ -153,6 +153,22 @@ def test_what_exists_in_this_process_only_is_refused() -> None:
         execute([waits] * 2, Shared(None, lambda device: None), engine=Engine(workers=2))
 
 
+def gives_back(_: None, channel: Channel, *, value: bytes) -> bytes:
+    return value
+
+
+def test_large_tasks_and_large_results_do_not_wait_for_each_other() -> None:
+    """Both sides of a pipe that is full would."""
+    sent, found = [bytes([number]) * 2**22 for number in range(6)], list[object]()
+    tasks: Tasks = [partial(gives_back, value=each) for each in sent]
+    work = threading.Thread(
+        target=lambda: found.extend(execute(tasks, NOTHING, engine=Engine(workers=2))), daemon=True
+    )
+    work.start()
+    work.join(120)
+    assert found == sent
+
+
 @pytest.mark.slow
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     """Else they would write into a run directory beside the process that continues it."""

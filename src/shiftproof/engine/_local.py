@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from queue import Queue
 from typing import Any
 
 from shiftproof._text import said
@@ -177,16 +178,39 @@ def _serve(pipe: Connection, halt: Any, device: str) -> None:
     with suppress(*BROKEN):
         try:
             tell("here")
-            shared = _unpacked(pipe.recv_bytes())(device)
+            given = _given(pipe)
+            load = next(given, None)
+            if load is None:
+                return
+            shared = _unpacked(load)(device)
             tell("ready")
             channel = Channel(lambda event: tell("news", event), lambda: bool(halt.value))
-            while True:
-                number, task = _unpacked(pipe.recv_bytes())
+            for content in given:
+                number, task = _unpacked(content)
                 tell("done", (number, guarded(task, shared, channel)))
         except BROKEN:
             raise
         except BaseException as error:
             tell("failed", _as_can_be_sent(error))
+
+
+def _given(pipe: Connection) -> Iterator[bytes]:
+    """What comes, until nobody gives any more.
+
+    It is read by a thread of its own: a large result and a large task that met in the pipe would have both
+    sides wait for each other for good.
+    """
+    waiting: Queue[bytes | None] = Queue()
+
+    def read() -> None:
+        with suppress(*BROKEN, OSError):
+            while True:
+                waiting.put(pipe.recv_bytes())
+        waiting.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while (content := waiting.get()) is not None:
+        yield content
 
 
 def _unpacked(content: bytes) -> Any:
