@@ -64,5 +64,6 @@ metrics.register(
         unit="share of the way from chance to certainty",
         bounds=(None, 1.0),
         tasks=ALL,
+        of_each=False,
     ),
 )

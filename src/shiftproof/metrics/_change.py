@@ -139,6 +139,7 @@ for _spec in (
         kind="mean",
         needs_labels=True,
         tasks=(*CLASSES, "embedding"),
+        of_each=False,
     ),
 ):
     metrics.register(_spec.name, _spec)

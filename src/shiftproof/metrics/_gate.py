@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from shiftproof.errors import ConfigError
-from shiftproof.metrics._selection import Selection, within
+from shiftproof.metrics._selection import Selection, everything, inside
 from shiftproof.metrics._spec import metrics
 from shiftproof.probe import Response
 from shiftproof.records import Estimate, NotApplicable
@@ -48,9 +48,8 @@ class Gate:
 
     def estimate(self, *answers: Response | Selection, confidence: float = 0.95) -> Estimate | NotApplicable:
         """The estimate that this gate is about."""
-        if self.radius_px is not None:
-            answers = tuple(within(each, self.radius_px) for each in answers)
-        return metrics.get(self.metric).estimate(*answers, confidence=confidence)
+        part = everything if self.radius_px is None else inside(self.radius_px)
+        return metrics.get(self.metric).estimate(*answers, confidence=confidence, part=part)
 
 
 def parse_gate(text: str) -> Gate:

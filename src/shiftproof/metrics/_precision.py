@@ -102,6 +102,7 @@ for _spec in (
         needs_labels=True,
         needs_moves=False,
         tasks=("multi-label",),
+        of_each=False,
     ),
     MetricSpec(
         "clean-average-precision",
@@ -113,6 +114,7 @@ for _spec in (
         needs_labels=True,
         needs_moves=False,
         tasks=("multi-label",),
+        of_each=False,
     ),
 ):
     metrics.register(_spec.name, _spec)

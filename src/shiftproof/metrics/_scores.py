@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shiftproof.metrics._selection import Bools, Floats
+from shiftproof.records import NotApplicable
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,26 @@ class Scores:
     def only(self, images: Bools) -> Scores:
         """The same with fewer images that count."""
         return replace(self, counts=self.counts & images)
+
+
+def joined(blocks: Sequence[tuple[int, Scores | NotApplicable]]) -> Scores | NotApplicable:
+    """The scores of blocks of images as those of all of them; where nothing counts in any, why.
+
+    Args:
+        blocks: How many images each has, and its scores, which share nothing where there are several.
+    """
+    scores = [each for _, each in blocks if isinstance(each, Scores)]
+    reasons = [(n, each) for n, each in blocks if isinstance(each, NotApplicable)]
+    if not scores:
+        return next((each for n, each in reasons if n), reasons[0][1])
+    if len(blocks) == 1:
+        return scores[0]
+    parts = [
+        (each.values, each.counts) if isinstance(each, Scores) else (np.zeros(n), np.zeros(n, np.bool_))
+        for n, each in blocks
+    ]
+    values, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return replace(scores[0], values=values, counts=counts)
 
 
 MOVED = "no image was moved, and the zero shift agrees with itself by construction"

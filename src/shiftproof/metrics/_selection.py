@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -20,6 +20,8 @@ Ints = npt.NDArray[np.integer[Any]]
 Number = TypeVar("Number", bound=np.generic)
 
 
+# What is computed of a large response is computed of so many answers at a time.
+CELLS_AT_ONCE = 2**21
 # Fields with a cell for each image and shift, and with a row for each image.
 OF_CELLS = ("predicted", "true_prob", "drift", "label_output", "cosine", "neighbours", "counts")
 OF_IMAGES = (
@@ -109,14 +111,23 @@ class Selection:
             return replace(self, counts=self.counts & chosen)
         return replace(self, offsets_px=self.offsets_px[chosen], **self._cut(OF_CELLS, (slice(None), chosen)))
 
-    def with_images(self, chosen: Bools) -> Selection:
-        """Only some images: bool (N,)."""
+    def with_images(self, chosen: Bools | slice) -> Selection:
+        """Only some images: bool (N,), or a slice, which copies nothing."""
         return replace(
             self,
             offsets_px=self.offsets_px if self.shares_offsets else self.offsets_px[chosen],
             of_images={},
             **self._cut((*OF_CELLS, *OF_IMAGES), (chosen,)),
         )
+
+    def blocks(self, n_cells: int = CELLS_AT_ONCE) -> Iterator[Selection]:
+        """Some images after the others, so many that their cells are not more than these; without copies."""
+        n_rows = max(1, n_cells // max(1, self.predicted.shape[1]))
+        if self.n_images <= n_rows:
+            yield self
+            return
+        for start in range(0, self.n_images, n_rows):
+            yield self.with_images(slice(start, start + n_rows))
 
     def with_label(self, label: int) -> Selection:
         """Only one of several labels: its answers are 1 where it is there, and 0."""
@@ -138,6 +149,11 @@ class Selection:
     def _cut(self, names: Sequence[str], index: tuple[Any, ...]) -> dict[str, Any]:
         arrays = {name: getattr(self, name) for name in names}
         return {name: array[index] for name, array in arrays.items() if array is not None}
+
+
+def everything(selection: Selection) -> Selection:
+    """All of it, as a choice of a part."""
+    return selection
 
 
 def there(task: Task, outputs: npt.NDArray[np.floating[Any]]) -> Bools:
@@ -206,5 +222,9 @@ def within(answers: Response | Selection, radius_px: float) -> Selection:
         >>> within(response, 4).offsets_px.tolist()
         [[0.0, 1.0], [-4.0, 2.0]]
     """
-    selection = select(answers)
-    return selection.with_shifts(selection.radius_px <= radius_px)
+    return inside(radius_px)(select(answers))
+
+
+def inside(radius_px: float) -> Callable[[Selection], Selection]:
+    """The same as a choice of a part."""
+    return lambda selection: selection.with_shifts(selection.radius_px <= radius_px)

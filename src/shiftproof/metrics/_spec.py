@@ -12,8 +12,8 @@ from shiftproof._registry import Registry
 from shiftproof._tasks import TaskName
 from shiftproof.errors import ComparisonError
 from shiftproof.metrics._estimate import Bounds, Kind, estimate_scores
-from shiftproof.metrics._scores import MOVED, Scores
-from shiftproof.metrics._selection import Selection, select
+from shiftproof.metrics._scores import MOVED, Scores, joined
+from shiftproof.metrics._selection import Selection, everything, select
 from shiftproof.probe import Response
 from shiftproof.records import Estimate, NotApplicable
 
@@ -46,6 +46,8 @@ class MetricSpec:
         needs_labels: Whether it only has a meaning for images whose true class is known.
         needs_moves: Whether it only has a meaning where an image was moved.
         tasks: For which answers it has a meaning.
+        of_each: Whether the number of an image depends on its own answers alone: then a large response is
+            looked at in parts, and memory does not grow with images × shifts.
     """
 
     name: str
@@ -59,14 +61,22 @@ class MetricSpec:
     needs_labels: bool = False
     needs_moves: bool = True
     tasks: tuple[TaskName, ...] = CLASSES
+    of_each: bool = True
 
-    def scores(self, answers: Response | Selection) -> Scores | NotApplicable:
+    def scores(
+        self, answers: Response | Selection, part: Callable[[Selection], Selection] = everything
+    ) -> Scores | NotApplicable:
         """One number per image, and which of them count; at least one does.
 
         Args:
             answers: A response, or a part of it such as `within(response, 4)`.
+            part: Chooses what to look at, as in `Selection.with_shifts`; of some images as of all.
         """
         selection = select(answers)
+        blocks = map(part, selection.blocks() if self.of_each else [selection])
+        return joined([(block.n_images, self._of_block(block)) for block in blocks])
+
+    def _of_block(self, selection: Selection) -> Scores | NotApplicable:
         if selection.task.name not in self.tasks:
             return NotApplicable(f"it has no meaning for {IN_WORDS[selection.task.name]}")
         if not selection.n_images:
@@ -82,13 +92,19 @@ class MetricSpec:
             scores = scores.only(selection.labelled)
         return scores if scores.counts.any() else NotApplicable(scores.reason)
 
-    def estimate(self, *answers: Response | Selection, confidence: float = 0.95) -> Estimate | NotApplicable:
+    def estimate(
+        self,
+        *answers: Response | Selection,
+        confidence: float = 0.95,
+        part: Callable[[Selection], Selection] = everything,
+    ) -> Estimate | NotApplicable:
         """The metric with its interval, over one response or over several seeds.
 
         Args:
             answers: One response (or part of one) per trained network; all to the same images under
                 the same shifts.
             confidence: Nominal coverage.
+            part: As in `scores`.
 
         Returns:
             The estimate, or why there is none: for example agreement where nothing was moved.
@@ -96,7 +112,7 @@ class MetricSpec:
         Raises:
             ComparisonError: The responses are not to the same images under the same shifts.
         """
-        found = [self.scores(selection) for selection in one_question(answers)]
+        found = [self.scores(selection, part) for selection in one_question(answers)]
         scores = [each for each in found if isinstance(each, Scores)]
         for each in found:
             if isinstance(each, NotApplicable):

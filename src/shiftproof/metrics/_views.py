@@ -126,6 +126,6 @@ def _parts(
     confidence: float,
 ) -> dict[Key, Estimate | NotApplicable]:
     return {
-        key: metric.estimate(*map(choose, selections), confidence=confidence)
+        key: metric.estimate(*selections, confidence=confidence, part=choose)
         for key, choose in choices.items()
     }
