@@ -20,7 +20,7 @@ from _pytest.mark import ParameterSet
 from benchmarks.tables import RESULTS
 from benchmarks.update_docs import FIGURES, SECTIONS, updated
 from PIL import Image
-from tests.article.test_run import tiny
+from tests.article.tiny_claims import tiny
 from tests.onnx_export import export_onnx
 from torch import Tensor, nn
 

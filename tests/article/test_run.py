@@ -7,59 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.article.tiny_claims import compute, tiny
 
-from shiftproof.article import CLAIMS, ClaimsPreset, load_preset, run_claims
+from shiftproof.article import CLAIMS, load_preset, run_claims
 from shiftproof.article import _run as running
-from shiftproof.article._scrambled import ScrambledSettings
-from shiftproof.engine import open_run
+from shiftproof.engine import HERE, Engine, open_run
 from shiftproof.errors import DataError
 from shiftproof.report import claims_markdown, read_claims
-from shiftproof.study import Overrides, load_study
-from shiftproof.train import Recipe
-
-ONE_EPOCH = {"epochs": 1, "batch_size": 32, "learning_rate": 1e-3}
-
-
-def tiny() -> ClaimsPreset:
-    quick = load_preset("quick")
-    recipe = Recipe(epochs=1, learning_rate=1e-3, batch_size=32, input_scale="unit")
-    return ClaimsPreset(
-        name="tiny",
-        summary="for a test",
-        article=load_study(
-            "article",
-            preset="quick",
-            overrides=Overrides(limit=100, input_scales=("unit",), training=ONE_EPOCH),
-        ),
-        alternatives=load_study(
-            "alternatives",
-            preset="quick",
-            overrides=Overrides(
-                limit=100, networks=("cnn2", "strided-cnn", "cnn2-dpp"), training={"epochs": 1}
-            ),
-        ),
-        transfer=quick.transfer.model_copy(
-            update={
-                "n_base": 100, "n_labels": 50, "n_test": 50, "n_seeds": 2, "base": recipe, "target": recipe,
-            }
-        ),
-        sharing=quick.sharing.model_copy(
-            update={"n_train": 100, "n_test": 50, "recipe": recipe, "n_seeds": 2, "n_repeats": 3}
-        ),
-        letter=quick.letter,
-        scrambled=ScrambledSettings(
-            n_training=50,
-            n_held_out=20,
-            n_test=20,
-            epochs=1,
-            seeds=(0, 1),
-            detectors=(
-                "pooled-1-flatten", "pooled-2-flatten", "pooled-1-global", "pooled-2-global", "cnn2",
-                "strided-cnn", "cnn2-dpp",
-            ),
-            photo_detectors=(),
-        ),
-    )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -78,6 +32,20 @@ def test_every_claim_has_a_verdict_and_a_second_run_finds_everything(tmp_path: P
     assert record.status == "complete"
     assert all(CLAIMS[number][:20] in claims_markdown(record) for number in CLAIMS)
     assert dict(first.figures()).keys() >= {"letter", "transfer", "sharing", "scrambled"}
+
+
+@pytest.mark.slow
+def test_workers_do_not_change_bytes(tmp_path: Path) -> None:
+    """All units but those of the clock, which the second run is given, and then the report."""
+    compute(tmp_path / "here", HERE)
+    compute(tmp_path / "there", Engine(workers=2), clock=tmp_path / "here")
+    names = {
+        name: sorted(path.name for path in (tmp_path / name / "units").iterdir())
+        for name in ("here", "there")
+    }
+    assert names["here"] == names["there"]
+    for name in ("report.json", *(f"units/{unit}" for unit in names["here"])):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes(), name
 
 
 def test_an_experiment_that_fails_leaves_its_claims_open(

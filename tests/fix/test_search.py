@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +11,10 @@ from torch import nn
 
 from shiftproof.adapters import Classifier, EditStep, as_classifier
 from shiftproof.data import Images, LabelledImages, load_data
+from shiftproof.engine import HERE
 from shiftproof.errors import ShiftproofError, TrainingError
 from shiftproof.fix import Lesson, LessonProgress, Proposal, Teaching, fix
+from shiftproof.fix._jury import Case, workers_for
 from shiftproof.fix._measure import Measuring
 from shiftproof.fix._search import FINALISTS, search
 from shiftproof.fix._trainings import Trainings
@@ -46,25 +48,24 @@ def measuring() -> Measuring:
 
 
 def test_every_rung_trains_half_as_many_for_twice_as_long(digits: LabelledImages) -> None:
-    parts: Counter[str] = Counter()
-    calls: list[tuple[str, float, float]] = []
+    calls: list[tuple[list[str], float, float]] = []
 
-    def train(network: nn.Module, edits: str, until: float, rest: float) -> None:
-        assert isinstance(network, nn.Module)
-        parts[edits] += 1
-        calls.append((edits, until, rest))
+    def train(
+        networks: Sequence[tuple[str, nn.Module]], until: float, rest: float
+    ) -> dict[str, ShiftproofError]:
+        assert all(isinstance(network, nn.Module) for _, network in networks)
+        calls.append(([edits for edits, _ in networks], until, rest))
+        return {}
 
     found, failed = search(as_classifier(load_trained("cnn2")), PROPOSALS, digits, measuring(), train=train)
     assert not failed
     assert len(found) == FINALISTS
-    first = [call for call in calls if call[1] == 0.5]
-    last = [call for call in calls if call[1] == 1]
-    assert {edits for edits, _, _ in first} == {str(p) for p in map(_learned, PROPOSALS) if p}
-    assert set(calls) == set(first) | set(last)
+    (first, half, later), (_, whole, nothing) = calls
+    assert set(first) == {str(p) for p in map(_learned, PROPOSALS) if p}
+    assert (half, whole) == (0.5, 1.0)
     # What is left falls to nothing, and the second rung trains no more than four networks from half on.
-    assert [rest for _, _, rest in first] == sorted((rest for _, _, rest in first), reverse=True)
-    assert first[0][2] == pytest.approx(5 * 0.5 + FINALISTS * 0.5)
-    assert last[-1][2] == 0
+    assert later == pytest.approx(FINALISTS * 0.5)
+    assert nothing == 0
     assert all(each.trained in (0, 1) for each in found)
 
 
@@ -100,14 +101,13 @@ def _learned(proposal: Proposal) -> str | None:
 def test_a_network_with_something_around_it_is_trained_once(digits: LabelledImages) -> None:
     teaching = Teaching(digits, as_classifier(load_trained("cnn2")), True, BOX, Lesson(batch_size=32), CPU)
     told: list[tuple[str, LessonProgress]] = []
-    steps: list[None] = []
-    trainings = Trainings(
-        teaching, "", None, lambda name, progress: told.append((name, progress)), lambda: steps.append(None)
-    )
+    looks: list[None] = []
+    trainings = Trainings(teaching.n_steps, "", None, lambda name, progress: told.append((name, progress)))
     one, two = load_trained("cnn2"), load_trained("cnn2")
-    trainings.train(one, "edit", 1.0, 2.0)
-    trainings.train(two, "edit", 1.0, 0.0)
-    assert len(steps) == teaching.n_steps == 3
+    case = Case((digits,), replace(measuring(), check_stop=lambda: looks.append(None)), teaching)
+    with workers_for(case, HERE, teaching.original, trainings.hear) as (_, workers):
+        assert not trainings.train(workers, [("edit", one), ("edit", two)], 1.0, 2.0)
+    assert len(looks) == 1 + teaching.n_steps, "once before it begins, and before each of three steps"
     for first, second, before in zip(
         one.parameters(), two.parameters(), load_trained("cnn2").parameters(), strict=True
     ):
@@ -117,13 +117,14 @@ def test_a_network_with_something_around_it_is_trained_once(digits: LabelledImag
     assert name == "edit"
     assert progress.step == 3
     # Two lessons are still to come, at the pace of the one that is done.
-    assert progress.seconds_left == pytest.approx(2 * trainings.seconds, rel=0.2)
+    assert progress.seconds_left == pytest.approx(2 * trainings._pace.seconds, rel=0.2)
 
 
 def test_a_training_that_fails_is_named_and_the_others_go_on(digits: LabelledImages) -> None:
-    def train(network: nn.Module, edits: str, until: float, rest: float) -> None:
-        if edits == "composer-blurpool":
-            raise TrainingError("a finite loss", "nan at step 1")
+    def train(
+        networks: Sequence[tuple[str, nn.Module]], until: float, rest: float
+    ) -> dict[str, ShiftproofError]:
+        return {"composer-blurpool": TrainingError("a finite loss", "nan at step 1")}
 
     found, failed = search(
         as_classifier(load_trained("cnn2")), PROPOSALS[3:7], digits, measuring(), train=train

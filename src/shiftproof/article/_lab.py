@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,8 +13,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from shiftproof._digest import Json
+from shiftproof._threads import worker_pool
 from shiftproof.data import LabelledImages
-from shiftproof.engine import Channel, Run, Unit
+from shiftproof.engine import Channel, Run, Unit, Workers
+from shiftproof.errors import ShiftproofError
 from shiftproof.train import Recipe, fit, load_network
 from shiftproof.zoo import Network
 
@@ -29,12 +32,26 @@ class Lab:
         device: Where to compute.
         channel: Takes news of the progress, and passes on a request to stop.
         pool: Workers, one thread per operation.
+        workers: Have parts of experiments done elsewhere, each in a lab of its own; None for all of it here.
     """
 
     run: Run
     device: torch.device
     channel: Channel
     pool: Executor
+    workers: Workers | None = None
+
+    def ahead(self, parts: Sequence[Callable[[Lab], object]]) -> None:
+        """Have parts of an experiment done by workers, where there are some: whoever asks then finds them.
+
+        Args:
+            parts: None depends on another. Each is pickled, and keeps what it finds as units.
+        """
+        if self.workers is None:
+            return
+        for result in self.workers.run([partial(_in_own_lab, part=part) for part in parts]):
+            if isinstance(result, ShiftproofError):
+                raise result
 
     def found_or_made(self, unit: Unit, make: Callable[[], Mapping[str, Tensor]]) -> Tensors:
         """The tensors of a unit: read, or else made and kept.
@@ -86,7 +103,7 @@ class Lab:
         unit = Unit("train", spec, {"data": data.digest})
         if not self.run.units.has(unit):
 
-            def train(partial: Path) -> None:
+            def train(checkpoint: Path) -> None:
                 fit(
                     build(),
                     data,
@@ -94,7 +111,7 @@ class Lab:
                     seed=seed,
                     device=self.device,
                     pool=self.pool,
-                    checkpoint=partial,
+                    checkpoint=checkpoint,
                     on_progress=lambda progress: self.channel.send((label, progress)),
                     check_stop=self.channel.check_stop,
                 )
@@ -102,3 +119,28 @@ class Lab:
             self.run.units.finish(unit, train)
             self.channel.send((label, None))
         return load_network(self.run.units.path(unit)).to(self.device), unit
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What a worker needs to have a lab of its own.
+
+    Args:
+        run: Where it finds and keeps units.
+        device: Where it computes.
+        threads: Of its pool.
+    """
+
+    run: Run
+    device: torch.device
+    threads: int | None
+
+
+def bench_at(run: Run, threads: int | None, device: str) -> Bench:
+    """The bench of a worker on the device that it was given."""
+    return Bench(run, torch.device(device), threads)
+
+
+def _in_own_lab(bench: Bench, channel: Channel, *, part: Callable[[Lab], object]) -> None:
+    with worker_pool(bench.threads) as pool:
+        part(Lab(bench.run, bench.device, channel, pool))

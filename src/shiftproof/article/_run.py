@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import torch
 
 from shiftproof._device import describe_environment
 from shiftproof._threads import worker_pool
-from shiftproof.article._lab import Lab
+from shiftproof.article._lab import Lab, bench_at
 from shiftproof.article._letter import LetterCounts, count_letter, letter_checks
 from shiftproof.article._presets import ClaimsPreset
 from shiftproof.article._scrambled import scrambled_checks, scrambled_parts
@@ -28,7 +29,7 @@ from shiftproof.article._table import (
 from shiftproof.article._transfer import transfer
 from shiftproof.article._transfer_checks import transfer_checks
 from shiftproof.article._verdict import CLAIMS, verdict_on
-from shiftproof.engine import HERE, Channel, Engine, Run, StopSignal
+from shiftproof.engine import HERE, Channel, Engine, Run, Shared, StopSignal, workers_of
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.records import Check, ClaimsRecord
 from shiftproof.report import write_html
@@ -99,7 +100,8 @@ def run_claims(
         preset: How much of everything.
         run: Where finished work is kept; what is there is not computed again.
         device: The CPU by default.
-        engine: Where the networks of the two tables are trained; all else is computed in this process.
+        engine: Where networks are trained. What remains is counted, or is a matter of the clock, and is done
+            in this process.
         watcher: Told how far things are.
         stop: Set by someone else to make this raise `Stopped`.
 
@@ -160,7 +162,7 @@ def _experiments(
         return _table(study, run, device, engine, watcher, stop)
 
     def in_lab(experiment: Callable[[Lab], Any]) -> Any:
-        return _in_lab(experiment, run, device, watcher, stop)
+        return _in_lab(experiment, run, device, engine, watcher, stop)
 
     return [
         Experiment("letter", (4, 5, 6), lambda: count_letter(preset.letter), letter_checks),
@@ -232,10 +234,17 @@ def _in_lab(
     experiment: Callable[[Lab], Any],
     run: Run,
     device: torch.device,
+    engine: Engine,
     watcher: Watcher,
     stop: StopSignal | None,
 ) -> Any:
-    channel = Channel(partial(pass_on, watcher), (stop or StopSignal()).is_set)
+    tell, stop = partial(pass_on, watcher), stop or StopSignal()
+    channel = Channel(tell, stop.is_set)
     channel.check_stop()
-    with worker_pool() as pool:
-        return experiment(Lab(run, device, channel, pool))
+    with ExitStack() as stack:
+        workers = None
+        if not engine.is_here:
+            bench = Shared(None, partial(bench_at, run, engine.threads_there))
+            workers = stack.enter_context(workers_of(engine, bench, stop=stop, on_event=tell))
+        pool = stack.enter_context(worker_pool())
+        return experiment(Lab(run, device, channel, pool, workers))

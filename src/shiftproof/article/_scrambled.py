@@ -8,7 +8,7 @@ faces do: what they accept beyond that is compared at equal shares of accepted f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -187,13 +187,15 @@ def scrambled_parts(settings: ScrambledSettings, lab: Lab) -> ScrambledParts:
     # First, so that a missing package is known before anything is trained.
     photos = photographs() if settings.photo_detectors else []
     drawn = [drawings(settings.n_training, settings.n_held_out, settings.n_test, settings.size_px)]
-    detectors = [
-        _detector(name, "drawn", drawn, settings.epochs, settings, lab) for name in settings.detectors
-    ]
-    detectors += [
-        _detector(name, "photographed", photos, settings.photo_epochs, settings, lab)
-        for name in settings.photo_detectors
-    ]
+    asked: list[tuple[str, Faces]] = [(name, "drawn") for name in settings.detectors]
+    asked += [(name, "photographed") for name in settings.photo_detectors]
+    rounds: dict[Faces, list[FaceRound]] = {"drawn": drawn, "photographed": photos}
+    lessons = {pair: _lessons(*pair, rounds[pair[1]], settings) for pair in asked}
+    lab.ahead([lesson for each in lessons.values() for seed in each for lesson in seed])
+    detectors = []
+    for (network, images), each in lessons.items():
+        taken = [[one(lab) for one in seed] for seed in each]
+        detectors.append(Detector(network, images, _side_by_side(taken, [*rounds[images][0].tests])))
     examples: dict[Faces, dict[str, npt.NDArray[np.uint8]]] = {"drawn": _examples(drawn[0])}
     if photos:
         examples["photographed"] = _examples(photos[0])
@@ -204,38 +206,39 @@ def _examples(asked: FaceRound) -> dict[str, npt.NDArray[np.uint8]]:
     return {kind: test.images[:N_EXAMPLES, 0].numpy() for kind, test in asked.tests.items()}
 
 
-def _detector(
-    network: str,
-    images: Faces,
-    rounds: Sequence[FaceRound],
-    epochs: int,
-    settings: ScrambledSettings,
-    lab: Lab,
-) -> Detector:
-    """Trained in each round from each seed; the images of all rounds are put side by side."""
+Taken = Mapping[str, Tensor]
+
+
+def _lessons(
+    network: str, images: Faces, rounds: Sequence[FaceRound], settings: ScrambledSettings
+) -> list[list[Callable[[Lab], Taken]]]:
+    """The trainings of a network: for each seed one for each round."""
     recipe = Recipe(
-        epochs=epochs,
+        epochs=settings.epochs if images == "drawn" else settings.photo_epochs,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         input_scale="unit",
     )
-    seeds = [
-        [_taken(network, images, one, recipe, settings.true_positive_rate, seed, lab) for one in rounds]
+    rate = settings.true_positive_rate
+    return [
+        [
+            partial(_taken, network=network, images=images, asked=one, recipe=recipe, rate=rate, seed=seed)
+            for one in rounds
+        ]
         for seed in settings.seeds
     ]
-    return Detector(
-        network,
-        images,
-        {
-            kind: np.stack([torch.cat([taken[kind] for taken in seed]).numpy() for seed in seeds])
-            for kind in rounds[0].tests
-        },
-    )
+
+
+def _side_by_side(taken: Sequence[Sequence[Taken]], kinds: Sequence[str]) -> dict[str, npt.NDArray[np.bool_]]:
+    """From what was taken for faces, for each seed in each round, to bool (seeds, N) by kind."""
+    return {
+        kind: np.stack([torch.cat([each[kind] for each in seed]).numpy() for seed in taken]) for kind in kinds
+    }
 
 
 def _taken(
-    network: str, images: Faces, asked: FaceRound, recipe: Recipe, rate: float, seed: int, lab: Lab
-) -> Mapping[str, Tensor]:
+    lab: Lab, *, network: str, images: Faces, asked: FaceRound, recipe: Recipe, rate: float, seed: int
+) -> Taken:
     """Which test images one trained network takes for faces: bool (N,) by kind."""
     trained, unit = lab.trained(
         partial(

@@ -7,7 +7,7 @@ of maps and the memory of a training step are counted; learning curves and time 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -268,7 +268,9 @@ def sharing(settings: SharingSettings, lab: Lab) -> Sharing:
     }
     environment = describe_environment(lab.device)
     names = dict.fromkeys((*settings.timed, *settings.pooled))
-    right = {name: _right(name, settings, training, watched, lab) for name in names}
+    lessons = {name: _lessons(name, settings, training, watched) for name in names}
+    lab.ahead([lesson for each in lessons.values() for lesson in each])
+    right = {name: _right([lesson(lab) for lesson in each]) for name, each in lessons.items()}
     seconds = _epoch_seconds(settings, training, environment, lab)
     networks = {}
     for name in names:
@@ -299,28 +301,28 @@ def _build(name: str, settings: SharingSettings, image_shape: ImageShape, seed: 
     return network
 
 
-def _right(
-    name: str,
-    settings: SharingSettings,
-    training: LabelledImages,
-    watched: Mapping[str, LabelledImages],
-    lab: Lab,
-) -> dict[str, Bits]:
-    """Which of the watched images are right: by name bool (epochs + 1, seeds, N)."""
-    by_seed = [
-        learning_curves(
-            lab,
-            partial(_build, name, settings, training.image_shape, seed),
-            training,
-            watched,
-            settings.recipe,
+def _lessons(
+    name: str, settings: SharingSettings, training: LabelledImages, watched: Mapping[str, LabelledImages]
+) -> list[Callable[[Lab], Tensors]]:
+    """The trainings of a network, one for each seed."""
+    return [
+        partial(
+            learning_curves,
+            build=partial(_build, name, settings, training.image_shape, seed),
+            data=training,
+            watched=watched,
+            recipe=settings.recipe,
             seed=seed,
             label=f"{name}, seed {seed}",
             start={"seed": seed, "dropout": not name.endswith(WITHOUT_DROPOUT)},
         )
         for seed in range(settings.n_seeds)
     ]
-    return {part: torch.stack([each[part] for each in by_seed], 1).numpy() for part in watched}
+
+
+def _right(by_seed: Sequence[Tensors]) -> dict[str, Bits]:
+    """Which of the watched images are right: by name bool (epochs + 1, seeds, N)."""
+    return {part: torch.stack([each[part] for each in by_seed], 1).numpy() for part in by_seed[0]}
 
 
 def _epoch_seconds(

@@ -11,7 +11,7 @@ labels in the target task, five target tasks from near to far instead of two hal
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated
@@ -20,17 +20,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import nn
 
 from shiftproof._digest import Json, derive_seed
 from shiftproof._figures import COLOURS, MARKERS, drawing
 from shiftproof.article._check import Effect
 from shiftproof.article._curves import epochs_until, learning_curves
-from shiftproof.article._lab import Lab
+from shiftproof.article._lab import Lab, Tensors
 from shiftproof.article._resampling import Floats, rank_correlation, resampled_estimate, resampled_shares
 from shiftproof.article._similarity import window_distance
 from shiftproof.article._tasks import N_CLASSES, Task, base_images, target_tasks
 from shiftproof.data import LabelledImages
+from shiftproof.engine import Unit
 from shiftproof.errors import OptionError
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean, estimate_share
 from shiftproof.train import INPUT_SCALES, Recipe
@@ -263,7 +264,13 @@ def transfer(settings: TransferSettings, lab: Lab) -> Transfer:
     n_convolutions = sum(isinstance(example.body.get_submodule(name), nn.Conv2d) for name in layers)
     if not n_convolutions:
         raise OptionError("a network whose layers include a convolution", repr(settings.network))
-    right = {task.name: _right(task, settings, len(layers), base, lab) for task in tasks}
+    sources = _sources(settings, base, lab)
+    lessons = {task.name: _lessons(task, settings, len(layers), sources) for task in tasks}
+    lab.ahead([lesson for by_arm in lessons.values() for each in by_arm.values() for lesson in each])
+    right = {
+        task: {arm: _right([lesson(lab) for lesson in each]) for arm, each in by_arm.items()}
+        for task, by_arm in lessons.items()
+    }
     return Transfer(
         settings,
         layers,
@@ -288,29 +295,50 @@ def _copyable(network: Network) -> tuple[str, ...]:
     return tuple(name for name, layer in network.body.named_children() if list(layer.parameters()))[:-1]
 
 
-def _right(
-    task: Task, settings: TransferSettings, n_layers: int, base: LabelledImages, lab: Lab
-) -> dict[Arm, Bits]:
-    """Which test images each arm has right: bool (epochs + 1, seeds, N)."""
-    by_arm: dict[Arm, list[Tensor]] = {arm: [] for arm in _arms(n_layers)}
-    for seed in range(settings.n_seeds):
-        source, unit = lab.trained(
-            partial(_build, settings, seed), base, settings.base, seed=seed, label=f"base, seed {seed}"
+def _sources(settings: TransferSettings, base: LabelledImages, lab: Lab) -> list[tuple[Network, Unit]]:
+    """The network whose layers are copied, and the unit that it is, for each seed."""
+    trainings = [
+        partial(
+            Lab.trained,
+            build=partial(_build, settings, seed),
+            data=base,
+            recipe=settings.base,
+            seed=seed,
+            label=f"base, seed {seed}",
         )
+        for seed in range(settings.n_seeds)
+    ]
+    lab.ahead(trainings)
+    found = [training(lab) for training in trainings]
+    return [(network.cpu(), unit) for network, unit in found]
+
+
+def _lessons(
+    task: Task, settings: TransferSettings, n_layers: int, sources: Sequence[tuple[Network, Unit]]
+) -> dict[Arm, list[Callable[[Lab], Tensors]]]:
+    """The trainings for a task: for each arm one for each seed."""
+    by_arm: dict[Arm, list[Callable[[Lab], Tensors]]] = {arm: [] for arm in _arms(n_layers)}
+    for seed, (source, unit) in enumerate(sources):
         labelled = _some(task.training, settings.n_labels, seed)
-        for (k, frozen), found in by_arm.items():
-            curves = learning_curves(
-                lab,
-                partial(_with_copies, source, settings, k, frozen, seed),
-                labelled,
-                {"test": task.test},
-                settings.target,
-                seed=seed,
-                label=f"{task.name}, {k} layers {'frozen' if frozen else 'copied'}, seed {seed}",
-                start={"base": unit.key, "n_copied": k, "frozen": frozen},
+        for (k, frozen), lessons in by_arm.items():
+            lessons.append(
+                partial(
+                    learning_curves,
+                    build=partial(_with_copies, source, settings, k, frozen, seed),
+                    data=labelled,
+                    watched={"test": task.test},
+                    recipe=settings.target,
+                    seed=seed,
+                    label=f"{task.name}, {k} layers {'frozen' if frozen else 'copied'}, seed {seed}",
+                    start={"base": unit.key, "n_copied": k, "frozen": frozen},
+                )
             )
-            found.append(curves["test"])
-    return {arm: torch.stack(found, 1).numpy() for arm, found in by_arm.items()}
+    return by_arm
+
+
+def _right(by_seed: Sequence[Tensors]) -> Bits:
+    """Which test images are right: bool (epochs + 1, seeds, N)."""
+    return np.asarray(torch.stack([each["test"] for each in by_seed], 1))
 
 
 def _some(data: LabelledImages, n_images: int, seed: int) -> LabelledImages:

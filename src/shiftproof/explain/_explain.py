@@ -33,11 +33,11 @@ from shiftproof.explain._interventions import UNMOVED, Question
 from shiftproof.explain._losses import loss_of, size_of
 from shiftproof.explain._offsets import draw_offsets
 from shiftproof.explain._read import read_runs
+from shiftproof.explain._remedies import remedies_for
 from shiftproof.explain._report import explained
 from shiftproof.explain._runs import Runs
 from shiftproof.explain._segments import open_where_it_drops
 from shiftproof.explain._staircase import Staircase
-from shiftproof.explain._swap import remedies_for
 from shiftproof.explain._there import shared_by
 from shiftproof.records import CONDITIONS, Explanation, Frame, ImageSetRecord
 from shiftproof.shifts import Border, check_border
@@ -92,7 +92,7 @@ def explain(
         seed: Source of the choice of images and of the shifts.
         confidence: Nominal coverage of the intervals.
         device: auto, cpu, cuda, cuda:N or mps; several with commas between, for a worker on each.
-        engine: Where batches are measured: `local`, `ray` or `ray:ADDRESS`.
+        engine: Where batches and remedies are measured: `local`, `ray` or `ray:ADDRESS`.
         gpus_per_worker: GPUs of each worker of a cluster.
         batch_size: Images at a time; by default by what the maps take.
         reading: What a source of images cannot say of itself: a root, columns, a window.
@@ -176,7 +176,7 @@ def explain(
                 begin=UNMOVED if question.moves_apart("with-border") else 0,
             )
             losses = [loss_of(staircase, segment) for segment in segments]
-            remedies = remedies_for(classifier, staircase, losses, n_remedies, read_runs, on_step)
+            remedies = remedies_for(staircase, losses, n_remedies, on_step)
     finally:
         classifier.to(home)
     return explained(

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from shiftproof.anatomy import Place, Reason
 from shiftproof.explain._interventions import UNMOVED
 from shiftproof.explain._losses import Loss
+from shiftproof.explain._remedies import Remedy
 from shiftproof.explain._segments import Segment
 from shiftproof.explain._sentence import Effect, sentence
 from shiftproof.explain._staircase import Floats, Staircase
-from shiftproof.explain._swap import Remedy
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean
 from shiftproof.records import (
     CAUSES,

@@ -72,6 +72,10 @@ class Runs(Protocol):
     """A network to be run whole, or on from a moment."""
 
     @property
+    def classifier(self) -> Classifier:
+        """Whose network it is, in evaluation mode."""
+
+    @property
     def moments(self) -> tuple[Moment, ...]:
         """Its steps in order, the images first and the answer last."""
 
@@ -113,7 +117,7 @@ class TracedRuns:
     """
 
     def __init__(self, classifier: Classifier, steps: Steps) -> None:
-        self._classifier = classifier
+        self.classifier = classifier
         self._nodes, self._shapes = steps.trace.nodes, steps.trace.shapes
         self._cuts = find_cuts(steps)
         self._places = find_places(steps)
@@ -148,7 +152,7 @@ class TracedRuns:
         if 0 in at:
             alive[0] = (images.clone(),)
         values: dict[fx.Node, Any] = {start: images.clone()}
-        with self._classifier.wall(images):
+        with self.classifier.wall(images):
             logits = self._follow(values, around, alive, at)
         followed = {*self._order, self._nodes[-1]}
         others = {node: value for node, value in values.items() if node not in followed}
@@ -156,7 +160,7 @@ class TracedRuns:
 
     def run_on(self, index: int, alive: Sequence[Tensor], record: Record, *, around: bool) -> Tensor:
         values = dict(record.others) | dict(zip(self._cuts[index].alive, alive, strict=True))
-        with self._classifier.wall(alive[0]):
+        with self.classifier.wall(alive[0]):
             return self._follow(values, around, {}, (), after=index)
 
     def _follow(

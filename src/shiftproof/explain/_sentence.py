@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from shiftproof._text import percent
 from shiftproof.anatomy import Place
 from shiftproof.explain._losses import Loss
+from shiftproof.explain._remedies import Remedy
 from shiftproof.explain._runs import Runs
-from shiftproof.explain._swap import Remedy
 from shiftproof.records import Cause
 
 # Layers with a low-pass filter of their own before the stride.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from shiftproof.explain._runs import Runs, first_alike
 from shiftproof.metrics import NotApplicable
 from shiftproof.records import UNITS, Condition
 
+T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 # Of sums in another order, through some layers.
 ROUNDINGS, EPSILON = 64, torch.finfo(torch.float32).eps
@@ -65,7 +66,7 @@ class Staircase:
         starts = range(0, n_images, self.question.batch_size) if wanted else ()
         all_rows = [slice(start, min(start + self.question.batch_size, n_images)) for start in starts]
         tasks = [partial(_of_batch, rows=rows, wanted=wanted, still=not self._still) for rows in all_rows]
-        for rows, batch in zip(all_rows, self._run(tasks), strict=True):
+        for rows, batch in zip(all_rows, self.run(tasks), strict=True):
             for each, change in batch.changes:
                 total = self._sums.setdefault(each, np.zeros((n_images, len(UNITS))))
                 total[rows] += change / self.question.n_shifts
@@ -73,7 +74,8 @@ class Staircase:
                 self._still.append(batch.still)
             self.n_runs += batch.n_runs
 
-    def _run(self, tasks: Sequence[Callable[[Measured, Channel], OfBatch]]) -> list[OfBatch]:
+    def run(self, tasks: Sequence[Callable[[Measured, Channel], T]]) -> list[T]:
+        """What tasks give that are told the network and the question; none depends on another."""
         if self.workers is not None:
             results = self.workers.run(tasks)
         else:

@@ -36,7 +36,7 @@ class WatchedRuns:
     """
 
     def __init__(self, classifier: Classifier, images: Tensor) -> None:
-        self._classifier = classifier
+        self.classifier = classifier
         self._images = images[:N_IMAGES]
         self._size_px = (int(images.shape[2]), int(images.shape[3]))
         self._graph: Graph = read_graph(classifier, images)
@@ -99,13 +99,13 @@ class WatchedRuns:
             if call.name in wanted:
                 alive[wanted[call.name]] = (call.answer.clone(),)
 
-        shown = self._classifier.shown(images)
+        shown = self.classifier.shown(images)
         with CircularBorders() if around else nullcontext():
-            logits = run(self._classifier, shown.clone(), keep)
+            logits = run(self.classifier, shown.clone(), keep)
         missing = [self.moments[index].name for index in at if index > 0 and index not in alive]
         if missing:
             raise ModelError.cannot(
-                f"explain {self._classifier.name}",
+                f"explain {self.classifier.name}",
                 f"for some images it runs without {missing[0]}",
                 cause="Its control flow depends on the images.",
             )
@@ -121,4 +121,4 @@ class WatchedRuns:
             return alive[0] if call.name == name else None
 
         with CircularBorders() if around else nullcontext():
-            return run(self._classifier, record.others[SHOWN].clone(), replace)
+            return run(self.classifier, record.others[SHOWN].clone(), replace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from shiftproof.data import Images, data_sources, load_data, match_labels
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain import Explanation, explain
 from shiftproof.fix._fixed import ORIGINAL, Fixed
-from shiftproof.fix._jury import measuring_by
+from shiftproof.fix._jury import Case, workers_for
 from shiftproof.fix._measure import (
     TIMED_IMAGES,
     Measuring,
@@ -37,7 +38,7 @@ from shiftproof.fix._options import FixOptions
 from shiftproof.fix._propose import Proposal, propose
 from shiftproof.fix._record import fix_record, worst_losses
 from shiftproof.fix._rows import measured_table
-from shiftproof.fix._search import Candidate, Train, search
+from shiftproof.fix._search import Candidate, search
 from shiftproof.fix._student import LessonProgress
 from shiftproof.fix._teach import Teaching
 from shiftproof.fix._trainings import Trainings
@@ -199,15 +200,17 @@ class _Fixing:
         proposals, misfits = self._propose(explanation, choosing)
         labelled = is_labelled and not self.settings.unlabelled
         lessons = training if training is not None else third
-        train = self._trainer(lessons, labelled, protocol)
-        engine, parts = engine_of(self.question), (choosing, reporting)
-        with measuring_by(engine, measuring, self.classifier, parts) as measuring:
+        teaching = self._teaching(lessons, labelled, protocol)
+        n_steps = 0 if teaching is None else teaching.n_steps
+        trainings = Trainings(n_steps, self.classifier.digest, self.checkpoints, self.on_progress)
+        case, engine = Case((choosing, reporting), measuring, teaching), engine_of(self.question)
+        with workers_for(case, engine, self.classifier, trainings.hear) as (measuring, workers):
             finalists, failed = search(
                 self.classifier,
                 proposals,
                 choosing,
                 measuring,
-                train=train,
+                train=None if teaching is None else partial(trainings.train, workers),
                 on_step=self.on_step,
             )
             _check_tried(finalists, failed)
@@ -316,14 +319,12 @@ class _Fixing:
             )
         return allowed
 
-    def _trainer(self, images: Images | None, labelled: bool, protocol: ShiftProtocol) -> Train | None:
+    def _teaching(self, images: Images | None, labelled: bool, protocol: ShiftProtocol) -> Teaching | None:
         if not self.settings.epochs or images is None:
             return None
         lesson = self.settings.lesson
         self.on_step("training images" if labelled else "what is right for the images to train on")
-        teaching = Teaching(images, self.classifier, labelled, protocol, lesson, self.question.device)
-        digest = self.classifier.digest
-        return Trainings(teaching, digest, self.checkpoints, self.on_progress, self.check_stop).train
+        return Teaching(images, self.classifier, labelled, protocol, lesson, self.question.device)
 
     def _choice(self, finalists: Sequence[Candidate], rows: Sequence[FixedRow], original: Response) -> str:
         """The best on the images for choosing, within the budget, that is no worse on images as they are."""

@@ -32,8 +32,8 @@ class FixOptions:
         seed: Source of every random choice.
         confidence: Nominal coverage of the intervals.
         device: auto, cpu, cuda, cuda:N or mps; several with commas between, for a worker on each.
-        engine: Where layers are explained and candidates measured: `local`, `ray` or `ray:ADDRESS`.
-            Trainings and the clock are of this process.
+        engine: Where layers are explained, and candidates trained and measured: `local`, `ray` or
+            `ray:ADDRESS`. The clock is of this process.
         gpus_per_worker: GPUs of each worker of a cluster.
         threads: Batches at a time on a CPU; all cores by default.
         max_bad: Largest share of files that may be skipped.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,8 +20,8 @@ from shiftproof.probe import Response
 
 FIRST_IMAGES = 48
 FINALISTS = 4
-# Trains a network in place up to a part of all epochs; see `Trainings.train`.
-Train = Callable[[nn.Module, str, float, float], None]
+# Trains networks in place up to a part of all epochs, and says what failed; see `Trainings.train`.
+Train = Callable[[Sequence[tuple[str, nn.Module]], float, float], Mapping[str, ShiftproofError]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def search(
         proposals: What to try, beside the original itself.
         images: For choosing, with labels.
         measuring: How.
-        train: Trains a candidate; None for no training.
+        train: Trains their networks; None for no training.
         on_step: Told what is being done.
 
     Returns:
@@ -132,22 +132,24 @@ def _all_trained(
 ) -> list[Candidate]:
     """All of them, trained up to the part of a rung."""
     until = _part(rung, n_rungs)
-    waiting = list(dict.fromkeys(each.learned for each in candidates if each.learned is not None))
-
-    def trained(candidate: Candidate) -> Candidate:
-        name, network = candidate.learned, candidate.edited.network
-        if name is None or network is None:
-            return candidate
-        if name in waiting:
-            waiting.remove(name)
-        rest = len(waiting) * (until - _part(rung - 1, n_rungs)) + later
-        train(network, name, until, rest)
-        return replace(candidate, trained=until)
-
-    later, n = 0.0, len(waiting)
+    networks = [
+        (each.learned, each.edited.network)
+        for each in candidates
+        if each.learned is not None and each.edited.network is not None
+    ]
+    later, n = 0.0, len({name for name, _ in networks})
     for after in range(rung + 1, n_rungs + 1):
         n = min(n, _n_kept(n))
         later += n * (_part(after, n_rungs) - _part(after - 1, n_rungs))
+    errors = train(networks, until, later)
+
+    def trained(candidate: Candidate) -> Candidate:
+        if candidate.learned is None:
+            return candidate
+        if candidate.learned in errors:
+            raise errors[candidate.learned]
+        return replace(candidate, trained=until)
+
     return _kept(candidates, trained, failed)
 
 

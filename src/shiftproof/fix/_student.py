@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
 
 from shiftproof._digest import canonical_json, derive_seed
@@ -100,7 +100,7 @@ class Student:
                     on_progress(LessonProgress(self.n_done, teaching.n_steps, total / done, left))
                 is_end = self.n_done % teaching.steps_per_epoch == 0 or self.n_done == until
                 if checkpoint is not None and is_end:
-                    self._save(checkpoint)
+                    write_atomically(checkpoint, self.state())
         finally:
             self.network.eval()
 
@@ -146,14 +146,18 @@ class Student:
             return F.cross_entropy(logits, target, ignore_index=UNKNOWN)
         return _divergence(logits, target)
 
-    def _save(self, path: Path) -> None:
-        """Write everything that the rest of the training depends on."""
+    def state(self) -> bytes:
+        """Everything that the rest of the training depends on, as a sealed file."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
         for index, parameter in enumerate(self.parameters):
             for name, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer/{index}/{name}"] = torch.as_tensor(value)
         content = save({name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()})
-        write_atomically(path, sealed(content, {"lesson": self._about(), "step": self.n_done}))
+        return sealed(content, {"lesson": self._about(), "step": self.n_done})
+
+    def go_on_from(self, state: bytes, n_done: int) -> None:
+        """Be where another student of this lesson was after so many steps."""
+        self._take(load(state), n_done)
 
     def _restore(self, path: Path) -> None:
         try:
@@ -169,9 +173,10 @@ class Student:
                 cause="Edits, images, labels or settings are other ones.",
                 fix="Choose another folder with --out.",
             )
-        tensors = load_file(path)
-        own = {n.removeprefix("network/"): t for n, t in tensors.items() if n.startswith("network/")}
-        self.network.load_state_dict(own)
+        self._take(load_file(path), int(about["step"]))
+
+    def _take(self, tensors: Mapping[str, Tensor], n_done: int) -> None:
+        self.network.load_state_dict(weights_in(tensors))
         for index, parameter in enumerate(self.parameters):
             prefix = f"optimizer/{index}/"
             kept = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
@@ -179,7 +184,7 @@ class Student:
             self.optimizer.state[parameter] = {
                 name: value if name == "step" else value.to(parameter.device) for name, value in kept.items()
             }
-        self.n_done = int(about["step"])
+        self.n_done = n_done
 
     def _about(self) -> str:
         teaching = self.teaching
@@ -191,6 +196,11 @@ class Student:
             "parameters": [list(p.shape) for p in self.parameters],
         }
         return canonical_json(facts)
+
+
+def weights_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the network, by the names that it has for them, in the state of a student."""
+    return {name.removeprefix("network/"): t for name, t in tensors.items() if name.startswith("network/")}
 
 
 @contextmanager

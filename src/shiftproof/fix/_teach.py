@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -99,6 +100,13 @@ class Teaching:
         if len(images) < lesson.batch_size:
             raise DataError(f"at least {lesson.batch_size} images to train on", len(images))
         self.targets = images.labels if labelled else self._answers()
+
+    def at(self, device: torch.device, original: Classifier) -> Teaching:
+        """The same lessons on another device, or in another process, with the original that is there."""
+        other = copy.copy(self)
+        other.device, other.original = device, original
+        other._decoders = Decoders(self.lesson.decoders)
+        return other
 
     @torch.inference_mode()
     def _answers(self) -> Tensor:
