@@ -8,7 +8,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet -c con
 help:
 	@echo 'make reproduce   run the article'"'"'s experiment and print its table with ours beside it'
 	@echo 'make test        run the tests; make test-slow: those that take long; make test-hostile: hostile inputs'
-	@echo 'make test-faults 100 kills of workers, nodes and drivers, each; an hour or two'
+	@echo 'make test-faults 100 kills of workers, nodes and drivers, each; about an hour'
 	@echo 'make lint        check style; make types: check types'
 	@echo 'make bench       measure speed: probe, layers, and training beside Keras (in .venv-keras) and PyTorch'
 	@echo 'make docs        render the tables and figures of the documents from benchmarks/results'

@@ -11,6 +11,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ class RayCluster:
 
     Args:
         folder: Where Ray keeps its token.
+        version: Of Ray, as the cluster says it; that of the package by default.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, version: str | None = None) -> None:
         token = folder / "token"
         token.write_text(secrets.token_hex(32))
         self.environment = {
@@ -43,7 +45,8 @@ class RayCluster:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.address: str = self._ask({"do": "begin"})["address"]
+        self._token = str(token)
+        self.address: str = self._ask({"do": "begin", "version": version})["address"]
 
     def add(self, n_cores: int, environment: Mapping[str, str] | None = None) -> int:
         """A node with so many cores; its number."""
@@ -52,6 +55,17 @@ class RayCluster:
     def kill(self, number: int) -> None:
         """`kill -9` of all processes of a node."""
         self._ask({"do": "kill", "number": number})
+
+    def workers(self) -> list[int]:
+        """Processes of workers of ours: named by Ray, started by what has our token."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (folder / "cmdline").read_bytes().startswith(b"ray::_Actor"):
+                    parent = (folder / "stat").read_text().rpartition(") ")[2].split()[1]
+                    if self._token.encode() in Path(f"/proc/{parent}/environ").read_bytes():
+                        found.append(int(folder.name))
+        return found
 
     def close(self) -> None:
         """The end of the cluster."""
@@ -73,6 +87,7 @@ class RayCluster:
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever Ray prints is no answer
+    import ray
     from ray.cluster_utils import Cluster
 
     cluster: Any = None
@@ -81,6 +96,7 @@ def _serve() -> None:
         asked = json.loads(line)
         answer: dict[str, Any] = {}
         if asked["do"] == "begin":
+            ray.__version__ = asked["version"] or ray.__version__
             head = {"num_cpus": 0, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
             cluster = Cluster(initialize_head=True, head_node_args=head)
             answer["address"] = cluster.address

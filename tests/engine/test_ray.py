@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.ray_cluster import RayCluster
 
 import shiftproof
 from shiftproof._version import __version__
+from shiftproof.data import load_data
 
 pytestmark = [
     pytest.mark.slow,
@@ -63,11 +65,13 @@ def test_layers_are_explained_to_the_same_bytes(cluster: RayCluster) -> None:
         "zoo:cnn2",
         "demo:mnist",
         "--limit",
-        "24",
+        "8",
         "--cuts",
-        "4",
+        "12",
         "--remedies",
-        "0",
+        "2",
+        "--border",
+        "circular",
         "--json",
     ]
     here, there = (
@@ -78,18 +82,41 @@ def test_layers_are_explained_to_the_same_bytes(cluster: RayCluster) -> None:
     assert here.stdout == there.stdout
 
 
-def test_candidates_of_a_fix_are_measured_alike(cluster: RayCluster, tmp_path: Path) -> None:
+def test_candidates_of_a_fix_are_trained_and_measured_alike(cluster: RayCluster, tmp_path: Path) -> None:
     """All but the clock, which is of another minute."""
-    command = ["fix", "zoo:cnn2", "demo:mnist", "--limit", "100", "--edits", "average-logits,padding-reflect"]
-    tables = []
+    digits, file = load_data("mnist", "test").head(240), tmp_path / "digits.npz"
+    np.savez(file, images=digits.images[:, 0].numpy(), labels=digits.labels.numpy())
+    command = ["fix", "zoo:cnn2", str(file), "--epochs", "2", "--batch-size", "32", "--protocol", "box:3,3,2"]
+    command += ["--edits", "max-blur-pool,average-logits", "--no-onnx", "--threads", "1", "--json", "--quiet"]
+    tables, networks = [], []
     for engine in ("local", f"ray:{cluster.address}"):
-        out = str(tmp_path / engine[:3])
-        where = ["--device", "cpu", "--engine", engine, "--no-onnx", "--json", "--quiet", "--out", out]
-        found = run(cluster, *command, *where)
+        out = tmp_path / engine[:3]
+        found = run(cluster, *command, "--device", "cpu", "--engine", engine, "--out", str(out))
         assert found.returncode == 0, found.stderr
         tables.append([(row["name"], row["estimates"]) for row in json.loads(found.stdout)["rows"]])
+        networks.append({path.name: path.read_bytes() for path in (out / "networks").iterdir()})
     assert tables[0] == tables[1]
+    assert networks[0] == networks[1]
     assert len(tables[0]) > 1
+    assert len(networks[0]) > 1
+
+
+def test_claims_are_the_same_but_for_the_clock(cluster: RayCluster, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for out, clock, engine in ((here, "-", "local"), (there, str(here), f"ray:{cluster.address}")):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.article.tiny_claims", str(out), clock, engine],
+            cwd=Path(__file__).parents[2],
+            env=cluster.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (here / "units").iterdir())
+    assert names == sorted(path.name for path in (there / "units").iterdir())
+    for name in ("report.json", *(f"units/{unit}" for unit in names)):
+        assert (here / name).read_bytes() == (there / name).read_bytes(), name
 
 
 def test_more_than_a_node_has_is_refused(cluster: RayCluster, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from shiftproof import _store
 from shiftproof._address import Address
 from shiftproof._inputs import Most
 from shiftproof._text import record_text
+from shiftproof.cli import main
 from shiftproof.engine import Unit, open_run
 from shiftproof.errors import OutputError
 
-moto = pytest.importorskip("moto.server")
+pytest.importorskip("moto.server")
 pytest.importorskip("s3fs")
 
 UNIT = Unit("probe", {"rows": [0, 1]}, {})
@@ -36,26 +38,6 @@ with open_run("s", {"a": 1}, out=sys.argv[1]) as run:
     run.units.keep(Unit("probe", {"rows": [0, 1]}, {}), save({"values": np.arange(4.0)}))
     os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """An empty bucket on a server of this process, and the environment that leads there."""
-    import s3fs
-
-    server: Any = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("bucket")
-        yield "s3://bucket"
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +108,44 @@ def test_no_credentials_are_one_sentence(bucket: str, monkeypatch: pytest.Monkey
     ):
         pass
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def without_rights(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The keys of a user to whom nobody gave any right, on a server that looks."""
+    import s3fs
+
+    boto3: Any = pytest.importorskip("boto3")
+    server = os.environ["AWS_ENDPOINT_URL"]
+    iam = boto3.client("iam", endpoint_url=server)
+    iam.create_user(UserName="nobody")
+    keys = iam.create_access_key(UserName="nobody")["AccessKey"]
+    iam.close()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
+    s3fs.S3FileSystem.clear_instance_cache()
+    _asks_for_rights(server, "0")
+    yield
+    _asks_for_rights(server, "inf")
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def _asks_for_rights(server: str, after_requests: str) -> None:
+    plain = {"Content-Type": "text/plain"}
+    request = urllib.request.Request(f"{server}/moto-api/reset-auth", after_requests.encode(), plain)
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+
+
+def test_a_place_without_rights_is_one_sentence(
+    without_rights: None, bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["audit", "zoo:cnn1", "demo:mnist", "--untrained", "--limit", "10", "--protocol", "one-pixel"]
+    assert main([*command, "--quiet", "--out", f"{bucket}/denied"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"Cannot open a run at '{bucket}/denied': no right to do that (Access Denied)." in said
+    assert "Check the address and your rights, or choose another with --out." in said
+    assert "Traceback" not in said
 
 
 def test_a_server_that_is_away_is_one_sentence(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

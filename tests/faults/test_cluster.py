@@ -55,26 +55,13 @@ def start(cluster: RayCluster, out: Path) -> subprocess.Popen[str]:
     )
 
 
-def actors(cluster: RayCluster) -> list[int]:
-    """Of this cluster: Ray names actors by their class, and what started them has its token."""
-    token = cluster.environment["RAY_AUTH_TOKEN_PATH"].encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (folder / "cmdline").read_bytes().startswith(b"ray::_Actor"):
-                parent = (folder / "stat").read_text().rpartition(") ")[2].split()[1]
-                if token in Path(f"/proc/{parent}/environ").read_bytes():
-                    found.append(int(folder.name))
-    return found
-
-
 def test_actors_may_die_at_any_moment(cluster: RayCluster, whole: dict[str, bytes], tmp_path: Path) -> None:
     draw, n_kills, round_ = random.Random(1), 0, 0
     while n_kills < TIMES:
         with start(cluster, tmp_path / f"r{round_}") as process:
             while process.poll() is None and n_kills < TIMES:
                 time.sleep(draw.uniform(0.2, 2.0))
-                alive = actors(cluster)
+                alive = cluster.workers()
                 if alive and process.poll() is None:
                     with suppress(ProcessLookupError):
                         os.kill(draw.choice(alive), signal.SIGKILL)
@@ -90,7 +77,7 @@ def test_nodes_may_die_at_any_moment(cluster: RayCluster, whole: dict[str, bytes
     while n_kills < TIMES:
         node = cluster.add(1)
         with start(cluster, tmp_path / f"r{round_}") as process:
-            time.sleep(draw.uniform(2.0, 12.0))
+            time.sleep(draw.uniform(2.0, 10.0))
             cluster.kill(node)
             n_kills += 1
             _, said = process.communicate(timeout=300)
@@ -105,7 +92,7 @@ def test_the_driver_may_die_at_any_moment(
     draw, n_kills, round_ = random.Random(3), 0, 0
     while n_kills < TIMES:
         out = tmp_path / f"r{round_}"
-        while killed_after(draw.uniform(2.0, 20.0) if n_kills < TIMES else None, start(cluster, out)):
+        while killed_after(draw.uniform(2.0, 12.0) if n_kills < TIMES else None, start(cluster, out)):
             n_kills += 1
         assert contents(out) == whole
         round_ += 1
