@@ -164,8 +164,8 @@ def _made(
     found = []
     for proposal in proposals:
         try:
-            # As it is, it is trained in a copy.
-            own = classifier if proposal.steps else copy.deepcopy(classifier)
+            # As it is, it is trained in a copy, which is no more what the reference of the original loads.
+            own = classifier if proposal.steps else replace(copy.deepcopy(classifier), origin=None)
             found.append(Candidate(proposal, edit_classifier(own, proposal.steps, few)))
         except Stopped:
             raise
