@@ -103,7 +103,7 @@ def test_a_second_driver_is_told_that_the_directory_is_in_use(
         with start(tmp_path / "r") as second:
             _, said = second.communicate(timeout=120)
         assert second.returncode != 0
-        assert "a run directory that another process is writing" in said
+        assert "another process is writing this run" in said
         first.communicate(timeout=120)
         assert first.returncode == 0
     assert contents(tmp_path / "r") == whole
