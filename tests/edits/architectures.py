@@ -69,6 +69,14 @@ def vgg() -> nn.Module:
     return network
 
 
+def timm_vgg() -> nn.Module:
+    module = importlib.import_module("timm.models.vgg")
+    network: nn.Module = module.VGG(
+        [8, "M", 16, "M", 16, 16, "M"], N_CLASSES, mlp_ratio=0.01, norm_layer=nn.BatchNorm2d
+    )
+    return network
+
+
 def convnext() -> nn.Module:
     module = importlib.import_module("torchvision.models.convnext")
     setting = module.CNBlockConfig
@@ -103,7 +111,7 @@ CONVOLUTIONAL: dict[str, Build] = {
     ),
     "torchvision:vgg": vgg,
     "torchvision:convnext": convnext,
-    "timm:vgg": partial(timm, "vgg11_bn", feature_window_size=1),
+    "timm:vgg": timm_vgg,
     "timm:resnet": partial(timm, "resnet18", channels=(8, 16, 16, 16)),
     "timm:resnet-d": partial(timm, "resnet26d", channels=(8, 16, 16, 16)),
     "timm:mobilenetv2": partial(timm, "mobilenetv2_035"),

@@ -216,6 +216,29 @@ def test_a_network_that_cannot_be_followed_is_edited_layer_by_layer() -> None:
         apply_edit(network, "conv-blur-pool")
 
 
+class Deciding(nn.Module):
+    """A part that decides by its numbers, around any layer."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, maps: Tensor) -> Tensor:
+        found: Tensor = self.layer(maps if bool(maps.mean() < 1e6) else -maps)
+        return found
+
+
+def test_a_part_that_cannot_be_followed_is_one_step_unless_it_has_a_stride() -> None:
+    stem, images = nn.Conv2d(3, 8, 3, 2, 1), images_for("functions")
+    network = nn.Sequential(stem, nn.ReLU(), Deciding(nn.Conv2d(8, 8, 1)), nn.Flatten()).eval()
+    found = apply_edit(network, "conv-blur-pool", kernel_size=1, images=images)
+    assert [change.after for change in found.changes] == ["stride 1, BlurPool2d behind 1"]
+    assert_close(answers(found.module, images), answers(network, images))
+    strided = nn.Sequential(stem, nn.ReLU(), Deciding(nn.Conv2d(8, 8, 3, 2, 1)), nn.Flatten()).eval()
+    with pytest.raises(ModelError, match=r"torch.fx.*blur-strides"):
+        apply_edit(strided, "conv-blur-pool")
+
+
 def test_the_blur_stands_where_zhang_put_it() -> None:
     network, images = build("torchvision:resnet18"), images_for("torchvision:resnet18")
     other = apply_edit(network, "conv-blur-pool", layers=["layer2"], images=images)

@@ -77,6 +77,8 @@ def test_every_edit(edit: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [*CONVOLUTIONAL, *PATCHES])
 def test_every_architecture(name: str, tmp_path: Path) -> None:
     edit = "patch-blur" if name in PATCHES else "composer-blurpool"
+    if name == "torchvision:convnext":  # The small one has too few channels for Composer's.
+        edit = "blur-strides"
     images = images_for(name, 3)
     assert check_export(build(name), EditStep(edit), images, tmp_path / "model.onnx") is None
 

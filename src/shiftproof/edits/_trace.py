@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import fx, nn
 
 from shiftproof._text import said
+from shiftproof.edits._dense import stride_of
 from shiftproof.errors import ModelError
 
 # What looks at each number, or each position, alone: a blur may as well come after it.
@@ -36,12 +37,49 @@ _ARGUMENTS = {
 
 
 class _Tracer(fx.Tracer):
-    """Keeps whole what an edit may be about, and what comes after it: convolutions and norms."""
+    """Keeps whole what an edit may be about, and what comes after it: convolutions and norms.
+
+    Args:
+        whole: Paths of other parts that are kept whole.
+    """
+
+    def __init__(self, whole: Set[str] = frozenset()) -> None:
+        super().__init__()
+        self.whole, self.innermost = whole, ""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         ours = type(m).__module__.startswith(("shiftproof.layers", "shiftproof.edits"))
         kept = isinstance(m, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) or is_norm(m)
-        return ours or kept or super().is_leaf_module(m, module_qualified_name)
+        named = module_qualified_name in self.whole
+        return ours or kept or named or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        before, self.innermost = self.innermost, self.path_of_module(m)
+        answer = super().call_module(m, forward, args, kwargs)
+        self.innermost = before  # Not where it fails: then it is known where.
+        return answer
+
+
+def _graph_of(network: nn.Module) -> fx.Graph:
+    """The graph of a network; a part that cannot be followed, and has no stride, is one step of it."""
+    whole: set[str] = set()
+    while True:
+        tracer = _Tracer(whole)
+        try:
+            return tracer.trace(network)
+        except Exception as error:  # anything can happen in the forward of others
+            part = tracer.innermost
+            parts = network.get_submodule(part).modules() if part else ()
+            if not part or part in whole or any(map(stride_of, parts)):
+                raise ModelError.cannot(
+                    "follow the network with torch.fx",
+                    f"{type(error).__name__}: {said(error)}",
+                    cause="This edit is made between layers, and needs to know which reads which.",
+                    fix="Use an edit that replaces single layers, such as blur-strides.",
+                ) from error
+            whole.add(part)
 
 
 def traced(network: nn.Module) -> fx.GraphModule:
@@ -55,15 +93,7 @@ def traced(network: nn.Module) -> fx.GraphModule:
     Raises:
         ModelError: torch.fx cannot follow its forward.
     """
-    try:
-        graph = _Tracer().trace(network)
-    except Exception as error:  # anything can happen in the forward of others
-        raise ModelError.cannot(
-            "follow the network with torch.fx",
-            f"{type(error).__name__}: {said(error)}",
-            cause="This edit is made between layers, and needs to know which reads which.",
-            fix="Use an edit that replaces single layers, such as blur-strides.",
-        ) from error
+    graph = _graph_of(network)
     found = fx.GraphModule(network, graph, type(network).__name__)
     for path, part in found.named_modules():
         part.training = network.get_submodule(path).training

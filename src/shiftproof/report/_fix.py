@@ -47,7 +47,8 @@ def print_fix(record: FixRecord, console: Console) -> None:
     print_heading(
         f"Each edit, on {counted(record.about.n_reporting, 'image')} that it was not chosen by", console
     )
-    drawn = new_table(["edit", *(f"{name} %" for name in SHOWN.values()), "difference", "time"])
+    titles = [f"{title} %".replace(" ", "\n") for title in SHOWN.values()]
+    drawn = new_table(["edit", *titles, "change", "time"])
     for row in record.rows:
         style = "bold" if row.name == record.chosen else ""
         drawn.add_row(*(Text(cell, style=style) for cell in _narrow_cells(row, record)))
@@ -155,11 +156,11 @@ def row_cells(row: FixedRow, record: FixRecord) -> list[str]:
 def _narrow_cells(row: FixedRow, record: FixRecord) -> list[str]:
     """The same for 80 columns: intervals below their numbers."""
     name, *rest = row_cells(row, record)
-    values, difference = rest[: len(SHOWN)], rest[len(SHOWN)].replace(" to ", "…")
+    values, difference = rest[: len(SHOWN)], rest[len(SHOWN)].replace(" to ", "…\n")
     verdict = ["chosen" if row.name == record.chosen else "", row.verdict]
     below = [_below(value.replace(" %", "").replace(" to ", "–")) for value in values]
     change_below = "\n".join(filter(None, [_below(difference), *verdict]))
-    passes = f"\n{_passes(row)} passes" if (row.n_forwards or 1) > 1 else ""
+    passes = f"\n{_passes(row)}\npasses" if (row.n_forwards or 1) > 1 else ""
     return [
         _broken(name[0] + name[2:]),
         *below,
