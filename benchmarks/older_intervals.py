@@ -13,7 +13,6 @@ REPLACED = (
     "Wilson, ",
     "Student, images and seeds crossed",
     "bootstrap of seeds and images",
-    "paired by image; exact McNemar test, interval of Bonett and Price",
 )
 
 
