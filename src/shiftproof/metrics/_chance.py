@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shiftproof.metrics._agreement import agrees
-from shiftproof.metrics._scores import Scores, mean_over_shifts
+from shiftproof.metrics._scores import Scores, in_blocks, mean_over_shifts
 from shiftproof.metrics._selection import Selection, select
 from shiftproof.metrics._spec import ALL, MetricSpec, metrics
 from shiftproof.probe import Response
@@ -35,7 +35,7 @@ def chance_agreement(answers: Response | Selection) -> float | NotApplicable:
 
 
 def _agreement_above_chance(answers: Selection) -> Scores | NotApplicable:
-    agreement = mean_over_shifts(agrees(answers), answers.moved)
+    agreement = in_blocks(answers, lambda some: mean_over_shifts(agrees(some), some.moved))
     shares = np.bincount(answers.unshifted_predicted) / answers.n_images
     chance = float((shares**2).sum())
     if np.count_nonzero(shares) == 1:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from shiftproof._digest import derive_seed
-from shiftproof.metrics._scores import MOVED, Scores, mean_over_shifts
+from shiftproof.metrics._scores import MOVED, Scores, in_blocks, mean_over_shifts
 from shiftproof.metrics._selection import Floats, Selection, needed
 from shiftproof.metrics._spec import ALL, CLASSES, WITH_TRUTH, MetricSpec, metrics
 from shiftproof.records import NotApplicable
@@ -37,7 +37,7 @@ def _drift(answers: Selection) -> Scores:
 
 
 def _sensitivity(answers: Selection) -> Scores | NotApplicable:
-    relative = _drift(answers)
+    relative = in_blocks(answers, _drift)
     if not relative.counts.any():
         return NotApplicable(relative.reason)
     key = "distance between classes"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from shiftproof.metrics._selection import Bools, Floats
+from shiftproof.metrics._selection import Bools, Floats, Selection
 from shiftproof.records import NotApplicable
 
 
@@ -76,6 +76,15 @@ def joined(blocks: Sequence[tuple[int, Scores | NotApplicable]]) -> Scores | Not
     ]
     values, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return replace(scores[0], values=values, counts=counts)
+
+
+def in_blocks(answers: Selection, per_image: Callable[[Selection], Scores]) -> Scores:
+    """The scores of images each for itself, some after the others; see `Selection.blocks`."""
+    blocks = [per_image(block) for block in answers.blocks()]
+    values, counts = (
+        np.concatenate(arrays) for arrays in zip(*((s.values, s.counts) for s in blocks), strict=True)
+    )
+    return replace(blocks[0], values=values, counts=counts)
 
 
 MOVED = "no image was moved, and the zero shift agrees with itself by construction"

@@ -83,7 +83,7 @@ class MetricSpec:
             return NotApplicable("there are no images")
         if self.needs_labels and not selection.labelled.any():
             return NotApplicable("no image has a known true class")
-        if self.needs_moves and not selection.moved.any():
+        if self.needs_moves and not any(block.moved.any() for block in selection.blocks()):
             return NotApplicable(MOVED)
         scores = self.per_image(selection)
         if isinstance(scores, NotApplicable):
