@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import tempfile
 import warnings
@@ -40,7 +41,7 @@ def export_onnx(classifier: Classifier, image_shape: ImageShape, path: Path) -> 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         with explained(f"export {classifier.name}", cause="ONNX does not have all of its operations."):
-            _export(module.cpu(), images, file)
+            _export(copy.deepcopy(module).cpu(), images, file)  # the model stays where it is
         _check_any_number(file, classifier.name)
         write_atomically(path, file.read_bytes())
 
