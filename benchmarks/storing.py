@@ -41,7 +41,7 @@ from shiftproof.probe import Response
 
 RESULT = Path(__file__).parent / "results" / "storing.json"
 N_CLASSES, N_SHIFTS, REPEATS, N_JPEGS, N_KEYS, N_UNITS = 1000, 1089, 3, 64, 1200, 60
-PROTOCOL, N_AUDITED = "grid:1", 128
+PROTOCOL, N_AUDITED, AUDITS = "grid:1", 384, 2
 # Photographs as in ImageNet, and how long a device that waits for them computes for each.
 N_LARGE, LARGE_PX, DEVICE_MS, DECODERS = 594, (375, 500), (1.0, 3.0), (0, 1, 2)
 
@@ -117,14 +117,13 @@ def audit_beside_bare(folder: Path) -> dict[str, Any]:
 
     bare(model, 16, 1)  # once, so that memory is there
     times: dict[str, list[float]] = {"audit": [], "bare": []}
-    for _ in range(REPEATS):
+    for _ in range(AUDITS):
+        # How many images the model is shown in all: some only to know what it answers, and its noise.
+        shown: list[int] = []
+        handle = model.register_forward_pre_hook(lambda _, images, shown=shown: shown.append(len(images[0])))
         times["audit"].append(seconds(audit))
+        handle.remove()
         times["bare"].append(seconds(lambda: bare(model, N_AUDITED, n_passes)))
-    # How many images the model is shown in all: some only to know what it answers, and how much it varies.
-    shown: list[int] = []
-    handle = model.register_forward_pre_hook(lambda _, images: shown.append(len(images[0])))
-    audit()
-    handle.remove()
     shares = [b / a for a, b in zip(times["audit"], times["bare"], strict=True)]
     return {"n_images": N_AUDITED, "n_passes": n_passes, **{f"{k}_s": v for k, v in times.items()},
             "n_shown": sum(shown), "bare_over_audit": statistics.median(shares)}  # fmt: skip
