@@ -18,10 +18,10 @@ reproduce: .venv/core
 	.venv/bin/shiftproof reproduce
 
 test: .venv/dev
-	.venv/bin/python -m pytest -n auto -q -m 'not slow'
+	.venv/bin/python -m pytest -n auto --dist worksteal -q -m 'not slow'
 
 test-slow: .venv/dev
-	.venv/bin/python -m pytest -n auto -q -m slow
+	.venv/bin/python -m pytest -n auto --dist worksteal -q -m slow
 
 test-hostile: .venv/dev
 	.venv/bin/python -m pytest -n auto -q tests/hostile
