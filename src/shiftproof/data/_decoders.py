@@ -44,7 +44,7 @@ class Decoders:
             raise OptionError(f"decoders from 0 to {MOST_DECODERS:,}", n_processes)
         self._n_processes = n_processes
         self._pool: ProcessPoolExecutor | None = None
-        self._coming: dict[tuple[ImageFile, Frame], Future[Pixels]] = {}
+        self._coming: dict[tuple[Original, Frame], Future[Pixels]] = {}
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
@@ -71,14 +71,12 @@ class Decoders:
             DataError: A file is not any more what it was when it was checked.
             WorkerError: A process died.
         """
-        with self._lock:
-            begun = [self._begun(one, frame) for one in wanted]
-            self._coming = {
-                (one, frame): future
-                for one in ahead
-                if isinstance(one, ImageFile) and (future := self._begun(one, frame)) is not None
-            }
         try:
+            with self._lock:
+                begun = [self._begun(one, frame) for one in wanted]
+                self._coming = {
+                    (one, frame): future for one in ahead if (future := self._begun(one, frame)) is not None
+                }
             return [
                 one.framed(frame) if future is None else future.result()
                 for one, future in zip(wanted, begun, strict=True)

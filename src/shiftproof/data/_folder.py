@@ -74,8 +74,7 @@ def list_folder(folder: Path, reading: Reading = AS_USUAL) -> Listing:
             fix="Move one or the other elsewhere.",
         )
     if images:
-        among = set(images)
-        beside = [child for child in children if child not in among]
+        beside = _others(children, images)
         flat = _listing(folder, roots, [(path, UNKNOWN) for path in images], (), beside)
         return _with_table(flat, folder, reading)
     reading.refuse("path_column", "label_column", source="a folder of images")
@@ -89,9 +88,13 @@ def list_folder(folder: Path, reading: Reading = AS_USUAL) -> Listing:
             f"images or class folders with images in {folder.name!r}",
             f"only {present}" if present else "an empty folder",
         )
-    beside = [child for child in children if child not in classes]
-    beside += [path for each in found for path in each.others]
+    beside = _others(children, classes) + [path for each in found for path in each.others]
     return _listing(folder, roots, labelled, tuple(as_text(one.name) for one in classes), beside)
+
+
+def _others(children: Sequence[Path], some: Sequence[Path]) -> list[Path]:
+    among = set(some)  # A folder may hold as many as a data set has.
+    return [child for child in children if child not in among]
 
 
 def _with_table(flat: Listing, folder: Path, reading: Reading) -> Listing:
