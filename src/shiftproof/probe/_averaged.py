@@ -11,12 +11,9 @@ from torch import Tensor
 from shiftproof.adapters import Classifier, evaluating
 from shiftproof.dense import NotPlanned, RollPlan, WindowPlan, plan_rolls, plan_windows
 from shiftproof.edits import ShiftAveraged, mean_answer
-from shiftproof.probe._method import TOLERANCE
+from shiftproof.probe._method import CHECKED_IMAGES, TOLERANCE
 from shiftproof.shifts import extend
 from shiftproof.zoo import ImageShape
-
-# Images that a plan is compared on with the model itself before it is used.
-CHECKED_IMAGES = 4
 
 
 @dataclass(frozen=True, eq=False)
