@@ -12,7 +12,7 @@ from shiftproof.adapters import as_classifier
 from shiftproof.anatomy import Located, Place, Steps, find_places, locate, path_in_model, read_network
 from shiftproof.certify import certify
 from shiftproof.dense import NotPlanned, plan_rolls
-from shiftproof.explain._graph import read_graph
+from shiftproof.explain._watched_network import watch_network
 from shiftproof.zoo import build_network, networks
 
 SHAPE = (1, 28, 28)
@@ -30,7 +30,7 @@ def read(network: nn.Module) -> Steps:
 def test_observed_strides_are_those_that_are_read(name: str) -> None:
     """Observed by NaN: which rows of its input each row of a layer's answer depends on."""
     network = build_network(name).eval()
-    graph = read_graph(as_classifier(network), torch.rand(2, *SHAPE))
+    graph = watch_network(as_classifier(network), torch.rand(2, *SHAPE))
     steps = read(network)
     where, places = locate(steps), find_places(steps)
     checked = 0

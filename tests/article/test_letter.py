@@ -34,7 +34,7 @@ def test_the_counts_are_those_of_the_law_and_of_each_filter(counts: LetterCounts
     assert all(law.follows_law for law in (*counts.peak, *counts.detector))
     assert [law.pools.n_pools for law in counts.detector] == [1, 2, 3]
     assert len(counts.in_a_row) == len(counts.in_blocks) == 9
-    assert counts.silent == ()
+    assert counts.inactive == ()
     spot = edge_filters()[4]
     again = pooling_law(2, draw_letter(SETTINGS), [spot], blocks=True)
     assert counts.in_blocks[spot.name][1].to_dict() == again.to_dict()

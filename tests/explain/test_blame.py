@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from shiftproof.adapters import as_classifier
 from shiftproof.explain import Explanation, explain
-from shiftproof.explain._interventions import UNMOVED, Question
+from shiftproof.explain._interventions import UNMOVED, Measurement
 from shiftproof.explain._offsets import draw_offsets
 from shiftproof.explain._read import read_runs
 from shiftproof.explain._runs import TracedRuns
@@ -147,7 +147,7 @@ def losses_by_layer(network: nn.Module, images: Tensor, unit: int) -> dict[str, 
     """What each step loses under whole pixels with the real border: measured after every step."""
     runs, _ = read_runs(as_classifier(network), images)
     offsets = draw_offsets(len(images), 2, (16, 16), (2, 2), max_shift_px=None, seed=3)
-    staircase = Staircase(runs, Question(images, offsets, "zeros", "circle", 8))
+    staircase = Staircase(runs, Measurement(images, offsets, "zeros", "circle", 8))
     staircase.measure(range(UNMOVED, len(runs.moments)))
     left = [np.asarray(staircase.change("with-border", i))[:, unit].mean() for i in range(len(runs.moments))]
     names = [moment.name.split(".")[0] for moment in runs.moments]

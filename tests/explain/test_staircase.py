@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from shiftproof.adapters import as_classifier
 from shiftproof.explain import CONDITIONS, UNITS, Explanation, explain
-from shiftproof.explain._interventions import UNMOVED, Question
+from shiftproof.explain._interventions import UNMOVED, Measurement
 from shiftproof.explain._losses import loss_of
 from shiftproof.explain._offsets import draw_offsets
 from shiftproof.explain._read import read_runs
@@ -136,7 +136,7 @@ def test_linear_layers_lose_nothing_between_pixels_either() -> None:
 
 def staircase_of(runs: Runs, images: Tensor, border: Border = "zeros") -> Staircase:
     offsets = draw_offsets(len(images), 2, (16, 16), (4, 4), max_shift_px=None, seed=1)
-    return Staircase(runs, Question(images, offsets, border, "circle", 4))
+    return Staircase(runs, Measurement(images, offsets, border, "circle", 4))
 
 
 @pytest.mark.parametrize("border", ["zeros", "circular"])

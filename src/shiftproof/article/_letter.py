@@ -58,7 +58,7 @@ class LetterCounts:
         detector: A filter that fires at the letter alone, once.
         in_a_row: Ordinary filters by name: one convolution, then all pools.
         in_blocks: The same filters before every pool.
-        silent: Filters that never fire, which are left out: an empty map is hidden whatever it does.
+        inactive: Filters that never fire, which are left out: an empty map is hidden whatever it does.
     """
 
     settings: LetterSettings
@@ -66,7 +66,7 @@ class LetterCounts:
     detector: Sequence[PoolingLaw]
     in_a_row: Mapping[str, Sequence[PoolingLaw]]
     in_blocks: Mapping[str, Sequence[PoolingLaw]]
-    silent: tuple[str, ...]
+    inactive: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Json]:
         """The counts as JSON."""
@@ -76,7 +76,7 @@ class LetterCounts:
             "detector": _json(self.detector),
             "in_a_row": {name: _json(laws) for name, laws in self.in_a_row.items()},
             "in_blocks": {name: _json(laws) for name, laws in self.in_blocks.items()},
-            "silent": list(self.silent),
+            "inactive": list(self.inactive),
         }
 
     def plot(self) -> tuple[Figure, list[Axes]]:
@@ -115,14 +115,14 @@ def count_letter(settings: LetterSettings) -> LetterCounts:
         *random_filters(settings.n_random_filters, size_px=settings.random_filter_px, seed=settings.seed),
     )
     in_a_row = {each.name: with_pools(each) for each in ordinary}
-    heard = [each for each in ordinary if in_a_row[each.name][0].fires]
+    active = [each for each in ordinary if in_a_row[each.name][0].fires]
     return LetterCounts(
         settings,
         peak=[pooling_law(n) for n in n_pools],
         detector=with_pools(matched_filter(letter, alone=True)),
-        in_a_row={each.name: in_a_row[each.name] for each in heard},
-        in_blocks={each.name: with_pools(each, blocks=True) for each in heard},
-        silent=tuple(each.name for each in ordinary if each not in heard),
+        in_a_row={each.name: in_a_row[each.name] for each in active},
+        in_blocks={each.name: with_pools(each, blocks=True) for each in active},
+        inactive=tuple(each.name for each in ordinary if each not in active),
     )
 
 

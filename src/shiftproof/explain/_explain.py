@@ -29,7 +29,7 @@ from shiftproof.data import AS_USUAL, UNKNOWN, ImagesLike, Reading, is_images
 from shiftproof.engine import StopsWhen, parse_engine, workers_of
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain._batches import device_of
-from shiftproof.explain._interventions import UNMOVED, Question
+from shiftproof.explain._interventions import UNMOVED, Measurement
 from shiftproof.explain._losses import loss_of, size_of
 from shiftproof.explain._offsets import draw_offsets
 from shiftproof.explain._read import read_runs
@@ -155,11 +155,11 @@ def explain(
             shown = pixels.to(place)
             on_step("reading the network")
             runs, note = read_runs(classifier, shown)
-            question = _question(runs, shown, n_shifts, max_shift_px, border, seed, batch_size)
-            question = replace(question, task=_task(classifier, shown))
-            shared = shared_by(classifier, runs, question, where)
+            measurement = _measurement(runs, shown, n_shifts, max_shift_px, border, seed, batch_size)
+            measurement = replace(measurement, task=_task(classifier, shown))
+            shared = shared_by(classifier, runs, measurement, where)
             workers = stack.enter_context(workers_of(where, shared, stop=StopsWhen(check_stop)))
-            staircase = Staircase(runs, question, check_stop, workers)
+            staircase = Staircase(runs, measurement, check_stop, workers)
 
             def measure(at: Any) -> None:
                 on_step(f"cutting {classifier.name} after {len(at)} of {len(runs.moments):,} steps")
@@ -173,7 +173,7 @@ def explain(
                 lambda segment: size_of(loss_of(staircase, segment)) / whole if whole else 0.0,
                 worth=WORTH_OPENING,
                 most_cuts=most_cuts,
-                begin=UNMOVED if question.moves_apart("with-border") else 0,
+                begin=UNMOVED if measurement.moves_apart("with-border") else 0,
             )
             losses = [loss_of(staircase, segment) for segment in segments]
             remedies = remedies_for(staircase, losses, n_remedies, on_step)
@@ -199,7 +199,7 @@ def _task(classifier: Classifier, shown: Tensor) -> Task:
     return tell_task(classifier, shown[:N_ASKED], torch.full((len(shown),), UNKNOWN))[0]
 
 
-def _question(
+def _measurement(
     runs: Runs,
     shown: Tensor,
     n_shifts: int,
@@ -207,7 +207,7 @@ def _question(
     border: Border,
     seed: int,
     batch_size: int | None,
-) -> Question:
+) -> Measurement:
     size_px = (int(shown.shape[2]), int(shown.shape[3]))
     places = [p for i in range(len(runs.moments)) if isinstance(p := runs.placed(i), Place)]
     certain = [place for place in places if not place.by_shape] or places
@@ -216,7 +216,7 @@ def _question(
     frame: Frame = "circle" if all(place.goes_around(size_px) for place in certain) else "border"
     numbers = sum(place.size[0] * place.size[1] for place in places)
     size = batch_size or max(1, min(MOST_AT_ONCE, NUMBERS_KEPT // max(1, 64 * numbers)))
-    return Question(shown, offsets, border, frame, size)
+    return Measurement(shown, offsets, border, frame, size)
 
 
 def _with_layers(classifier: Classifier) -> Classifier:

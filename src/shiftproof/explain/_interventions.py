@@ -17,9 +17,9 @@ from torch import Tensor
 
 from shiftproof.adapters import Task
 from shiftproof.anatomy import Place, Reason
-from shiftproof.explain._offsets import Offsets, moved_images
+from shiftproof.explain._offsets import OffsetsByCondition, moved_images
 from shiftproof.explain._patch import moved_inside, moved_maps
-from shiftproof.explain._runs import Record, Runs, stride_at
+from shiftproof.explain._runs import Runs, RunState, stride_at
 from shiftproof.records import Condition, Frame
 from shiftproof.shifts import Border
 
@@ -27,11 +27,11 @@ CLASSES_BY_LOGITS = Task()
 # The cut before the images: nothing is patched.
 UNMOVED = -1
 # Condition, cut, and the logits of the unmoved and of the moved images.
-Answer = tuple[Condition, int, Tensor, Tensor]
+LogitPair = tuple[Condition, int, Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Question:
+class Measurement:
     """What is measured.
 
     Args:
@@ -44,7 +44,7 @@ class Question:
     """
 
     images: Tensor
-    offsets: Offsets
+    offsets: OffsetsByCondition
     border: Border
     frame: Frame
     batch_size: int
@@ -66,19 +66,21 @@ class Question:
         return self.frame == "circle" and condition == "with-border" and self.border != "circular"
 
 
-class Batch:
-    """Some of the images.
+class InterventionsOnBatch:
+    """The runs of some of the images.
 
     Args:
         runs: The network.
-        question: What is measured.
+        measurement: What is measured.
         rows: Which images.
         check_stop: Called between runs; may raise `Stopped`.
     """
 
-    def __init__(self, runs: Runs, question: Question, rows: slice, check_stop: Callable[[], None]) -> None:
-        self._runs, self._question, self._rows = runs, question, rows
-        self._images = question.images[rows]
+    def __init__(
+        self, runs: Runs, measurement: Measurement, rows: slice, check_stop: Callable[[], None]
+    ) -> None:
+        self._runs, self._measurement, self._rows = runs, measurement, rows
+        self._images = measurement.images[rows]
         self._check_stop = check_stop
         self._real: Tensor | None = None
         self.n_runs = 0
@@ -89,23 +91,23 @@ class Batch:
             self._real = self._run(self._images, (), around=False).logits
         return self._real
 
-    def answers(self, wanted: Sequence[tuple[Condition, int]]) -> Iterator[Answer]:
+    def answers(self, wanted: Sequence[tuple[Condition, int]]) -> Iterator[LogitPair]:
         """For each condition and cut as many answers as there are shifts."""
         unmoved = [condition for condition, index in wanted if index == UNMOVED]
         cuts = [(condition, index) for condition, index in wanted if index != UNMOVED]
         for condition in unmoved:
-            for shift in range(self._question.n_shifts):
+            for shift in range(self._measurement.n_shifts):
                 yield condition, UNMOVED, self.real_logits(), self._shown(condition, shift, ()).logits
-        yield from (self._around(cuts) if self._question.frame == "circle" else self._inside(cuts))
+        yield from (self._around(cuts) if self._measurement.frame == "circle" else self._inside(cuts))
 
-    def _around(self, wanted: Sequence[tuple[Condition, int]]) -> Iterator[Answer]:
+    def _around(self, wanted: Sequence[tuple[Condition, int]]) -> Iterator[LogitPair]:
         if not wanted:
             return
         still = self._run(self._images, {index for _, index in wanted}, around=True)
         for condition, index in wanted:
             around = condition != "with-border"
             base = still.logits if around else self._run_on(index, self._copies(still, index), still, around)
-            for shift in range(self._question.n_shifts):
+            for shift in range(self._measurement.n_shifts):
                 by = self._by(condition, index, shift)
                 alive = [
                     value.clone() if place is None else moved_maps(value, place, by, self._size_px)
@@ -113,19 +115,21 @@ class Batch:
                 ]
                 yield condition, index, base, self._run_on(index, alive, still, around)
 
-    def _inside(self, wanted: Sequence[tuple[Condition, int]]) -> Iterator[Answer]:
+    def _inside(self, wanted: Sequence[tuple[Condition, int]]) -> Iterator[LogitPair]:
         if not wanted:
             return
         still = self._run(self._images, {index for _, index in wanted}, around=False)
         self._real = still.logits
         for condition in dict.fromkeys(condition for condition, _ in wanted):
             cuts = [index for asked, index in wanted if asked == condition]
-            for shift in range(self._question.n_shifts):
+            for shift in range(self._measurement.n_shifts):
                 below = self._shown(condition, shift, cuts)
                 for index in cuts:
                     yield condition, index, still.logits, self._patched(index, condition, shift, still, below)
 
-    def _patched(self, index: int, condition: Condition, shift: int, still: Record, below: Record) -> Tensor:
+    def _patched(
+        self, index: int, condition: Condition, shift: int, still: RunState, below: RunState
+    ) -> Tensor:
         if index == 0:  # Images move as their border says.
             return below.logits
         by = self._by(condition, index, shift)
@@ -136,10 +140,10 @@ class Batch:
         ]
         return self._run_on(index, alive, still, around=False)
 
-    def _shown(self, condition: Condition, shift: int, cuts: Sequence[int]) -> Record:
+    def _shown(self, condition: Condition, shift: int, cuts: Sequence[int]) -> RunState:
         """A run on images that move as their border says."""
-        by = self._question.of(condition)[self._rows, shift]
-        shown = moved_images(self._images, by, self._question.border)
+        by = self._measurement.of(condition)[self._rows, shift]
+        shown = moved_images(self._images, by, self._measurement.border)
         return self._run(shown, cuts, around=False)
 
     def _by(self, condition: Condition, index: int, shift: int) -> list[tuple[float, float]]:
@@ -147,8 +151,8 @@ class Batch:
 
         Fractions of a pixel come on top of it.
         """
-        own = self._question.of(condition)
-        pixels = self._question.of("whole-pixel") if condition == "fractional" else own
+        own = self._measurement.of(condition)
+        pixels = self._measurement.of("whole-pixel") if condition == "fractional" else own
         stride = torch.tensor(stride_at(self._runs, index), dtype=torch.float64)
         nearest = torch.floor(pixels / stride + 0.5) * stride
         return [(float(dy), float(dx)) for dy, dx in (nearest + own - pixels)[self._rows, shift].tolist()]
@@ -158,7 +162,7 @@ class Batch:
         assert not isinstance(places, Reason), "only cuts that are possible are asked about"
         return places
 
-    def _copies(self, still: Record, index: int) -> list[Tensor]:
+    def _copies(self, still: RunState, index: int) -> list[Tensor]:
         return [value.clone() for value in still.alive[index]]
 
     @property
@@ -166,12 +170,12 @@ class Batch:
         height, width = self._images.shape[2:]
         return int(height), int(width)
 
-    def _run(self, images: Tensor, at: Sequence[int] | set[int], *, around: bool) -> Record:
+    def _run(self, images: Tensor, at: Sequence[int] | set[int], *, around: bool) -> RunState:
         self._check_stop()
         self.n_runs += 1
         return self._runs.run(images, at, around=around)
 
-    def _run_on(self, index: int, alive: Sequence[Tensor], record: Record, around: bool) -> Tensor:
+    def _run_on(self, index: int, alive: Sequence[Tensor], record: RunState, around: bool) -> Tensor:
         self._check_stop()
         self.n_runs += 1
         return self._runs.run_on(index, alive, record, around=around)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from shiftproof._registry import unknown_name
 from shiftproof.adapters import Classifier, of_others
 from shiftproof.errors import ModelError, OptionError
-from shiftproof.explain._calls import tensors_in
+from shiftproof.explain._watching import tensors_in
 
 Function = Callable[[Tensor], Tensor]
 

@@ -23,7 +23,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Offsets:
+class OffsetsByCondition:
     """The shifts of each image.
 
     Args:
@@ -39,7 +39,7 @@ class Offsets:
 
 def draw_offsets(
     n_images: int, n_shifts: int, size_px: Pair, stride_px: Pair, *, max_shift_px: int | None, seed: int
-) -> Offsets:
+) -> OffsetsByCondition:
     """Shifts of each image by multiples of a stride, by whole pixels near these, and half a pixel off those.
 
     The conditions share their distances, so that what differs between them is what they are about.
@@ -87,7 +87,7 @@ def draw_offsets(
         near = torch.where((multiples + near).abs() > reach, -near, near)
         whole = multiples + near
     towards = torch.where(whole > 0, -1.0, 1.0)
-    return Offsets(
+    return OffsetsByCondition(
         {
             "multiples": multiples,
             "whole-pixel": whole,

@@ -15,7 +15,7 @@ from shiftproof.explain._interventions import UNMOVED
 from shiftproof.explain._losses import Loss
 from shiftproof.explain._read import read_runs
 from shiftproof.explain._segments import Segment
-from shiftproof.explain._staircase import Measured, Staircase
+from shiftproof.explain._staircase import Staircase, Subject
 from shiftproof.explain._swap import replacement_of, swapped
 from shiftproof.records import CONDITIONS, Cause
 
@@ -68,7 +68,7 @@ def remedies_for(
     layer is tried for its next cause only if it could not be replaced for the one before.
 
     Args:
-        staircase: Measured of a module.
+        staircase: Subject of a module.
         losses: Of its segments.
         n_wanted: Find so many.
         on_step: Told what is being done.
@@ -112,7 +112,7 @@ def _next(waiting: Sequence[_Trial], found: dict[Segment, Remedy], n: int) -> li
 def _trial(staircase: Staircase, segment: Segment, cause: Cause, lost: float) -> _Trial | None:
     """Where the segment is a layer that is called once, and another one fits."""
     runs, loud = staircase.runs, segment.loud(staircase.runs)
-    if len(loud) != 1 or (cause == "border" and staircase.question.border != "circular"):
+    if len(loud) != 1 or (cause == "border" and staircase.measurement.border != "circular"):
         return None  # Where images do not go around, neither should maps.
     moment, place = runs.moments[loud[0]], runs.placed(loud[0])
     calls = [each for each in runs.moments if each.layer == moment.layer]
@@ -129,19 +129,19 @@ def _network(model: object) -> nn.Module:
     return model
 
 
-def _left(measured: Measured, channel: Channel, *, path: str, channels: int, cause: Cause) -> float | None:
+def _left(subject: Subject, channel: Channel, *, path: str, channels: int, cause: Cause) -> float | None:
     """What is still lost by a cause with another layer there; None where that cannot be."""
-    runs, question = measured
+    runs, measurement = subject
     swap = swapped(_network(runs.classifier.model), path, cause, channels)
     if swap is None:
         return None
     try:
-        other, _ = read_runs(replace(runs.classifier, model=swap.network), question.images)
+        other, _ = read_runs(replace(runs.classifier, model=swap.network), measurement.images)
     except Stopped:
         raise
     except (RuntimeError, ShiftproofError):  # What comes after it needs another size.
         return None
-    staircase = Staircase(other, question, channel.check_stop)
+    staircase = Staircase(other, measurement, channel.check_stop)
     staircase.measure([UNMOVED, 0])
     return _of_cause(staircase, cause)
 

@@ -9,7 +9,7 @@ from shiftproof.explain._interventions import UNMOVED
 from shiftproof.explain._losses import Loss
 from shiftproof.explain._remedies import Remedy
 from shiftproof.explain._segments import Segment
-from shiftproof.explain._sentence import Effect, sentence
+from shiftproof.explain._sentence import Benefit, sentence
 from shiftproof.explain._staircase import Floats, Staircase
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean
 from shiftproof.records import (
@@ -61,22 +61,22 @@ def explained(
     """
     writer = _Writer(staircase, losses, confidence)
     rows = tuple(writer.row(loss, remedies.get(loss.segment)) for loss in losses)
-    question = staircase.question
+    measurement = staircase.measurement
     return Explanation(
         schema_version=2,
         kind="explanation",
         model=model,
         data=data,
-        frame=question.frame,
-        border=question.border,
+        frame=measurement.frame,
+        border=measurement.border,
         offsets_px={
             condition: None if isinstance(offsets, NotApplicable) else offsets.tolist()
-            for condition, offsets in question.offsets.by_condition.items()
+            for condition, offsets in measurement.offsets.by_condition.items()
         },
-        reach_px=question.offsets.reach_px,
-        stride_px=question.offsets.stride_px,
-        n_images=len(question.images),
-        n_shifts=question.n_shifts,
+        reach_px=measurement.offsets.reach_px,
+        stride_px=measurement.offsets.stride_px,
+        n_images=len(measurement.images),
+        n_shifts=measurement.n_shifts,
         n_runs=staircase.n_runs,
         change=writer.changes(UNMOVED),
         stairs=tuple(writer.stair(at) for at in writer.cuts),
@@ -161,7 +161,7 @@ class _Writer:
                 self._staircase.runs,
                 share=share,
                 restored=restored,
-                effect=Effect((1 - flips, 1 - flips_now), (left, now)),
+                benefit=Benefit((1 - flips, 1 - flips_now), (left, now)),
                 between=between,
                 remedy=remedy,
             ),
@@ -199,10 +199,10 @@ class _Writer:
     def notes(self) -> list[str]:
         """What a reader has to know."""
         staircase, found = self._staircase, []
-        offsets = staircase.question.offsets.by_condition["multiples"]
+        offsets = staircase.measurement.offsets.by_condition["multiples"]
         if isinstance(offsets, NotApplicable):
             found.append(f"Head and downsampling are not told apart: {offsets.reason}.")
-        if staircase.question.frame == "border":
+        if staircase.measurement.frame == "border":
             found.append("The sizes of its maps close no circle: every cause holds what the border does.")
         guessed = sum(
             isinstance(place := staircase.runs.placed(at), Place) and place.by_shape for at in self.cuts[1:]

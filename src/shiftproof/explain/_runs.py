@@ -54,7 +54,7 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Record:
+class RunState:
     """What a run has left.
 
     Args:
@@ -88,7 +88,7 @@ class Runs(Protocol):
     def loses_nothing(self, index: int, motion: Motion) -> bool:
         """Whether a step is known to do to moved maps what it does to maps; see `commutes`."""
 
-    def run(self, images: Tensor, at: Collection[int], *, around: bool) -> Record:
+    def run(self, images: Tensor, at: Collection[int], *, around: bool) -> RunState:
         """Run it whole.
 
         Args:
@@ -97,7 +97,7 @@ class Runs(Protocol):
             around: Whether all borders come from the opposite side instead.
         """
 
-    def run_on(self, index: int, alive: Sequence[Tensor], record: Record, *, around: bool) -> Tensor:
+    def run_on(self, index: int, alive: Sequence[Tensor], record: RunState, *, around: bool) -> Tensor:
         """The logits that follow from these tensors after a step.
 
         Args:
@@ -146,7 +146,7 @@ class TracedRuns:
             self._nothing[key] = commutes(step, parents, self._image_px, motion)
         return self._nothing[key]
 
-    def run(self, images: Tensor, at: Collection[int], *, around: bool) -> Record:
+    def run(self, images: Tensor, at: Collection[int], *, around: bool) -> RunState:
         alive: dict[int, tuple[Tensor, ...]] = {}
         start = self._cuts[0].step.node
         if 0 in at:
@@ -156,9 +156,9 @@ class TracedRuns:
             logits = self._follow(values, around, alive, at)
         followed = {*self._order, self._nodes[-1]}
         others = {node: value for node, value in values.items() if node not in followed}
-        return Record(alive, logits, others)
+        return RunState(alive, logits, others)
 
-    def run_on(self, index: int, alive: Sequence[Tensor], record: Record, *, around: bool) -> Tensor:
+    def run_on(self, index: int, alive: Sequence[Tensor], record: RunState, *, around: bool) -> Tensor:
         values = dict(record.others) | dict(zip(self._cuts[index].alive, alive, strict=True))
         with self.classifier.wall(alive[0]):
             return self._follow(values, around, {}, (), after=index)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import nn
+from torch.nn import functional
+
 from shiftproof._text import percent
 from shiftproof.anatomy import Place
 from shiftproof.explain._losses import Loss
 from shiftproof.explain._remedies import Remedy
 from shiftproof.explain._runs import Runs
+from shiftproof.layers import BlurPool2d, DetailPreservingPool2d, LowPassPool2d, MaxBlurPool2d
 from shiftproof.records import Cause
 
-# Layers with a low-pass filter of their own before the stride.
-LOW_PASS = ("BlurPool2d", "MaxBlurPool2d", "LowPassPool2d", "DetailPreservingPool2d")
-AVERAGES = ("AvgPool2d", "avg_pool2d", "AdaptiveAvgPool2d", "adaptive_avg_pool2d")
+# Layers with a low-pass filter of their own before the stride, as `Moment.kind` names them.
+LOW_PASS = tuple(kind.__name__ for kind in (BlurPool2d, MaxBlurPool2d, LowPassPool2d, DetailPreservingPool2d))
+AVERAGES = tuple(
+    kind.__name__
+    for kind in (nn.AvgPool2d, functional.avg_pool2d, nn.AdaptiveAvgPool2d, functional.adaptive_avg_pool2d)
+)
 LITTLE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class Benefit:
     """What a user would see if everything up to the end of a segment moved with the image.
 
     Args:
@@ -43,7 +50,7 @@ def sentence(
     *,
     share: float,
     restored: float,
-    effect: Effect,
+    benefit: Benefit,
     between: float,
     remedy: Remedy | None = None,
 ) -> str:
@@ -53,8 +60,8 @@ def sentence(
         loss: Of the segment.
         runs: The network.
         share: Of what all lose under whole pixels.
-        restored: What it takes back, as a share of what all lose.
-        effect: Of everything up to its end.
+        restored: What it recovers, as a share of what all lose.
+        benefit: Of everything up to its end.
         between: Its share of what fractions of a pixel add.
         remedy: Another layer, and what it removes.
     """
@@ -62,7 +69,7 @@ def sentence(
     gain = f"; {_gain(remedy)}" if remedy else ""
     if share > 0:
         why = reason(loss, runs, loss.main_cause)
-        then = f"If everything up to {name} moved with the image, {effect}{gain}."
+        then = f"If everything up to {name} moved with the image, {benefit}{gain}."
         return f"{name} loses {percent(share)} of what is lost: {why}. {then}"
     if between > LITTLE:
         return (
@@ -70,7 +77,7 @@ def sentence(
             f"add: {reason(loss, runs, 'non-linearity')}{gain}."
         )
     if restored >= 0.001:
-        return f"{name} takes back {percent(restored)} of what is lost."
+        return f"{name} recovers {percent(restored)} of what is lost."
     return f"{name} loses nothing."
 
 

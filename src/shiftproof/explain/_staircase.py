@@ -16,7 +16,7 @@ from shiftproof.adapters import Task
 from shiftproof.anatomy import Motion
 from shiftproof.engine import Channel, Shared, StopsWhen, Workers, execute
 from shiftproof.errors import ModelError, ShiftproofError
-from shiftproof.explain._interventions import UNMOVED, Batch, Question
+from shiftproof.explain._interventions import UNMOVED, InterventionsOnBatch, Measurement
 from shiftproof.explain._runs import Runs, first_alike
 from shiftproof.metrics import NotApplicable
 from shiftproof.records import UNITS, Condition
@@ -33,13 +33,13 @@ class Staircase:
 
     Args:
         runs: The network.
-        question: What is measured.
+        measurement: What is measured.
         check_stop: Called between runs; may raise `Stopped`.
         workers: Measure batches side by side; in this process, one after the other, by default.
     """
 
     runs: Runs
-    question: Question
+    measurement: Measurement
     check_stop: Callable[[], None] = lambda: None
     workers: Workers | None = None
     n_runs: int = 0
@@ -51,7 +51,7 @@ class Staircase:
 
         At `UNMOVED` nothing is patched: the image moves as its border says.
         """
-        offsets = self.question.offsets.by_condition[condition]
+        offsets = self.measurement.offsets.by_condition[condition]
         if isinstance(offsets, NotApplicable):
             return offsets
         found = self._sums[self._alike(condition, index)]
@@ -59,27 +59,29 @@ class Staircase:
 
     def measure(self, at: Sequence[int]) -> None:
         """Cut after these steps, each of which can be cut, or at `UNMOVED`."""
-        conditions = [c for c, o in self.question.offsets.by_condition.items() if isinstance(o, Tensor)]
+        conditions = [c for c, o in self.measurement.offsets.by_condition.items() if isinstance(o, Tensor)]
         asked = {self._alike(condition, index) for condition in conditions for index in at}
         wanted = sorted(asked - self._sums.keys())
-        n_images = len(self.question.images)
-        starts = range(0, n_images, self.question.batch_size) if wanted else ()
-        all_rows = [slice(start, min(start + self.question.batch_size, n_images)) for start in starts]
+        n_images = len(self.measurement.images)
+        starts = range(0, n_images, self.measurement.batch_size) if wanted else ()
+        all_rows = [slice(start, min(start + self.measurement.batch_size, n_images)) for start in starts]
         tasks = [partial(_of_batch, rows=rows, wanted=wanted, still=not self._still) for rows in all_rows]
         for rows, batch in zip(all_rows, self.run(tasks), strict=True):
             for each, change in batch.changes:
                 total = self._sums.setdefault(each, np.zeros((n_images, len(UNITS))))
-                total[rows] += change / self.question.n_shifts
+                total[rows] += change / self.measurement.n_shifts
             if batch.still is not None:
                 self._still.append(batch.still)
             self.n_runs += batch.n_runs
 
-    def run(self, tasks: Sequence[Callable[[Measured, Channel], T]]) -> list[T]:
-        """What tasks give that are told the network and the question; none depends on another."""
+    def run(self, tasks: Sequence[Callable[[Subject, Channel], T]]) -> list[T]:
+        """What tasks give that are told the network and the measurement; none depends on another."""
         if self.workers is not None:
             results = self.workers.run(tasks)
         else:
-            results = execute(tasks, Shared.of((self.runs, self.question)), stop=StopsWhen(self.check_stop))
+            results = execute(
+                tasks, Shared.of((self.runs, self.measurement)), stop=StopsWhen(self.check_stop)
+            )
         for result in results:
             if isinstance(result, ShiftproofError):
                 raise result
@@ -87,14 +89,14 @@ class Staircase:
 
     def _alike(self, condition: Condition, index: int) -> tuple[Condition, int]:
         """The first cut where as much is left, as far as that is known, and under which condition."""
-        question = self.question
-        if question.frame == "border" and condition == "whole-pixel":
+        measurement = self.measurement
+        if measurement.frame == "border" and condition == "whole-pixel":
             condition = "with-border"
-        if index == UNMOVED and question.moves_apart(condition):
+        if index == UNMOVED and measurement.moves_apart(condition):
             return condition, UNMOVED
         motion = Motion(
-            around=question.frame == "circle",
-            real_border=question.frame == "border" or condition == "with-border",
+            around=measurement.frame == "circle",
+            real_border=measurement.frame == "border" or condition == "with-border",
             fractions=condition == "fractional",
         )
         return condition, first_alike(self.runs, max(0, index), motion)
@@ -118,7 +120,7 @@ class Staircase:
 
 
 # What a batch needs, in this process or in another one.
-Measured = tuple[Runs, Question]
+Subject = tuple[Runs, Measurement]
 
 
 class OfBatch(NamedTuple):
@@ -136,17 +138,17 @@ class OfBatch(NamedTuple):
 
 
 def _of_batch(
-    measured: Measured,
+    subject: Subject,
     channel: Channel,
     *,
     rows: slice,
     wanted: Sequence[tuple[Condition, int]],
     still: bool,
 ) -> OfBatch:
-    runs, question = measured
-    batch = Batch(runs, question, rows, channel.check_stop)
+    runs, measurement = subject
+    batch = InterventionsOnBatch(runs, measurement, rows, channel.check_stop)
     found = [
-        ((condition, index), changes(before, after, question.task))
+        ((condition, index), changes(before, after, measurement.task))
         for condition, index, before, after in batch.answers(wanted)
     ]
     return OfBatch(found, batch.real_logits().double().cpu() if still else None, batch.n_runs)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from shiftproof.explain._calls import OneLayer
+from shiftproof.explain._watching import OneLayer
 from shiftproof.layers import AliasFreeActivation, BlurPool2d
 from shiftproof.records import Cause
 

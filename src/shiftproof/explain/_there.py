@@ -1,4 +1,4 @@
-"""An explanation in another process: the same network, read again, and the same question."""
+"""An explanation in another process: the same network, read again, and the same measurement."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import torch
 
 from shiftproof.adapters import Classifier, SentClassifier, evaluating, sent
 from shiftproof.engine import Engine, Shared
-from shiftproof.explain._interventions import Question
+from shiftproof.explain._interventions import Measurement
 from shiftproof.explain._read import read_runs
 from shiftproof.explain._runs import Runs
-from shiftproof.explain._staircase import Measured
+from shiftproof.explain._staircase import Subject
 
 
-def shared_by(classifier: Classifier, runs: Runs, question: Question, engine: Engine) -> Shared[Measured]:
+def shared_by(
+    classifier: Classifier, runs: Runs, measurement: Measurement, engine: Engine
+) -> Shared[Subject]:
     """What the batches of an explanation share."""
-    here = runs, question
+    here = runs, measurement
     if engine.is_here:
         return Shared.of(here)
-    on_cpu = replace(question, images=question.images.cpu())
+    on_cpu = replace(measurement, images=measurement.images.cpu())
     return Shared(here, _There(sent(classifier), on_cpu, torch.get_num_threads()))
 
 
@@ -29,17 +31,17 @@ class _There:
     """What makes it again. As many threads as here: they decide how sums are split, and so the last bits."""
 
     model: SentClassifier
-    question: Question
+    measurement: Measurement
     n_threads: int
 
-    def __call__(self, device: str) -> Measured:
+    def __call__(self, device: str) -> Subject:
         torch.set_num_threads(self.n_threads)
         place = torch.device(device)
         classifier = self.model.here().to(place)
         _as_long_as_the_process.enter_context(evaluating(classifier.model))
-        images = self.question.images.to(place)
+        images = self.measurement.images.to(place)
         runs, _ = read_runs(classifier, images)
-        return runs, replace(self.question, images=images)
+        return runs, replace(self.measurement, images=images)
 
 
 _as_long_as_the_process = ExitStack()

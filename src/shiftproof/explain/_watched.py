@@ -16,10 +16,10 @@ from torch import Tensor
 from shiftproof.adapters import Classifier
 from shiftproof.anatomy import Motion, Place, Placed, Reason
 from shiftproof.errors import ModelError
-from shiftproof.explain._calls import Call
 from shiftproof.explain._circular import CircularBorders
-from shiftproof.explain._graph import N_IMAGES, Graph, read_graph, run
-from shiftproof.explain._runs import Moment, Record
+from shiftproof.explain._runs import Moment, RunState
+from shiftproof.explain._watched_network import N_IMAGES, WatchedNetwork, run, watch_network
+from shiftproof.explain._watching import WatchedCall
 
 SHOWN = "shown"
 
@@ -39,7 +39,7 @@ class WatchedRuns:
         self.classifier = classifier
         self._images = images[:N_IMAGES]
         self._size_px = (int(images.shape[2]), int(images.shape[3]))
-        self._graph: Graph = read_graph(classifier, images)
+        self._graph: WatchedNetwork = watch_network(classifier, images)
         names = list(self._graph.steps)
         self._steps = list(self._graph.steps.values())
         self.moments = tuple(
@@ -90,12 +90,12 @@ class WatchedRuns:
             return Reason(name, "Other tensors are alive after it, or it is overwritten in place.")
         return (place,)
 
-    def run(self, images: Tensor, at: Collection[int], *, around: bool) -> Record:
+    def run(self, images: Tensor, at: Collection[int], *, around: bool) -> RunState:
         """Run it whole; see `Runs`."""
         wanted = {self.moments[index].name: index for index in at}
         alive: dict[int, tuple[Tensor, ...]] = {0: (images.clone(),)}
 
-        def keep(call: Call) -> None:
+        def keep(call: WatchedCall) -> None:
             if call.name in wanted:
                 alive[wanted[call.name]] = (call.answer.clone(),)
 
@@ -109,15 +109,15 @@ class WatchedRuns:
                 f"for some images it runs without {missing[0]}",
                 cause="Its control flow depends on the images.",
             )
-        return Record(alive, logits, {SHOWN: shown})
+        return RunState(alive, logits, {SHOWN: shown})
 
-    def run_on(self, index: int, alive: Sequence[Tensor], record: Record, *, around: bool) -> Tensor:
+    def run_on(self, index: int, alive: Sequence[Tensor], record: RunState, *, around: bool) -> Tensor:
         """The logits with this tensor in the place of what a step gives; see `Runs`."""
         if index == 0:
             return self.run(alive[0], (), around=around).logits
         name = self.moments[index].name
 
-        def replace(call: Call) -> Tensor | None:
+        def replace(call: WatchedCall) -> Tensor | None:
             return alive[0] if call.name == name else None
 
         with CircularBorders() if around else nullcontext():

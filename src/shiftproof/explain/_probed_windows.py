@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from shiftproof.adapters import of_others
-from shiftproof.explain._calls import Call, tensors_in
 from shiftproof.explain._space import Pair, Space, arranged
+from shiftproof.explain._watching import WatchedCall, tensors_in
 
 # Larger maps are cut to their middle, and longer windows than that count as the whole map.
 PROBED_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class AxisWindow:
     """Along one axis: output i sees inputs stride · i + first … stride · i + last, in positions."""
 
     stride: Fraction
@@ -34,7 +34,7 @@ class Reach:
 
 
 def located(
-    call: Call, spaces: Mapping[str, Space], n_images: int, *, opaque: Container[str] = ()
+    call: WatchedCall, spaces: Mapping[str, Space], n_images: int, *, opaque: Container[str] = ()
 ) -> Space | None:
     """Where the answer of a call lies in the image, from where its inputs lie; None where it has no place.
 
@@ -56,9 +56,9 @@ def located(
     return _together(seen, found, all(name in parents for name in call.inputs))
 
 
-def _seen_by(call: Call, name: str, parent: Space, found: Space, opaque: bool) -> Space | None:
+def _seen_by(call: WatchedCall, name: str, parent: Space, found: Space, opaque: bool) -> Space | None:
     """The answer's place as this input alone has it."""
-    down, right = (None if opaque else _reach(call, name, parent, found, axis) for axis in (0, 1))
+    down, right = (None if opaque else _window(call, name, parent, found, axis) for axis in (0, 1))
     if down is None or right is None:
         sizes = zip(parent.size, found.size, parent.stride, strict=True)
         strides = [stride for each in sizes if (stride := _stride_of_sizes(*each)) is not None]
@@ -98,7 +98,7 @@ def _together(seen: list[Space | None], found: Space, all_known: bool) -> Space 
     return _placed(known[0], known[0].stride, first, last)
 
 
-def _reach(call: Call, name: str, parent: Space, found: Space, axis: int) -> Reach | None:
+def _window(call: WatchedCall, name: str, parent: Space, found: Space, axis: int) -> AxisWindow | None:
     """What the answer sees along one axis; None where it sees everything, or cannot be asked."""
     before, after = parent.size[axis], found.size[axis]
     if before == 1 or after == 1:
@@ -107,19 +107,19 @@ def _reach(call: Call, name: str, parent: Space, found: Space, axis: int) -> Rea
         ratio = -(-before // after)
         longest = max(PROBED_PX, 6 * ratio)
         cut = (min(parent.size[0], longest), min(parent.size[1], longest))
-        reach = _asked(call, name, parent, axis, cut)
-        if reach is not None and _fits(reach, before, after):
-            return reach
-    reach = _asked(call, name, parent, axis, parent.size)
-    return reach if reach is not None and _fits(reach, before, after) else None
+        window = _asked(call, name, parent, axis, cut)
+        if window is not None and _fits(window, before, after):
+            return window
+    window = _asked(call, name, parent, axis, parent.size)
+    return window if window is not None and _fits(window, before, after) else None
 
 
-def _fits(reach: Reach, before: int, after: int) -> bool:
+def _fits(window: AxisWindow, before: int, after: int) -> bool:
     """Whether the whole maps are as large as such a window makes them, up to borders and leftovers."""
-    return abs(reach.stride * after - before) <= reach.last - reach.first + 2 * reach.stride
+    return abs(window.stride * after - before) <= window.last - window.first + 2 * window.stride
 
 
-def _asked(call: Call, name: str, parent: Space, axis: int, cut: tuple[int, int]) -> Reach | None:
+def _asked(call: WatchedCall, name: str, parent: Space, axis: int, cut: tuple[int, int]) -> AxisWindow | None:
     size = cut[axis]
     ask = _probe(call, name, parent, axis, cut)
     middle = (size - 1) // 2
@@ -130,7 +130,7 @@ def _asked(call: Call, name: str, parent: Space, axis: int, cut: tuple[int, int]
         near, far = (row.nonzero().flatten().tolist() for row in first_look)
         if len(near) == len(far) == 1 and first_look.shape[1] == size and far[0] == near[0] + 1:
             ahead = Fraction(middle - near[0])
-            return Reach(Fraction(1), ahead, ahead)
+            return AxisWindow(Fraction(1), ahead, ahead)
         if bool(first_look.all()) and first_look.shape[1] > 2:
             return None
         rows = ask(list(range(size)))
@@ -141,7 +141,7 @@ def _asked(call: Call, name: str, parent: Space, axis: int, cut: tuple[int, int]
 
 
 def _probe(
-    call: Call, name: str, parent: Space, axis: int, cut: tuple[int, int]
+    call: WatchedCall, name: str, parent: Space, axis: int, cut: tuple[int, int]
 ) -> Callable[[list[int]], Tensor | None]:
     """A function of rows to bool (rows, outputs): which outputs are NaN where this row of the input is."""
 
@@ -159,14 +159,14 @@ def _probe(
     return ask
 
 
-def _same_answer(call: Call, answers: object) -> Tensor:
+def _same_answer(call: WatchedCall, answers: object) -> Tensor:
     """The tensor that this call stands for, where a layer or function gives several."""
     index = int(call.name.rpartition("[")[2][:-1]) if call.name.endswith("]") else 0
     return [tensor for tensor in tensors_in(answers) if tensor.is_floating_point()][index]
 
 
 def _inputs(
-    call: Call, name: str, parent: Space, axis: int, cut: tuple[int, int], pair: list[int]
+    call: WatchedCall, name: str, parent: Space, axis: int, cut: tuple[int, int], pair: list[int]
 ) -> dict[str, Tensor]:
     """Copies of all inputs, cut to their middle; a row of each image is NaN in that asked about."""
     inputs = {}
@@ -181,13 +181,13 @@ def _inputs(
     return inputs
 
 
-def _fitted(rows: Tensor) -> Reach | None:
+def _fitted(rows: Tensor) -> AxisWindow | None:
     """Stride and window from which input each output depends on: bool (inputs, outputs).
 
     Example:
         >>> two_by_two = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=torch.bool)
         >>> _fitted(two_by_two)
-        Reach(stride=Fraction(2, 1), first=Fraction(0, 1), last=Fraction(1, 1))
+        AxisWindow(stride=Fraction(2, 1), first=Fraction(0, 1), last=Fraction(1, 1))
     """
     n_inputs, n_outputs = rows.shape
     seeing = rows.any(0).nonzero().flatten().tolist()  # The others see nothing but the border.
@@ -203,7 +203,7 @@ def _fitted(rows: Tensor) -> Reach | None:
     if upsampled > 1:
         stride = Fraction(1, upsampled)
         first, last = ([value - stride * i for i, value in zip(seeing, end, strict=True)] for end in ends)
-        return Reach(stride, min(first), max(last))
+        return AxisWindow(stride, min(first), max(last))
     steps = [after - before for end in ends for before, after in pairwise(end) if after > before]
     if not steps:
         return None
@@ -212,7 +212,7 @@ def _fitted(rows: Tensor) -> Reach | None:
     first, last = ([value - stride * i for i, value in zip(seeing, end, strict=True)] for end in ends)
     low = _most_common(first, least=True)
     # A layer may choose among the positions of a stride, for other images another one.
-    return Reach(stride, low, max(_most_common(last), low + stride - 1))
+    return AxisWindow(stride, low, max(_most_common(last), low + stride - 1))
 
 
 def _unrolled(inputs: list[int], size: int, near: bool) -> tuple[int, int]:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from shiftproof.adapters import Classifier
 from shiftproof.anatomy import BATCH, is_row
 from shiftproof.errors import ModelError
-from shiftproof.explain._calls import IMAGES, Call, watching
-from shiftproof.explain._reach import located
+from shiftproof.explain._probed_windows import located
 from shiftproof.explain._space import Pair, Space
+from shiftproof.explain._watching import IMAGES, WatchedCall, watching
 from shiftproof.zoo import ImageShape
 
 # So that a layer that needs more than one image, or takes the first axis away, shows.
@@ -23,11 +23,11 @@ N_IMAGES = BATCH
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Step:
+class WatchedStep:
     """One call of a network, or the images themselves.
 
     Args:
-        name: See `Call`.
+        name: See `WatchedCall`.
         kind: Class of a layer, name of a function, or `images`.
         layer: Path of the layer; None for functions.
         inputs: Names of the steps that it reads.
@@ -49,7 +49,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Graph:
+class WatchedNetwork:
     """All steps that depend on the images, in order, and the one that is the answer.
 
     Args:
@@ -58,12 +58,12 @@ class Graph:
         image_shape: (C, H, W).
     """
 
-    steps: Mapping[str, Step]
+    steps: Mapping[str, WatchedStep]
     answer: str
     image_shape: ImageShape
 
 
-def read_graph(classifier: Classifier, images: Tensor) -> Graph:
+def watch_network(classifier: Classifier, images: Tensor) -> WatchedNetwork:
     """Run a network once on the first images, and find out where the answers of its layers lie.
 
     Args:
@@ -76,18 +76,20 @@ def read_graph(classifier: Classifier, images: Tensor) -> Graph:
     """
     shown = classifier.preprocess(images[:N_IMAGES]).clone()
     space = _space_of_images(shown, images)
-    steps = {IMAGES: Step(IMAGES, IMAGES, None, (), space, tuple(shown.shape[1:]), False)}
+    steps = {IMAGES: WatchedStep(IMAGES, IMAGES, None, (), space, tuple(shown.shape[1:]), False)}
     anchors = {IMAGES: space}  # Of what has no layout of its own, that of what came before it.
     answers: dict[int, str] = {}
 
-    def visit(call: Call) -> None:
+    def visit(call: WatchedCall) -> None:
         shape = tuple(call.answer.shape)
         opaque = [name for name, step in steps.items() if step.space is None]
         found = located(call, anchors, N_IMAGES, opaque=opaque)
         no_place = found is None and is_row(shape)
         inputs = tuple(name for name in call.inputs if name in steps)
         stride = found.stride if found else max((steps[name].stride for name in inputs), default=(one, one))
-        steps[call.name] = Step(call.name, call.kind, call.layer, inputs, found, shape[1:], no_place, stride)
+        steps[call.name] = WatchedStep(
+            call.name, call.kind, call.layer, inputs, found, shape[1:], no_place, stride
+        )
         anchor = found or next((anchors[n].blind for n in inputs if n in anchors), None)
         if anchor is not None and not no_place:
             anchors[call.name] = anchor
@@ -104,7 +106,7 @@ def read_graph(classifier: Classifier, images: Tensor) -> Graph:
             "one that does not come from the images",
             cause="It may be computed outside of torch, or inside a function compiled ahead of time.",
         )
-    return Graph(steps, answers[id(logits)], _shape_of(images))
+    return WatchedNetwork(steps, answers[id(logits)], _shape_of(images))
 
 
 def run(classifier: Classifier, shown: Tensor, visit: Any, *, repeatable: bool = False) -> Tensor:
@@ -113,7 +115,7 @@ def run(classifier: Classifier, shown: Tensor, visit: Any, *, repeatable: bool =
     assert isinstance(network, nn.Module)
     ours: list[BaseException] = []
 
-    def watched(call: Call) -> Tensor | None:
+    def watched(call: WatchedCall) -> Tensor | None:
         try:
             other: Tensor | None = visit(call)
             return other

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from shiftproof.adapters import as_classifier
-from shiftproof.explain._calls import IMAGES
-from shiftproof.explain._graph import Graph, read_graph
 from shiftproof.explain._space import Space, arranged
+from shiftproof.explain._watched_network import WatchedNetwork, watch_network
+from shiftproof.explain._watching import IMAGES
 from shiftproof.layers import AdaptivePolyphase2d, BlurPool2d, LowPassPool2d, MaxBlurPool2d
 
 
@@ -28,9 +28,9 @@ class WithHead(nn.Module):
         return logits
 
 
-def graph_of(*layers: nn.Module, size: tuple[int, int] = (24, 20), channels: int = 2) -> Graph:
+def graph_of(*layers: nn.Module, size: tuple[int, int] = (24, 20), channels: int = 2) -> WatchedNetwork:
     with torch.no_grad():
-        return read_graph(as_classifier(WithHead(*layers).eval()), torch.rand(2, channels, *size))
+        return watch_network(as_classifier(WithHead(*layers).eval()), torch.rand(2, channels, *size))
 
 
 def space_of(*layers: nn.Module, size: tuple[int, int] = (24, 20)) -> Space:
@@ -126,7 +126,7 @@ class Patches(nn.Module):
 
 
 def test_tokens_are_positions() -> None:
-    graph = read_graph(as_classifier(Patches().eval()), torch.rand(2, 2, 24, 20))
+    graph = watch_network(as_classifier(Patches().eval()), torch.rand(2, 2, 24, 20))
     mlp, attention = graph.steps["mlp"].space, graph.steps["attention"].space
     assert mlp is not None
     assert attention is not None

@@ -25,7 +25,7 @@ class OneLayer(nn.Sequential):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Call:
+class WatchedCall:
     """One call of a layer or function that depends on the images.
 
     Args:
@@ -57,9 +57,13 @@ IMAGES = "images"
 
 @contextmanager
 def watching(
-    network: nn.Module, images: Tensor, visit: Callable[[Call], Tensor | None], *, repeatable: bool = False
+    network: nn.Module,
+    images: Tensor,
+    visit: Callable[[WatchedCall], Tensor | None],
+    *,
+    repeatable: bool = False,
 ) -> Iterator[None]:
-    """Call `visit` after each step of the network, before the next one may overwrite what it gave.
+    """WatchedCall `visit` after each step of the network, before the next one may overwrite what it gave.
 
     Args:
         network: Run inside the block, on `images` themselves.
@@ -93,7 +97,7 @@ def _is_leaf(module: nn.Module) -> bool:
 class _Watcher(TorchFunctionMode):
     """Functions come by the mode, layers by hooks; inside a layer, functions are its own business."""
 
-    def __init__(self, visit: Callable[[Call], Tensor | None], repeatable: bool) -> None:
+    def __init__(self, visit: Callable[[WatchedCall], Tensor | None], repeatable: bool) -> None:
         super().__init__()
         self.visit, self.repeatable = visit, repeatable
         self.names: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -168,7 +172,7 @@ class _Watcher(TorchFunctionMode):
         for index, tensor in enumerate(tensors):
             own = f"{name}[{index}]" if index else name
             self.names[tensor] = own
-            other = self.visit(Call(own, kind, layer, tuple(found), tensor, again))
+            other = self.visit(WatchedCall(own, kind, layer, tuple(found), tensor, again))
             if other is not None and answer is tensor:
                 self.names[other] = own
                 return other

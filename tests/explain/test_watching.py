@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shiftproof.explain._calls import IMAGES, Call, OneLayer, tensors_in, watching
+from shiftproof.explain._watching import IMAGES, OneLayer, WatchedCall, tensors_in, watching
 
 
-def seen(network: nn.Module, images: Tensor, **options: bool) -> list[Call]:
-    calls: list[Call] = []
+def seen(network: nn.Module, images: Tensor, **options: bool) -> list[WatchedCall]:
+    calls: list[WatchedCall] = []
     with torch.no_grad(), watching(network, images, calls.append, **options):
         network(images)
     return calls
@@ -81,7 +81,7 @@ def test_nothing_stays_behind(fails: bool) -> None:
     network = Branches()
     other = network.conv.register_forward_hook(lambda *_: None)
 
-    def visit(call: Call) -> None:
+    def visit(call: WatchedCall) -> None:
         if fails and call.name == "pool":
             raise ZeroDivisionError("in the middle")
 
