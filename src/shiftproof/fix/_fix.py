@@ -24,6 +24,7 @@ from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask, engi
 from shiftproof.data import Images, data_sources, load_data, match_labels
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain import Explanation, explain
+from shiftproof.fix._choose import choose
 from shiftproof.fix._fixed import ORIGINAL, Fixed
 from shiftproof.fix._jury import Case, workers_for
 from shiftproof.fix._measure import (
@@ -85,7 +86,8 @@ def fix(
     Returns:
         The chosen model and the table: the one that is right most often under the shifts, among those
         within the budget that are right about the image as it is no less than half a point less often than
-        the original. The original itself if none is better.
+        the original; of several within half a point the one with the fewest forward passes. The original
+        itself if none is better.
 
     Raises:
         DataError: Too few images, or labels of one class where training needs them.
@@ -327,13 +329,14 @@ class _Fixing:
         return Teaching(images, self.classifier, labelled, protocol, lesson, self.question.device)
 
     def _choice(self, finalists: Sequence[Candidate], rows: Sequence[FixedRow], original: Response) -> str:
-        """The best on the images for choosing, within the budget, that is no worse on images as they are."""
+        """Chosen by the images for choosing: within the budget, and no worse on images as they are."""
         least = clean_score(original) - max(self.settings.clean_margin, 1.01 / original.n_images)
         within = self.settings.budget or float("inf")
         costs = {row.name: row.cost for row in rows}
         able = [each for each in finalists if each.clean >= least and costs[each.name] <= within * 1.1]
-        best = max(able, key=lambda each: each.score, default=None)
-        return best.name if best is not None and best.score > score(original) else ORIGINAL
+        passes = {row.name: row.forwards_at_once or 1.0 for row in rows}
+        chosen = choose(able, passes, score(original))
+        return ORIGINAL if chosen is None else chosen.name
 
     def _about(
         self, choosing: Images, reporting: Images, lessons: Images | None, given: bool, labelled: bool
