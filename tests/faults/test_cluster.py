@@ -56,7 +56,7 @@ def start(cluster: RayCluster, out: Path) -> subprocess.Popen[str]:
 
 
 def test_actors_may_die_at_any_moment(cluster: RayCluster, whole: dict[str, bytes], tmp_path: Path) -> None:
-    """The units go to others; where so many die that none gets on, that is said, and the same command goes on."""
+    """The units go to others; where so many die that none gets on, that is said; the same command goes on."""
     draw, n_kills, round_ = random.Random(1), 0, 0
     while n_kills < TIMES:
         out = tmp_path / f"r{round_}"
