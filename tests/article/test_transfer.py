@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -182,7 +181,7 @@ def test_curves_are_what_the_network_answers_after_each_epoch(
 @pytest.mark.slow
 def test_a_stopped_experiment_goes_on_to_the_same_record(tmp_path: Path) -> None:
     with opened(tmp_path / "whole") as lab:
-        whole = transfer(TINY, lab).to_dict()
+        whole = transfer(TINY, lab).record()
     countdown = iter(range(40))
     with opened(tmp_path / "broken", threads=1) as lab:
         impatient = replace(lab, channel=Channel(lambda event: None, lambda: next(countdown, None) is None))
@@ -192,7 +191,7 @@ def test_a_stopped_experiment_goes_on_to_the_same_record(tmp_path: Path) -> None
     assert finished
     with opened(tmp_path / "broken", threads=1) as lab:
         result = transfer(TINY, lab)
-    assert json.dumps(result.to_dict()) == json.dumps(whole)
+    assert result.record().to_json() == whole.to_json()
     assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
     assert result.layers == LAYERS
     assert (result.n_convolutions, result.steps_per_epoch) == (2, 2)
