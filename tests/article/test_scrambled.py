@@ -30,7 +30,7 @@ from shiftproof.article._scrambled import (
 from shiftproof.engine import Channel, open_run
 from shiftproof.errors import UnknownNameError
 from shiftproof.metrics import Estimate
-from shiftproof.records import Faces
+from shiftproof.records import Faces, ScrambledRecord
 from shiftproof.zoo import networks
 
 TINY = ScrambledSettings(
@@ -199,6 +199,7 @@ def test_a_tiny_run_gives_the_same_bytes_and_resumes(tmp_path: Path) -> None:
         scrambled_parts(TINY, lab)
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "two" / "units").iterdir()}
     assert first.record().to_json() == again.record().to_json()
+    assert ScrambledRecord.model_validate_json(first.record().to_json()) == first.record()
     for one in first.detectors:
         assert {bits.shape for bits in one.taken.values()} == {(2, 12)}
         assert {bits.dtype for bits in one.taken.values()} == {np.dtype(bool)}

@@ -20,7 +20,7 @@ from shiftproof.article._step_memory import count_step_memory
 from shiftproof.engine import Channel, open_run
 from shiftproof.errors import UnknownNameError
 from shiftproof.metrics import Estimate
-from shiftproof.records import StepMemory
+from shiftproof.records import SharingRecord, StepMemory
 from shiftproof.train import Recipe
 from shiftproof.zoo import build_network
 
@@ -154,7 +154,10 @@ def test_an_experiment_is_found_again_with_its_times(tmp_path: Path) -> None:
     with opened(tmp_path / "a", threads=1) as lab:
         anew = sharing(TINY, lab)
     assert anew.record().to_json() == first.record().to_json(), "threads do not change answers"
-    assert image_bytes(first.plot()[0], "png").startswith(b"\x89PNG")
+    assert SharingRecord.model_validate_json(first.record().to_json()) == first.record()
+    ((name, figure),) = first.figures()
+    assert name == "sharing"
+    assert image_bytes(figure, "png").startswith(b"\x89PNG")
 
     facts = first.networks["cnn2"]
     assert (facts.n_parameters, facts.map_px, facts.test.shape) == (85_670, (4, 4), (2, 2, 40))
