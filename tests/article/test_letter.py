@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from shiftproof.article._letter import (
     draw_letter,
     letter_checks,
 )
-from shiftproof.records import ClaimRecord
+from shiftproof.records import ClaimRecord, LetterRecord
 
 SETTINGS = LetterSettings(n_random_filters=3)
 
@@ -37,7 +38,7 @@ def test_the_counts_are_those_of_the_law_and_of_each_filter(counts: LetterCounts
     assert counts.inactive == ()
     spot = edge_filters()[4]
     again = pooling_law(2, draw_letter(SETTINGS), [spot], blocks=True)
-    assert counts.in_blocks[spot.name][1].to_dict() == again.to_dict()
+    assert counts.in_blocks[spot.name][1].record() == again.record()
 
 
 def test_the_letter_is_in_zeros_and_ones() -> None:
@@ -87,11 +88,13 @@ def test_statements_stand_alone(counts: LetterCounts) -> None:
 
 
 def test_the_record_is_json_and_the_same_again(counts: LetterCounts) -> None:
-    assert counts.to_dict() == count_letter(SETTINGS).to_dict()
-    record = counts.to_dict()
-    assert record["settings"] == SETTINGS.model_dump(mode="json")
-    assert isinstance(record["in_a_row"], dict)
-    assert len(record["in_a_row"]) == 9
+    record = counts.record()
+    assert record.to_json() == count_letter(SETTINGS).record().to_json()
+    assert LetterRecord.model_validate(json.loads(record.to_json())) == record
+    assert record.settings == SETTINGS.model_dump(mode="json")
+    assert len(record.in_a_row) == 9
+    move = record.detector[0].moves[1]
+    assert (move.offset_px, move.n_same, move.n_positions, move.n_expected) == ((1, 0), 2, 4, 2)
 
 
 def test_errors() -> None:

@@ -186,7 +186,7 @@ def test_a_detector_of_the_letter_makes_an_isolated_peak() -> None:
 
 def test_empty_margins_do_not_count() -> None:
     ours, wide = pooling_law(2, GLYPH, FILTERS[:1]), pooling_law(2, np.pad(GLYPH, 5), FILTERS[:1])
-    assert ours.to_dict() == wide.to_dict()
+    assert ours.record() == wide.record()
 
 
 @pytest.mark.parametrize("each", FILTERS, ids=lambda each: each.name)

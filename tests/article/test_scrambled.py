@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from shiftproof._figures import image_bytes
 from shiftproof._threads import worker_pool
-from shiftproof.article._detector import Bits, Detector, Faces, more_taken
+from shiftproof.article._detector import Bits, Detector, more_taken
 from shiftproof.article._face_rounds import drawings, photographs
 from shiftproof.article._lab import Lab
 from shiftproof.article._scrambled import (
@@ -30,6 +30,7 @@ from shiftproof.article._scrambled import (
 from shiftproof.engine import Channel, open_run
 from shiftproof.errors import UnknownNameError
 from shiftproof.metrics import Estimate
+from shiftproof.records import Faces, ScrambledRecord
 from shiftproof.zoo import networks
 
 TINY = ScrambledSettings(
@@ -197,7 +198,8 @@ def test_a_tiny_run_gives_the_same_bytes_and_resumes(tmp_path: Path) -> None:
     with lab_in(tmp_path / "two") as lab:
         scrambled_parts(TINY, lab)
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "two" / "units").iterdir()}
-    assert first.to_dict() == again.to_dict()
+    assert first.record().to_json() == again.record().to_json()
+    assert ScrambledRecord.model_validate_json(first.record().to_json()) == first.record()
     for one in first.detectors:
         assert {bits.shape for bits in one.taken.values()} == {(2, 12)}
         assert {bits.dtype for bits in one.taken.values()} == {np.dtype(bool)}

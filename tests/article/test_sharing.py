@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +16,11 @@ from shiftproof._threads import worker_pool
 from shiftproof.article._lab import Lab
 from shiftproof.article._sharing import Bits, Measured, Sharing, SharingSettings, _build, sharing
 from shiftproof.article._sharing_checks import pooling_cost_checks, sharing_checks
-from shiftproof.article._step_memory import StepMemory, count_step_memory
+from shiftproof.article._step_memory import count_step_memory
 from shiftproof.engine import Channel, open_run
 from shiftproof.errors import UnknownNameError
 from shiftproof.metrics import Estimate
+from shiftproof.records import SharingRecord, StepMemory
 from shiftproof.train import Recipe
 from shiftproof.zoo import build_network
 
@@ -56,6 +56,7 @@ def test_memory_of_a_dense_step_by_hand(n: int) -> None:
     # Images and what both ReLUs gave, as inputs of the dense layers; log-probabilities, labels (int64)
     # and the total weight of the loss.
     assert memory.kept == 4 * n * (784 + 100 + 100 + 10) + 8 * n + 4
+    assert memory.total == memory.weights + memory.gradients + memory.moments + memory.kept
 
 
 def test_memory_of_a_convolutional_step_by_hand() -> None:
@@ -93,7 +94,13 @@ def measured(
     return Measured(
         n_parameters=n_parameters,
         multiply_adds=n_parameters,
-        memory=StepMemory(n_parameters, n_parameters, 2 * n_parameters, bytes_kept),
+        memory=StepMemory(
+            weights=n_parameters,
+            gradients=n_parameters,
+            moments=2 * n_parameters,
+            kept=bytes_kept,
+            total=4 * n_parameters + bytes_kept,
+        ),
         map_px=(side, side),
         train=train,
         test=test,
@@ -141,13 +148,16 @@ def test_an_experiment_is_found_again_with_its_times(tmp_path: Path) -> None:
         first = sharing(TINY, lab)
     with opened(tmp_path / "a", threads=1) as lab:
         again = sharing(TINY, lab)
-    assert json.dumps(again.to_dict()) == json.dumps(first.to_dict())
+    assert again.record().to_json() == first.record().to_json()
     for unit in (tmp_path / "a" / "units").glob("curves-*"):
         unit.unlink()
     with opened(tmp_path / "a", threads=1) as lab:
         anew = sharing(TINY, lab)
-    assert json.dumps(anew.to_dict()) == json.dumps(first.to_dict()), "threads do not change answers"
-    assert image_bytes(first.plot()[0], "png").startswith(b"\x89PNG")
+    assert anew.record().to_json() == first.record().to_json(), "threads do not change answers"
+    assert SharingRecord.model_validate_json(first.record().to_json()) == first.record()
+    ((name, figure),) = first.figures()
+    assert name == "sharing"
+    assert image_bytes(figure, "png").startswith(b"\x89PNG")
 
     facts = first.networks["cnn2"]
     assert (facts.n_parameters, facts.map_px, facts.test.shape) == (85_670, (4, 4), (2, 2, 40))

@@ -19,10 +19,25 @@ from shiftproof.article._table import (
 )
 from shiftproof.metrics import Estimate
 from shiftproof.probe import Response
-from shiftproof.records import Check
+from shiftproof.records import Check, SplitRecord, StudyRecord
 
 N = 1000
 LABELS = np.arange(N) % 10
+BY_HAND = StudyRecord(
+    schema_version=1,
+    kind="study",
+    status="complete",
+    name="by hand",
+    title="",
+    source="",
+    preset="",
+    preset_summary="",
+    protocols=(),
+    data=dict.fromkeys(("train", "test"), SplitRecord(name="by hand", n_images=N, digest="")),
+    environment=dict.fromkeys(("machine", "torch", "python", "shiftproof"), ""),
+    config={"seeds": [0]},
+    rows=(),
+)
 OFFSETS_PX = {NONE: 0.0, SMALL: 0.5, LARGE: 3.0}
 
 
@@ -46,7 +61,7 @@ def table(
 ) -> Table:
     protocols = (NONE, SMALL, LARGE)
     return Table(
-        "by hand",
+        BY_HAND,
         {
             row: [
                 {p: answers(a, p, drift) for p, a in zip(protocols, each, strict=True)}

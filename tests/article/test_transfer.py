@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -40,7 +39,8 @@ from shiftproof.article._transfer_checks import on_every, transfer_checks
 from shiftproof.data import LabelledImages
 from shiftproof.engine import Channel, open_run
 from shiftproof.errors import OptionError, Stopped
-from shiftproof.metrics import estimate_share
+from shiftproof.metrics import NotApplicable, estimate_share
+from shiftproof.records import TransferRecord
 from shiftproof.train import Recipe, fit
 from shiftproof.zoo import build_network
 
@@ -182,7 +182,7 @@ def test_curves_are_what_the_network_answers_after_each_epoch(
 @pytest.mark.slow
 def test_a_stopped_experiment_goes_on_to_the_same_record(tmp_path: Path) -> None:
     with opened(tmp_path / "whole") as lab:
-        whole = transfer(TINY, lab).to_dict()
+        whole = transfer(TINY, lab).record()
     countdown = iter(range(40))
     with opened(tmp_path / "broken", threads=1) as lab:
         impatient = replace(lab, channel=Channel(lambda event: None, lambda: next(countdown, None) is None))
@@ -192,7 +192,7 @@ def test_a_stopped_experiment_goes_on_to_the_same_record(tmp_path: Path) -> None
     assert finished
     with opened(tmp_path / "broken", threads=1) as lab:
         result = transfer(TINY, lab)
-    assert json.dumps(result.to_dict()) == json.dumps(whole)
+    assert result.record().to_json() == whole.to_json()
     assert all(path.stat().st_mtime_ns == when for path, when in finished.items())
     assert result.layers == LAYERS
     assert (result.n_convolutions, result.steps_per_epoch) == (2, 2)
@@ -254,6 +254,16 @@ def test_head_start_is_the_difference_of_steps_to_the_goal() -> None:
     behind = known({"near": (0.8, 0.8, 0.8)}, BEHIND)
     assert behind.steps("near", (2, False)) == (4.0, False)
     assert behind.head_start("near", (2, False)).value == pytest.approx(-0.2)
+
+
+def test_the_record_is_read_as_it_was_made() -> None:
+    record = known({"near": (0.8, 0.8, 0.8)}, AHEAD).record()
+    assert TransferRecord.model_validate_json(record.to_json()) == record
+    (task,) = record.tasks
+    assert [(arm.n_copied, arm.frozen) for arm in task.arms] == _arms(3)
+    assert (task.arms[0].steps, task.goal) == pytest.approx((3.8, 0.76))
+    assert task.arms[0].curve == pytest.approx((0, 0.4, 0.8))
+    assert record.correlation.measured == NotApplicable("one task has no order")
 
 
 def test_layers_are_counted_until_they_cost_more_than_a_point() -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from shiftproof._digest import Json
 from shiftproof.article._check import Effect
 from shiftproof.metrics import Estimate, estimate_mean, estimate_share
+from shiftproof.records import DetectorRecord, Faces
 
-Faces = Literal["drawn", "photographed"]
 Bits = npt.NDArray[np.bool_]
 
 
@@ -51,15 +49,14 @@ class Detector:
         """Of the images without a face that are not scrambled faces, all kinds together."""
         return self.share(*(kind for kind in self.taken if kind not in ("face", "scrambled")))
 
-    def to_dict(self) -> dict[str, Json]:
-        """The shares as JSON."""
-        shares: dict[str, Json] = {kind: asdict(self.share(kind)) for kind in self.taken}
-        return {
-            "network": self.network,
-            "images": self.images,
-            "taken_for_face": shares,
-            "others_taken_for_face": asdict(self.others),
-        }
+    def record(self) -> DetectorRecord:
+        """The shares."""
+        return DetectorRecord(
+            network=self.network,
+            images=self.images,
+            taken_for_face={kind: self.share(kind) for kind in self.taken},
+            others_taken_for_face=self.others,
+        )
 
 
 def more_taken(detector: Detector, other: Detector, kind: str = "scrambled") -> Effect:

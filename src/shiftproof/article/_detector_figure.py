@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shiftproof._figures import COLOURS, MARKERS
-from shiftproof.article._detector import Detector, Faces
+from shiftproof.article._detector import Detector
 from shiftproof.metrics import Estimate
+from shiftproof.records import Faces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

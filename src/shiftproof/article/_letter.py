@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from shiftproof._digest import Json
 from shiftproof._figures import drawing
 from shiftproof._text import percent
 from shiftproof.article._check import exactly
@@ -17,7 +16,7 @@ from shiftproof.article._draw_letter import draw_letter_c
 from shiftproof.article._filters import Filter, edge_filters, matched_filter, random_filters
 from shiftproof.article._letter_figure import letter_figure
 from shiftproof.article._pooling_law import PoolingLaw, pooling_law
-from shiftproof.records import Check
+from shiftproof.records import Check, LetterRecord, PoolingLawRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,16 +67,21 @@ class LetterCounts:
     in_blocks: Mapping[str, Sequence[PoolingLaw]]
     inactive: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Json]:
-        """The counts as JSON."""
-        return {
-            "settings": self.settings.model_dump(mode="json"),
-            "peak": _json(self.peak),
-            "detector": _json(self.detector),
-            "in_a_row": {name: _json(laws) for name, laws in self.in_a_row.items()},
-            "in_blocks": {name: _json(laws) for name, laws in self.in_blocks.items()},
-            "inactive": list(self.inactive),
-        }
+    def record(self) -> LetterRecord:
+        """The counts, as the record of the claims holds them."""
+        return LetterRecord(
+            settings=self.settings.model_dump(mode="json"),
+            peak=_records(self.peak),
+            detector=_records(self.detector),
+            in_a_row={name: _records(laws) for name, laws in self.in_a_row.items()},
+            in_blocks={name: _records(laws) for name, laws in self.in_blocks.items()},
+            inactive=self.inactive,
+        )
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """The two figures by name."""
+        yield "letter", self.plot()[0]
+        yield "pooling-law", self.plot_law()[0]
 
     def plot(self) -> tuple[Figure, list[Axes]]:
         """The letter before and after a move by 1 px, through a convolution that fires at it and a max pool:
@@ -219,5 +223,5 @@ def _grows(says: str, of_filters: Sequence[Sequence[PoolingLaw]], source: str) -
     return exactly(says, grows, found=found, source=source)
 
 
-def _json(laws: Sequence[PoolingLaw]) -> Json:
-    return [law.to_dict() for law in laws]
+def _records(laws: Sequence[PoolingLaw]) -> tuple[PoolingLawRecord, ...]:
+    return tuple(law.record() for law in laws)

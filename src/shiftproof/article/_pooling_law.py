@@ -34,10 +34,10 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from shiftproof._charts import placed
-from shiftproof._digest import Json
 from shiftproof._figures import COLOURS, MARKERS
 from shiftproof.article._filters import Filter, Integers, bounding_box
 from shiftproof.errors import OptionError, ShapeError
+from shiftproof.records import MoveRecord, PoolingLawRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,15 +162,15 @@ class MoveCount:
         """Positions with the same pooled map, in [0, 1]: an exact count, so it has no interval."""
         return self.n_same / self.n_positions
 
-    def to_dict(self) -> dict[str, Json]:
-        """The same as JSON."""
-        return {
-            "offset_px": list(self.offset_px),
-            "n_positions": self.n_positions,
-            "n_same": self.n_same,
-            "n_moved": self.n_moved,
-            "n_expected": self.n_expected,
-        }
+    def record(self) -> MoveRecord:
+        """The counts."""
+        return MoveRecord(
+            offset_px=self.offset_px,
+            n_positions=self.n_positions,
+            n_same=self.n_same,
+            n_moved=self.n_moved,
+            n_expected=self.n_expected,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,17 +201,17 @@ class PoolingLaw:
         """Whether every count is that of an isolated peak."""
         return all(move.n_same == move.n_expected for move in self.moves)
 
-    def to_dict(self) -> dict[str, Json]:
-        """The same as JSON."""
-        return {
-            "subject": self.subject,
-            "n_pools": self.pools.n_pools,
-            "window_px": self.pools.window_px,
-            "stride_px": self.pools.stride_px,
-            "blocks": self.blocks,
-            "fires": self.fires,
-            "moves": [move.to_dict() for move in self.moves],
-        }
+    def record(self) -> PoolingLawRecord:
+        """The counts of every move, and of what."""
+        return PoolingLawRecord(
+            subject=self.subject,
+            n_pools=self.pools.n_pools,
+            window_px=self.pools.window_px,
+            stride_px=self.pools.stride_px,
+            blocks=self.blocks,
+            fires=self.fires,
+            moves=tuple(move.record() for move in self.moves),
+        )
 
     def plot(self, *, axes: Axes | None = None) -> tuple[Figure, Axes]:
         """Draw the shares against the length of the move: markers are counts, lines are the law.

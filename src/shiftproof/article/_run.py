@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 
 from shiftproof._device import describe_environment
 from shiftproof._threads import worker_pool
 from shiftproof.article._lab import Lab, bench_at
-from shiftproof.article._letter import LetterCounts, count_letter, letter_checks
+from shiftproof.article._letter import count_letter, letter_checks
 from shiftproof.article._presets import ClaimsPreset
 from shiftproof.article._scrambled import scrambled_checks, scrambled_parts
 from shiftproof.article._sharing import sharing
@@ -31,7 +31,7 @@ from shiftproof.article._transfer_checks import transfer_checks
 from shiftproof.article._verdict import CLAIMS, verdict_on
 from shiftproof.engine import HERE, Channel, Engine, Run, Shared, StopSignal, workers_of
 from shiftproof.errors import ShiftproofError, Stopped
-from shiftproof.records import Check, ClaimsRecord
+from shiftproof.records import Check, ClaimsRecord, ExperimentsRecord, StrictRecord
 from shiftproof.report import write_html
 from shiftproof.study import Materials, Silent, Study, Watcher, measure_study, pass_on, study_record
 
@@ -41,21 +41,32 @@ if TYPE_CHECKING:
 Checks = Mapping[int, Sequence[Check]]
 
 
+class Result(Protocol):
+    """What an experiment gives."""
+
+    def record(self) -> StrictRecord:
+        """Its part of the record of the claims, which is checked against that of its name."""
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """Name and figure, one after the other; none where there are none."""
+
+
+Found = TypeVar("Found", bound=Result)
+
+
 @dataclass(frozen=True)
 class Experiment:
     """Something that is done once and speaks to some of the claims.
 
     Args:
-        name: Short.
+        name: Short; that of its part of the record.
         claims: Numbers of the claims that it speaks to.
-        run: Does it; gives what has `to_dict()`, and `plot()` where there is a figure.
-        checks: From what `run` gave to the statements of its claims.
+        run: Does it; gives what was found, and the statements of its claims.
     """
 
     name: str
     claims: tuple[int, ...]
-    run: Callable[[], Any]
-    checks: Callable[[Any], Checks]
+    run: Callable[[], tuple[Result, Checks]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +79,7 @@ class ClaimsResult:
     """
 
     record: ClaimsRecord
-    results: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Result] = field(default_factory=dict)
 
     def figures(self) -> Iterator[tuple[str, Figure]]:
         """Name and figure of every experiment that has one.
@@ -76,13 +87,8 @@ class ClaimsResult:
         Raises:
             MissingDependencyError: matplotlib is not installed.
         """
-        for name, result in self.results.items():
-            if hasattr(result, "plot"):
-                figure, _ = result.plot()
-                yield name, figure
-            if isinstance(result, LetterCounts):
-                figure, _ = result.plot_law()
-                yield "pooling-law", figure
+        for result in self.results.values():
+            yield from result.figures()
 
 
 def run_claims(
@@ -113,13 +119,12 @@ def run_claims(
     """
     device = device or torch.device("cpu")
     watcher = watcher or Silent()
-    results: dict[str, Any] = {}
+    results: dict[str, Result] = {}
     checks: dict[int, list[Check]] = {number: [] for number in CLAIMS}
     errors: dict[str, str] = {}
     for experiment in _experiments(preset, run, device, engine, watcher, stop):
         try:
-            result = experiment.run()
-            found = experiment.checks(result)
+            result, found = experiment.run()
         except Stopped:
             raise
         except ShiftproofError as error:
@@ -138,7 +143,9 @@ def run_claims(
         environment=describe_environment(device),
         config=preset.config(),
         claims=tuple(verdict_on(number, found) for number, found in checks.items()),
-        experiments={name: result.to_dict() for name, result in results.items()},
+        experiments=ExperimentsRecord.model_validate(
+            {name: result.record() for name, result in results.items()}
+        ),
         errors=errors,
     )
     run.write_report(record.to_json())
@@ -161,36 +168,41 @@ def _experiments(
     def tables(study: Study) -> Table:
         return _table(study, run, device, engine, watcher, stop)
 
-    def in_lab(experiment: Callable[[Lab], Any]) -> Any:
+    def in_lab(experiment: Callable[[Lab], Found]) -> Found:
         return _in_lab(experiment, run, device, engine, watcher, stop)
 
+    def letter() -> tuple[Result, Checks]:
+        counts = count_letter(preset.letter)
+        return counts, letter_checks(counts)
+
+    def article() -> tuple[Result, Checks]:
+        table = tables(preset.article)
+        return table, {3: definition_checks(table), 7: plummet_checks(table), 8: augmentation_checks(table)}
+
+    def alternatives() -> tuple[Result, Checks]:
+        table = tables(preset.alternatives)
+        return table, _alternatives_checks(table)
+
+    def shared() -> tuple[Result, Checks]:
+        found = in_lab(partial(sharing, preset.sharing))
+        return found, {1: sharing_checks(found), 10: pooling_cost_checks(found)}
+
+    def transferred() -> tuple[Result, Checks]:
+        found = in_lab(partial(transfer, preset.transfer))
+        return found, {2: transfer_checks(found)}
+
+    def scrambled() -> tuple[Result, Checks]:
+        found = in_lab(partial(scrambled_parts, preset.scrambled))
+        return found, {9: scrambled_checks(found), 12: substitute_checks(found)}
+
     return [
-        Experiment("letter", (4, 5, 6), lambda: count_letter(preset.letter), letter_checks),
-        Experiment("article", (3, 7, 8), partial(tables, preset.article), _article_checks),
-        Experiment("alternatives", (11, 12), partial(tables, preset.alternatives), _alternatives_checks),
-        Experiment(
-            "sharing",
-            (1, 10),
-            lambda: in_lab(partial(sharing, preset.sharing)),
-            lambda found: {1: sharing_checks(found), 10: pooling_cost_checks(found)},
-        ),
-        Experiment(
-            "transfer",
-            (2,),
-            lambda: in_lab(partial(transfer, preset.transfer)),
-            lambda found: {2: transfer_checks(found)},
-        ),
-        Experiment(
-            "scrambled",
-            (9, 12),
-            lambda: in_lab(partial(scrambled_parts, preset.scrambled)),
-            lambda found: {9: scrambled_checks(found), 12: substitute_checks(found)},
-        ),
+        Experiment("letter", (4, 5, 6), letter),
+        Experiment("article", (3, 7, 8), article),
+        Experiment("alternatives", (11, 12), alternatives),
+        Experiment("sharing", (1, 10), shared),
+        Experiment("transfer", (2,), transferred),
+        Experiment("scrambled", (9, 12), scrambled),
     ]
-
-
-def _article_checks(table: Table) -> Checks:
-    return {3: definition_checks(table), 7: plummet_checks(table), 8: augmentation_checks(table)}
 
 
 def _alternatives_checks(table: Table) -> Checks:
@@ -227,17 +239,17 @@ def _table(
         arm.name: [seed for seed in seeds if not isinstance(seed, ShiftproofError)]
         for arm, seeds in zip(study.arms, results, strict=True)
     }
-    return Table(study.name, responses, study_record(materials, results))
+    return Table(study_record(materials, results), responses)
 
 
 def _in_lab(
-    experiment: Callable[[Lab], Any],
+    experiment: Callable[[Lab], Found],
     run: Run,
     device: torch.device,
     engine: Engine,
     watcher: Watcher,
     stop: StopSignal | None,
-) -> Any:
+) -> Found:
     tell, stop = partial(pass_on, watcher), stop or StopSignal()
     channel = Channel(tell, stop.is_set)
     channel.check_stop()

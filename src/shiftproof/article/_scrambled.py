@@ -8,7 +8,7 @@ faces do: what they accept beyond that is compared at equal shares of accepted f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -19,18 +19,17 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
-from shiftproof._digest import Json
 from shiftproof._figures import drawing
 from shiftproof._text import counted, percent
 from shiftproof._threads import in_order
 from shiftproof.article._check import Effect, in_points, lies_above
-from shiftproof.article._detector import Detector, Faces, more_taken
+from shiftproof.article._detector import Detector, more_taken
 from shiftproof.article._detector_figure import draw_by_pools, draw_detectors, draw_examples
 from shiftproof.article._face_rounds import FaceRound, drawings, photographs
 from shiftproof.article._lab import Lab
 from shiftproof.data import LabelledImages
 from shiftproof.engine import Unit
-from shiftproof.records import Check
+from shiftproof.records import Check, Faces, ScrambledRecord
 from shiftproof.train import INPUT_SCALES, Recipe
 from shiftproof.zoo import Network, build_network, networks
 
@@ -142,12 +141,16 @@ class ScrambledParts:
         ]
         return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
-    def to_dict(self) -> dict[str, Json]:
-        """The settings and all shares as JSON."""
-        return {
-            "settings": self.settings.model_dump(mode="json"),
-            "detectors": [one.to_dict() for one in self.detectors],
-        }
+    def record(self) -> ScrambledRecord:
+        """The settings and all shares, as the record of the claims holds them."""
+        return ScrambledRecord(
+            settings=self.settings.model_dump(mode="json"),
+            detectors=tuple(one.record() for one in self.detectors),
+        )
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """The one figure by name."""
+        yield "scrambled", self.plot()[0]
 
     def plot(self) -> tuple[Figure, list[Axes]]:
         """A row for drawings and one for photographs: shares against pools, every detector, examples.

@@ -7,8 +7,8 @@ of maps and the memory of a training step are counted; learning curves and time 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,10 +25,11 @@ from shiftproof.article._curves import epochs_until, learning_curves
 from shiftproof.article._lab import Lab, Tensors
 from shiftproof.article._resampling import Floats, resampled_estimate, resampled_shares
 from shiftproof.article._sharing_figure import Curve, draw_sharing
-from shiftproof.article._step_memory import StepMemory, count_step_memory
+from shiftproof.article._step_memory import count_step_memory
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.engine import Unit
 from shiftproof.metrics import Estimate, estimate_mean, estimate_share
+from shiftproof.records import CurvesRecord, SharingNetworkRecord, SharingRecord, StepMemory
 from shiftproof.study import count_multiply_adds
 from shiftproof.train import INPUT_SCALES, Recipe, fit
 from shiftproof.zoo import ImageShape, Network, build_network
@@ -190,13 +191,17 @@ class Sharing:
         """Seconds of an epoch of `name` divided by those of `other`, measured right after each other."""
         return self._median(self.networks[name].epoch_s / self.networks[other].epoch_s, "ratio")
 
-    def to_dict(self) -> dict[str, Json]:
-        """All numbers as JSON."""
-        return {
-            "settings": self.settings.model_dump(mode="json"),
-            "environment": dict(self.environment),
-            "networks": {name: self._network_json(name) for name in self.networks},
-        }
+    def record(self) -> SharingRecord:
+        """All numbers, as the record of the claims holds them."""
+        return SharingRecord(
+            settings=self.settings.model_dump(mode="json"),
+            environment=self.environment,
+            networks={name: self._network_record(name) for name in self.networks},
+        )
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """The one figure by name."""
+        yield "sharing", self.plot()[0]
 
     def plot(self) -> tuple[Figure, list[Axes]]:
         """Learning curves on training and test images, and what each network costs.
@@ -232,22 +237,22 @@ class Sharing:
             method=f"median of {len(values)} epochs, by turns; from the least to the largest",
         )
 
-    def _network_json(self, name: str) -> dict[str, Json]:
+    def _network_record(self, name: str) -> SharingNetworkRecord:
         measured = self.networks[name]
         epochs, reached = self.epochs(name)
-        return {
-            "n_parameters": measured.n_parameters,
-            "multiply_adds": measured.multiply_adds,
-            "memory_bytes": measured.memory.to_dict(),
-            "map_px": None if measured.map_px is None else list(measured.map_px),
-            "train": asdict(measured.accuracy("train")),
-            "test": asdict(measured.accuracy("test")),
-            "gap": asdict(self.gap(name)),
-            "epochs_to_goal": epochs,
-            "reached": reached,
-            "epoch_s": asdict(self.epoch_s(name)) if len(measured.epoch_s) else None,
-            "curves": {part: measured.curve(part).tolist() for part in PARTS},
-        }
+        return SharingNetworkRecord(
+            n_parameters=measured.n_parameters,
+            multiply_adds=measured.multiply_adds,
+            memory_bytes=measured.memory,
+            map_px=measured.map_px,
+            train=measured.accuracy("train"),
+            test=measured.accuracy("test"),
+            gap=self.gap(name),
+            epochs_to_goal=epochs,
+            reached=reached,
+            epoch_s=self.epoch_s(name) if len(measured.epoch_s) else None,
+            curves=CurvesRecord(**{part: measured.curve(part).tolist() for part in PARTS}),
+        )
 
 
 def sharing(settings: SharingSettings, lab: Lab) -> Sharing:

@@ -3,40 +3,12 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
-from shiftproof._digest import Json
+from shiftproof.records import StepMemory
 from shiftproof.zoo import Network
-
-
-@dataclass(frozen=True, slots=True)
-class StepMemory:
-    """Bytes that a training step holds when its forward pass is done.
-
-    Args:
-        weights: All parameters.
-        gradients: As many again.
-        moments: Adam's two for each parameter, and its counters of steps.
-        kept: Everything that the forward pass keeps for the backward pass, the images included, each
-            piece of memory once.
-    """
-
-    weights: int
-    gradients: int
-    moments: int
-    kept: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.gradients + self.moments + self.kept
-
-    def to_dict(self) -> dict[str, Json]:
-        """As JSON, with the total."""
-        return {**asdict(self), "total": self.total}
 
 
 def count_step_memory(network: Network, batch_size: int) -> StepMemory:
@@ -73,9 +45,10 @@ def count_step_memory(network: Network, batch_size: int) -> StepMemory:
     torch.autograd.backward(loss / batch_size)
     optimizer.step()
     parameters = list(network.parameters())
-    return StepMemory(
-        weights=sum(parameter.nbytes for parameter in parameters),
-        gradients=sum(parameter.grad.nbytes for parameter in parameters if parameter.grad is not None),
-        moments=sum(each.nbytes for state in optimizer.state.values() for each in state.values()),
-        kept=sum(n_bytes for address, n_bytes in storages.items() if address not in of_weights),
-    )
+    parts = {
+        "weights": sum(parameter.nbytes for parameter in parameters),
+        "gradients": sum(parameter.grad.nbytes for parameter in parameters if parameter.grad is not None),
+        "moments": sum(each.nbytes for state in optimizer.state.values() for each in state.values()),
+        "kept": sum(n_bytes for address, n_bytes in storages.items() if address not in of_weights),
+    }
+    return StepMemory(**parts, total=sum(parts.values()))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shiftproof._digest import Json
 from shiftproof._text import percent
 from shiftproof.article._check import Effect, in_points, lies_above
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean, estimate_share, metrics
 from shiftproof.records import Check, StudyRecord
 from shiftproof.study import Responses
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # "Plummets" and "far above" as numbers: at least half of what the article published.
 PUBLISHED_DROP = 0.861 - 0.449
@@ -30,18 +33,20 @@ class Table:
     """What the trained networks of a study answered.
 
     Args:
-        name: Of the study, for the source of a check.
+        study: The record of the study.
         responses: By row the response of each seed under each protocol.
-        record: The record of the study.
     """
 
-    name: str
+    study: StudyRecord
     responses: Mapping[str, Sequence[Responses]]
-    record: StudyRecord | None = None
 
-    def to_dict(self) -> dict[str, Json]:
+    def record(self) -> StudyRecord:
         """The record of the study."""
-        return {} if self.record is None else self.record.to_dict()
+        return self.study
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """None: the record has a table."""
+        return iter(())
 
     def has(self, *rows: str) -> bool:
         """Whether the study trained all of these."""
@@ -86,7 +91,7 @@ class Table:
         return self.contrast([(other, SMALL), (row, LARGE)], [(other, LARGE), (row, SMALL)])
 
     def _source(self, *rows: str) -> str:
-        return f"study {self.name}: {', '.join(rows)}"
+        return f"study {self.study.name}: {', '.join(rows)}"
 
 
 def definition_checks(table: Table) -> list[Check]:

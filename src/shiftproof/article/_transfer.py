@@ -11,8 +11,8 @@ labels in the target task, five target tasks from near to far instead of two hal
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +22,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from shiftproof._digest import Json, derive_seed
+from shiftproof._digest import derive_seed
 from shiftproof._figures import COLOURS, MARKERS, drawing
 from shiftproof.article._check import Effect
 from shiftproof.article._curves import epochs_until, learning_curves
@@ -34,6 +34,7 @@ from shiftproof.data import LabelledImages
 from shiftproof.engine import Unit
 from shiftproof.errors import OptionError
 from shiftproof.metrics import Estimate, NotApplicable, estimate_mean, estimate_share
+from shiftproof.records import CorrelationRecord, TransferArmRecord, TransferRecord, TransferTaskRecord
 from shiftproof.train import INPUT_SCALES, Recipe
 from shiftproof.zoo import Network, build_network
 
@@ -164,18 +165,21 @@ class Transfer:
         value = float(rank_correlation(-distance, found))
         return self._estimate(value, rank_correlation(-distance, draws), "rank correlation")
 
-    def to_dict(self) -> dict[str, Json]:
-        """All numbers as JSON."""
-        return {
-            "settings": self.settings.model_dump(mode="json"),
-            "layers": list(self.layers),
-            "left_out": dict(self.left_out),
-            "tasks": [self._task_json(task) for task in self.right],
-            "correlation": {
-                "our_order": asdict(self.correlation(measured=False)),
-                "measured": asdict(self.correlation(measured=True)),
-            },
-        }
+    def record(self) -> TransferRecord:
+        """All numbers, as the record of the claims holds them."""
+        return TransferRecord(
+            settings=self.settings.model_dump(mode="json"),
+            layers=self.layers,
+            left_out=self.left_out,
+            tasks=tuple(self._task_record(task) for task in self.right),
+            correlation=CorrelationRecord(
+                our_order=self.correlation(measured=False), measured=self.correlation(measured=True)
+            ),
+        )
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """The one figure by name."""
+        yield "transfer", self.plot()[0]
 
     def plot(self) -> tuple[Figure, list[Axes]]:
         """Accuracy and head start against the number of copied layers; frozen layers are dashed.
@@ -221,29 +225,27 @@ class Transfer:
         n_images = len(next(iter(self.right.values()))[SCRATCH][0, 0])
         return resampled_estimate(value, draws, unit=unit, n_images=n_images, n_seeds=self.settings.n_seeds)
 
-    def _task_json(self, task: str) -> dict[str, Json]:
-        arms: list[Json] = []
-        for arm in self.arms:
-            steps, reached = self.steps(task, arm)
-            arms.append(
-                {
-                    "n_copied": arm[0],
-                    "frozen": arm[1],
-                    "accuracy": asdict(self.accuracy(task, arm)),
-                    "change": asdict(self.change(task, arm)),
-                    "steps": steps,
-                    "reached": reached,
-                    "head_start": asdict(self.head_start(task, arm)),
-                    "curve": self._curve(task, arm).tolist(),
-                }
-            )
-        return {
-            "name": task,
-            "distance": self.distance[task],
-            "n_transferable": self.n_transferable(task),
-            "goal": float(self._goal(self._curve(task, SCRATCH))),
-            "arms": arms,
-        }
+    def _task_record(self, task: str) -> TransferTaskRecord:
+        return TransferTaskRecord(
+            name=task,
+            distance=self.distance[task],
+            n_transferable=self.n_transferable(task),
+            goal=float(self._goal(self._curve(task, SCRATCH))),
+            arms=tuple(self._arm_record(task, arm) for arm in self.arms),
+        )
+
+    def _arm_record(self, task: str, arm: Arm) -> TransferArmRecord:
+        steps, reached = self.steps(task, arm)
+        return TransferArmRecord(
+            n_copied=arm[0],
+            frozen=arm[1],
+            accuracy=self.accuracy(task, arm),
+            change=self.change(task, arm),
+            steps=steps,
+            reached=reached,
+            head_start=self.head_start(task, arm),
+            curve=self._curve(task, arm).tolist(),
+        )
 
 
 def transfer(settings: TransferSettings, lab: Lab) -> Transfer:

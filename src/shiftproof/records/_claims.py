@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic.dataclasses import dataclass
 
 from shiftproof.records._base import STRICT, Line, StrictRecord, read_record
+from shiftproof.records._experiments import ExperimentsRecord
 from shiftproof.records._numbers import Measured
 
 
@@ -51,10 +52,10 @@ class ClaimsRecord(StrictRecord):
     status: Literal["complete", "incomplete"]
     preset: str
     preset_summary: Line
-    environment: Mapping[str, Any]
+    environment: Mapping[str, Line]
     config: Mapping[str, Any]
     claims: tuple[ClaimRecord, ...]
-    experiments: Mapping[str, Any]
+    experiments: ExperimentsRecord
     errors: Mapping[str, Line]
 
 
