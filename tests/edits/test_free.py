@@ -69,6 +69,24 @@ def test_averaging_over_phases_is_exact_for_what_is_exact_at_the_stride() -> Non
         torch.testing.assert_close(exact(image), exact(moved), rtol=1e-12, atol=1e-12)
 
 
+def test_averaging_over_the_phases_of_the_total_stride_is_the_mean_of_all_of_them() -> None:
+    """Two strides of 2: sixteen phases are exact on a circle, and the four of one of them are not."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, 2, 1, padding_mode="circular"), nn.ReLU(),
+        nn.Conv2d(4, 4, 3, 2, 1, padding_mode="circular"), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    ).double()  # fmt: skip
+    image = torch.rand(2, 1, 16, 16, dtype=torch.float64)
+    moved = torch.roll(image, (1, 2), (2, 3))
+    sixteen, four = (apply_edit(model, "average-phases", stride=stride).module for stride in (4, 2))
+    with torch.no_grad():
+        answers = [model(torch.roll(image, (dy, dx), (2, 3))) for dy in range(4) for dx in range(4)]
+        torch.testing.assert_close(sixteen(image), torch.stack(answers).mean(0), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(sixteen(moved), sixteen(image), rtol=1e-12, atol=1e-12)
+        assert not torch.allclose(four(moved), four(image), rtol=1e-6)
+
+
 @given(st.integers(-27, 27), st.integers(-27, 27), st.integers(0, 10**6))
 def test_a_canonical_position_is_the_same_to_the_bit_on_a_circle(dy: int, dx: int, seed: int) -> None:
     image = torch.rand(1, 3, 12, 9, generator=torch.Generator().manual_seed(seed)).mul(3).floor().div(3)

@@ -189,7 +189,7 @@ for _edit in (
         "average-phases",
         "free",
         average_phases,
-        "the mean of the logits over the phases of a stride, on a circle; 2 by default",
+        "the mean of the logits over the phases of a stride, on a circle; a stride of 2 by default",
         SOURCE,
         "stride² forward passes",
     ),
