@@ -1,4 +1,7 @@
-"""Of edits that are as good as the best, the one with the fewest forward passes is given back."""
+"""Which finalist is given back, and what is said of the others.
+
+Of edits that are as good as the best, it is the one with the fewest forward passes.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shiftproof.adapters import EditStep, as_classifier, edit_classifier
-from shiftproof.fix import Proposal
-from shiftproof.fix._choose import AS_GOOD, choose
-from shiftproof.fix._search import Candidate
-from shiftproof.zoo import load_trained
+from shiftproof.fix._choose import AS_GOOD, choose, judged
+from shiftproof.records import Estimate, TriedRecord
 
 CHEAP, DEAR, OTHER = "max-blur-pool", "average-logits", "low-pass-pool"
 PASSES = {CHEAP: 1.0, DEAR: 9.0, OTHER: 1.0}
 
 
-def candidates(scores: Mapping[str, float]) -> list[Candidate]:
-    original = as_classifier(load_trained("cnn2"))
-    unedited = edit_classifier(original, (), None)
-    return [Candidate(Proposal((EditStep(name),)), unedited, score) for name, score in scores.items()]
+def tried(name: str, clean: float, shifted: float, n_images: int = 1000) -> TriedRecord:
+    def share(value: float) -> Estimate:
+        return Estimate(value, value, value, n_images, 1, "share of images", 0.95, "by hand")
+
+    names = ("clean-accuracy", "accuracy", "agreement", "worst-case-accuracy")
+    estimates = dict(zip(names, map(share, (clean, shifted, shifted, shifted)), strict=True))
+    return TriedRecord(name=name, n_images=n_images, estimates=estimates, trained=0.0, fate="dropped")
+
+
+def candidates(scores: Mapping[str, float]) -> list[TriedRecord]:
+    return [tried(name, 0.9, score) for name, score in scores.items()]
 
 
 @pytest.mark.parametrize(
@@ -47,8 +54,71 @@ def test_nothing_as_good_is_cheaper(scores: tuple[float, float, float], above: f
     if found is None:
         assert max(scores) <= above
         return
-    assert found.score > above
-    assert found.score >= max(scores) - AS_GOOD
-    for other in every:
-        if PASSES[other.name] < PASSES[found.name]:
-            assert other.score <= above or other.score < max(scores) - AS_GOOD
+    by_name = dict(zip(PASSES, scores, strict=True))
+    assert by_name[found.name] > above
+    assert by_name[found.name] >= max(scores) - AS_GOOD
+    for name, score in by_name.items():
+        if PASSES[name] < PASSES[found.name]:
+            assert score <= above or score < max(scores) - AS_GOOD
+
+
+ORIGINAL = tried("original", 0.9, 0.5)
+
+
+def fates(*finalists: TriedRecord, original: TriedRecord = ORIGINAL, **options: float) -> dict[str, str]:
+    found = judged(
+        original,
+        finalists,
+        {each.name: 4.0 if each.name.startswith("slow") else 1.0 for each in finalists},
+        {each.name: 9.0 if each.name.startswith("slow") else 1.0 for each in finalists},
+        clean_margin=options.get("clean_margin", 0.005),
+        budget=options.get("budget"),
+    )
+    return {each.name: each.fate for each in found}
+
+
+def test_the_best_within_the_margin_and_the_budget_is_chosen() -> None:
+    finalists = [
+        tried("slow", 0.9, 0.9), tried("unclean", 0.89, 0.8), tried("best", 0.896, 0.7),
+        tried("good", 0.95, 0.6), tried("same", 0.9, 0.5),
+    ]  # fmt: skip
+    assert fates(*finalists, budget=2.0) == {
+        "original": "another is better",
+        "slow": "over the budget",
+        "unclean": "too many clean images lost",
+        "best": "chosen",
+        "good": "another is better",
+        "same": "not better than the original",
+    }
+    assert fates(*finalists)["slow"] == "chosen"
+    assert fates(*finalists)["best"] == "another is better"
+    assert fates(*finalists, budget=2.0, clean_margin=0.02)["unclean"] == "chosen"
+
+
+def test_the_original_stays_where_none_is_better() -> None:
+    assert fates(tried("same", 0.9, 0.5), tried("worse", 0.9, 0.4)) == {
+        "original": "chosen",
+        "same": "not better than the original",
+        "worse": "not better than the original",
+    }
+
+
+@pytest.mark.parametrize(("lost", "fate"), [(1, "chosen"), (2, "too many clean images lost")])
+def test_one_image_of_few_may_be_lost(lost: int, fate: str) -> None:
+    found = fates(tried("edit", (18 - lost) / 20, 0.6, 20), original=tried("original", 18 / 20, 0.5, 20))
+    assert found["edit"] == fate
+
+
+def test_a_budget_has_a_tolerance_for_the_clock() -> None:
+    assert fates(tried("slow", 0.9, 0.9), budget=3.7)["slow"] == "chosen"
+    assert fates(tried("slow", 0.9, 0.9), budget=3.6)["slow"] == "over the budget"
+
+
+def test_what_is_as_good_with_more_passes_is_said_to_be() -> None:
+    finalists = [tried("slow", 0.9, 0.703), tried("quick", 0.9, 0.70), tried("behind", 0.9, 0.698)]
+    assert fates(*finalists) == {
+        "original": "another is better",
+        "slow": "another is as good",
+        "quick": "chosen",
+        "behind": "another is better",
+    }

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.report.reading import tables
 from torch import Tensor, nn
 
+from shiftproof._text import percent
 from shiftproof.adapters import as_classifier, digest_of_module, load_classifier, load_fixed
 from shiftproof.data import LabelledImages, load_data
 from shiftproof.edits import apply_edit, edits
@@ -19,7 +21,7 @@ from shiftproof.errors import DataError, ModelError, OptionError, ShiftproofErro
 from shiftproof.explain import explain
 from shiftproof.fix import Fixed, export_onnx, exported, fix, losses_of, propose
 from shiftproof.metrics import Difference, Estimate
-from shiftproof.report import fix_markdown, read_fix
+from shiftproof.report import fix_markdown, read_fix, report_html
 from shiftproof.zoo import load_trained
 
 FEW = ("average-logits", "canonical-position", "max-blur-pool")
@@ -74,6 +76,32 @@ def test_the_record_is_read_and_rendered(found: Fixed) -> None:
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == [row.name for row in found.table]
     assert axes.get_ylabel() == "right under shifts (%)"
+
+
+def test_the_record_says_what_was_chosen_by(found: Fixed) -> None:
+    original, *others = found.record.tried
+    assert original.name == "original"
+    assert {each.name for each in others} == set(FEW) | {row.name for row in found.table[1:]}
+    assert [each.name for each in found.record.tried if each.fate == "chosen"] == [found.chosen]
+    assert {each.n_images for each in found.record.tried} == {found.record.about.n_choosing}
+    chosen = next(each for each in others if each.fate == "chosen")
+    shifted = _value(chosen.estimates["accuracy"])
+    assert shifted > _value(original.estimates["accuracy"])
+    assert found.record.about.clean_margin == 0.005
+    page = report_html(found.record)
+    (table,) = [each for each in tables(page) if each[0][:2] == ["edit", "outcome"]]
+    assert [row[:2] for row in table[1:]] == [[each.name, each.fate] for each in found.record.tried]
+    cell = table[1 + found.record.tried.index(chosen)][-1]
+    assert cell.startswith(percent(shifted))
+
+
+def test_a_record_from_before_is_read_and_has_no_table_of_the_choice(found: Fixed) -> None:
+    document = json.loads(found.to_json())
+    del document["tried"], document["about"]["clean_margin"]
+    record = read_fix(document)
+    assert record.to_dict() == document
+    assert "How it was chosen" in report_html(found.record)
+    assert "How it was chosen" not in report_html(record)
 
 
 def test_it_is_saved_and_made_again(found: Fixed, tmp_path: Path, digits: LabelledImages) -> None:
@@ -191,6 +219,10 @@ def test_the_same_twice(digits: LabelledImages) -> None:
 def test_what_costs_too_much_of_the_clean_images_is_not_chosen(digits: LabelledImages) -> None:
     made = fix(load_trained("cnn2"), digits, protocol="box:4,4,2", edits=["crop-choice"], threads=1)
     assert made.chosen == "original"
+    original, crop = made.record.tried
+    assert (original.fate, crop.fate) == ("chosen", "too many clean images lost")
+    lost = _value(original.estimates["clean-accuracy"]) - _value(crop.estimates["clean-accuracy"])
+    assert lost * crop.n_images > 1.5, "images; one more than the margin is allowed"
     first, second = (_value(row.estimates["accuracy"]) for row in made.table)
     passed_over = "crop-choice is right more often under the shifts here, and was not chosen"
     assert (passed_over in fix_markdown(made.record)) == (second > first)

@@ -16,7 +16,7 @@ from shiftproof.errors import ShiftproofError, TrainingError
 from shiftproof.fix import Lesson, LessonProgress, Proposal, Teaching, fix
 from shiftproof.fix._jury import Case, workers_for
 from shiftproof.fix._measure import Measuring
-from shiftproof.fix._search import FINALISTS, search
+from shiftproof.fix._search import FINALISTS, Searched, search
 from shiftproof.fix._trainings import Trainings
 from shiftproof.probe import Response
 from shiftproof.report import fix_markdown
@@ -43,6 +43,11 @@ def digits() -> LabelledImages:
     return load_data("mnist", "test").head(96)
 
 
+def names_of(made: Searched) -> list[str]:
+    """What was measured."""
+    return [*(each.name for each in made.finalists), *(each.name for each in made.dropped)]
+
+
 def measuring() -> Measuring:
     return Measuring(BOX, 0, CPU, None, 1, lambda: None)
 
@@ -57,16 +62,25 @@ def test_every_rung_trains_half_as_many_for_twice_as_long(digits: LabelledImages
         calls.append(([edits for edits, _ in networks], until, rest))
         return {}
 
-    found, failed = search(as_classifier(load_trained("cnn2")), PROPOSALS, digits, measuring(), train=train)
-    assert not failed
-    assert len(found) == FINALISTS
+    made = search(as_classifier(load_trained("cnn2")), PROPOSALS, digits, measuring(), train=train)
+    assert not made.failed
+    assert len(made.finalists) == FINALISTS
     (first, half, later), (_, whole, nothing) = calls
     assert set(first) == {str(p) for p in map(_learned, PROPOSALS) if p}
     assert (half, whole) == (0.5, 1.0)
     # What is left falls to nothing, and the second rung trains no more than four networks from half on.
     assert later == pytest.approx(FINALISTS * 0.5)
     assert nothing == 0
-    assert all(each.trained in (0, 1) for each in found)
+    assert all(each.trained in (0, 1) for each in made.finalists)
+    # What was dropped is recorded with what it was measured on, those that went farther first.
+    names = names_of(made)
+    assert len(names) == len(set(names))
+    assert {each.name for each in PROPOSALS} <= set(names)
+    assert {each.fate for each in made.dropped} == {"dropped"}
+    n_images = [each.n_images for each in made.dropped]
+    assert n_images == sorted(n_images, reverse=True)
+    assert n_images[-1] == 48
+    assert {each.trained for each in made.dropped} <= {0, 0.5, 1}
 
 
 def test_nothing_is_measured_twice_on_the_same_images(digits: LabelledImages) -> None:
@@ -81,16 +95,17 @@ def test_nothing_is_measured_twice_on_the_same_images(digits: LabelledImages) ->
 
     steps: list[str] = []
     counting = Counting(BOX, 0, CPU, None, 1, lambda: None)
-    found, failed = search(
+    made = search(
         as_classifier(load_trained("cnn2")), PROPOSALS[:6], digits.head(20), counting, on_step=steps.append
     )
-    assert not failed
-    assert len(found) == FINALISTS
+    assert not made.failed
+    assert len(made.finalists) == FINALISTS
     # Six edits, and then only what was put together of the best ones.
     assert asked[0] == 6
     assert all(n < FINALISTS for n in asked[1:])
     assert steps[0] == "6 edits on 20 images"
-    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+    scores = [each.score for each in made.finalists]
+    assert scores == sorted(scores, reverse=True)
 
 
 def _learned(proposal: Proposal) -> str | None:
@@ -126,12 +141,10 @@ def test_a_training_that_fails_is_named_and_the_others_go_on(digits: LabelledIma
     ) -> dict[str, ShiftproofError]:
         return {"composer-blurpool": TrainingError("a finite loss", "nan at step 1")}
 
-    found, failed = search(
-        as_classifier(load_trained("cnn2")), PROPOSALS[3:7], digits, measuring(), train=train
-    )
-    assert [each.name for each in failed] == ["composer-blurpool"]
-    assert "a finite loss" in (failed[0].not_possible or "")
-    assert "composer-blurpool" not in {each.name for each in found}
+    made = search(as_classifier(load_trained("cnn2")), PROPOSALS[3:7], digits, measuring(), train=train)
+    assert [each.name for each in made.failed] == ["composer-blurpool"]
+    assert "a finite loss" in (made.failed[0].not_possible or "")
+    assert "composer-blurpool" not in names_of(made)
 
 
 def test_what_layers_lose_is_shown_before_and_after() -> None:

@@ -76,10 +76,11 @@ def test_the_table(command: Command, tmp_path: Path) -> None:
 
     rows = limited(10_000, N)
     generator = torch.Generator().manual_seed(seed_for(0, "parts"))
-    _, reporting = torch.randperm(N, generator=generator).tensor_split(2)
+    choosing, reporting = torch.randperm(N, generator=generator).tensor_split(2)
     images, labels = (part[rows][sorted(reporting.tolist())] for part in digits("test"))
     weights = packaged("cnn2")
     shifts = list(product(range(-RADIUS, RADIUS + 1), repeat=2))
+    check_choice(record, weights, [rows[place] for place in sorted(choosing.tolist())])
     by_name = {row["name"]: row for row in record["rows"]}
     expected, right = {}, {}
     for name, model in MODELS.items():
@@ -110,6 +111,25 @@ def test_the_table(command: Command, tmp_path: Path) -> None:
         differences = by_name[name]["differences"]
         check_one_bit(differences["clean-accuracy"], still_right[name] - still_right["original"])
         check_mean(differences["accuracy"], moved_right[name] - moved_right["original"])
+
+
+def check_choice(record: Any, weights: Weights, rows: list[int]) -> None:
+    """What each edit was worth on the images to choose by, and that none is half a point better."""
+    images, labels = (part[rows] for part in digits("test"))
+    shifts = list(product(range(-RADIUS, RADIUS + 1), repeat=2))
+    tried = {each["name"]: each for each in record["tried"]}
+    clean, shifted = {}, {}
+    for name, model in MODELS.items():
+        views = {shift: np.stack([moved(each / 255, *shift) for each in images]) for shift in shifts}
+        right = {shift: model(weights, view).argmax(1).numpy() == labels for shift, view in views.items()}
+        clean[name], shifted[name] = right[0, 0].mean(), np.stack(list(right.values())).mean()
+        assert tried[name]["estimates"]["clean-accuracy"]["value"] == pytest.approx(clean[name]), name
+        assert tried[name]["estimates"]["accuracy"]["value"] == pytest.approx(shifted[name]), name
+        assert tried[name]["n_images"] == len(images) == N // 2
+    able = [name for name in MODELS if clean[name] > clean["original"] - 1.5 / len(images)]
+    assert record["chosen"] in able
+    assert shifted[record["chosen"]] >= max(shifted[name] for name in able) - 0.005
+    assert tried[record["chosen"]]["fate"] == "chosen"
 
 
 def check_one_bit(found: Any, change: Floats) -> None:

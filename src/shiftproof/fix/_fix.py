@@ -24,15 +24,14 @@ from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask, engi
 from shiftproof.data import Images, data_sources, load_data, match_labels
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain import Explanation, explain
-from shiftproof.fix._choose import choose
+from shiftproof.fix._choose import judged
 from shiftproof.fix._fixed import ORIGINAL, Fixed
 from shiftproof.fix._jury import Case, workers_for
 from shiftproof.fix._measure import (
     TIMED_IMAGES,
     Measuring,
-    clean_score,
+    estimates,
     milliseconds,
-    score,
     with_truth,
 )
 from shiftproof.fix._options import FixOptions
@@ -44,7 +43,7 @@ from shiftproof.fix._student import LessonProgress
 from shiftproof.fix._teach import Teaching
 from shiftproof.fix._trainings import Trainings
 from shiftproof.probe import Response
-from shiftproof.records import FixAboutRecord, FixedRow, Losses
+from shiftproof.records import FixAboutRecord, FixedRow, Losses, TriedRecord
 from shiftproof.shifts import ShiftProtocol
 
 EXPLAINED_IMAGES = 16
@@ -207,29 +206,33 @@ class _Fixing:
         trainings = Trainings(n_steps, self.classifier.digest, self.checkpoints, self.on_progress)
         case, engine = Case((choosing, reporting), measuring, teaching), engine_of(self.question)
         with workers_for(case, engine, self.classifier, trainings.hear) as (measuring, workers):
-            finalists, failed = search(
+            searched = search(
                 self.classifier,
                 proposals,
                 choosing,
                 measuring,
+                confidence=self.settings.confidence,
                 train=None if teaching is None else partial(trainings.train, workers),
                 on_step=self.on_step,
             )
-            _check_tried(finalists, failed)
+            finalists = searched.finalists
+            _check_tried(finalists, searched.failed)
             self.on_step(f"{len(finalists)} finalists and the original on {len(reporting)} other images")
             original = measuring.response(self.classifier, choosing)
             rows, models = measured_table(
                 self.classifier, finalists, reporting, measuring, self.settings.confidence
             )
-        chosen = self._choice(finalists, rows, original)
+        tried = (*self._judged(finalists, rows, original), *searched.dropped)
+        chosen = next(each.name for each in tried if each.fate == "chosen")
         model, network = models[chosen]
         record = fix_record(
             self.classifier,
             rows,
             chosen,
+            tried=tried,
             about=self._about(choosing, reporting, lessons, is_labelled, labelled),
             losses=self._losses(reporting, network),
-            not_possible=(*misfits, *failed),
+            not_possible=(*misfits, *searched.failed),
         )
         return Fixed(
             model=model,
@@ -328,15 +331,25 @@ class _Fixing:
         self.on_step("training images" if labelled else "what is right for the images to train on")
         return Teaching(images, self.classifier, labelled, protocol, lesson, self.question.device)
 
-    def _choice(self, finalists: Sequence[Candidate], rows: Sequence[FixedRow], original: Response) -> str:
-        """Chosen by the images for choosing: within the budget, and no worse on images as they are."""
-        least = clean_score(original) - max(self.settings.clean_margin, 1.01 / original.n_images)
-        within = self.settings.budget or float("inf")
-        costs = {row.name: row.cost for row in rows}
-        able = [each for each in finalists if each.clean >= least and costs[each.name] <= within * 1.1]
-        passes = {row.name: row.forwards_at_once or 1.0 for row in rows}
-        chosen = choose(able, passes, score(original))
-        return ORIGINAL if chosen is None else chosen.name
+    def _judged(
+        self, finalists: Sequence[Candidate], rows: Sequence[FixedRow], original: Response
+    ) -> tuple[TriedRecord, ...]:
+        """The original and the finalists on the images for choosing, one of them chosen."""
+        as_it_is = TriedRecord(
+            name=ORIGINAL,
+            n_images=original.n_images,
+            estimates=estimates(original, self.settings.confidence),
+            trained=0.0,
+            fate="another is better",
+        )
+        return judged(
+            as_it_is,
+            [each.tried for each in finalists],
+            {row.name: row.cost for row in rows},
+            {row.name: row.forwards_at_once or 1.0 for row in rows},
+            clean_margin=self.settings.clean_margin,
+            budget=self.settings.budget,
+        )
 
     def _about(
         self, choosing: Images, reporting: Images, lessons: Images | None, given: bool, labelled: bool
@@ -359,6 +372,7 @@ class _Fixing:
             truth="labels" if given else "what the original answers to the image as it is",
             protocol={name: str(fact) for name, fact in protocol.describe().items()},
             budget=settings.budget,
+            clean_margin=settings.clean_margin,
             training=training,
             seed=settings.seed,
             confidence=settings.confidence,

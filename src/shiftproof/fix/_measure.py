@@ -18,6 +18,7 @@ from shiftproof.probe import AtOnce, Response, averaged_at_once, measure_respons
 from shiftproof.shifts import ShiftProtocol
 from shiftproof.zoo import ImageShape
 
+Estimates = Mapping[str, Estimate | NotApplicable]
 SHOWN = ("clean-accuracy", "accuracy", "agreement", "worst-case-accuracy")
 TIMED_IMAGES = 8
 # Times that an answer is clocked: at least so often, and for so long where it is short, but no more often.
@@ -73,21 +74,23 @@ class Measuring:
             return error
 
 
-def score(response: Response) -> float:
-    """By what candidates are chosen: how often the answer to a shifted image is right."""
-    found = metrics.get("accuracy").estimate(response)
-    return found.value if isinstance(found, Estimate) else 0.0
-
-
-def clean_score(response: Response) -> float:
-    """How often the answer to the image as it is is right."""
-    found = metrics.get("clean-accuracy").estimate(response)
-    return found.value if isinstance(found, Estimate) else 0.0
-
-
 def estimates(response: Response, confidence: float) -> dict[str, Estimate | NotApplicable]:
     """The numbers of a row."""
     return {name: metrics.get(name).estimate(response, confidence=confidence) for name in SHOWN}
+
+
+def score(found: Estimates) -> float:
+    """By what candidates are chosen: how often the answer to a shifted image is right."""
+    return _value(found["accuracy"])
+
+
+def clean_score(found: Estimates) -> float:
+    """How often the answer to the image as it is is right."""
+    return _value(found["clean-accuracy"])
+
+
+def _value(found: Estimate | NotApplicable) -> float:
+    return found.value if isinstance(found, Estimate) else 0.0
 
 
 def differences(

@@ -17,6 +17,7 @@ from shiftproof.records import (
     LayerLossRecord,
     Losses,
     NotPossibleRecord,
+    TriedRecord,
 )
 
 MOST_LAYERS = 12
@@ -27,6 +28,7 @@ def fix_record(
     rows: tuple[FixedRow, ...],
     chosen: str,
     *,
+    tried: tuple[TriedRecord, ...],
     about: FixAboutRecord,
     losses: tuple[Losses | None, Losses | None],
     not_possible: Sequence[Proposal],
@@ -40,6 +42,7 @@ def fix_record(
         chosen=chosen,
         summary=_summary(original.name, rows, chosen, about.budget),
         rows=rows,
+        tried=tried,
         losses=losses,
         not_possible=tuple(
             NotPossibleRecord(name=each.name, reason=each.not_possible or "") for each in not_possible

@@ -58,7 +58,8 @@ def measured_table(
         responses[name] = answers
     shown = images.pixels(slice(0, TIMED_IMAGES)).to(measuring.device).float() / 255
     ms = milliseconds({name: model for name, (model, _) in models.items()}, shown)
-    front = on_the_front([ms[name] for name in models], [score(responses[name]) for name in models])
+    estimated = {name: estimates(answers, confidence) for name, answers in responses.items()}
+    front = on_the_front([ms[name] for name in models], [score(estimated[name]) for name in models])
     by_name = {each.name: each for each in finalists}
     rows = []
     for (name, (model, _)), on_front in zip(models.items(), front, strict=True):
@@ -69,7 +70,7 @@ def measured_table(
             FixedRow(
                 name=name,
                 steps=_recorded(found.proposal.steps) if found else (),
-                estimates=estimates(responses[name], confidence),
+                estimates=estimated[name],
                 differences=change,
                 ms_per_image=ms[name],
                 cost=ms[name] / ms[ORIGINAL],

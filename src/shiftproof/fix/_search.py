@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from torch import nn
@@ -14,9 +14,10 @@ from shiftproof.adapters import Classifier, EditedClassifier, edit_classifier, o
 from shiftproof.data import Images
 from shiftproof.edits import edits
 from shiftproof.errors import ShiftproofError, Stopped
-from shiftproof.fix._measure import Measuring, clean_score, score
+from shiftproof.fix._measure import Estimates, Measuring, estimates, score
 from shiftproof.fix._propose import Proposal, combined
 from shiftproof.probe import Response
+from shiftproof.records import TriedRecord
 
 FIRST_IMAGES = 48
 FINALISTS = 4
@@ -31,21 +32,37 @@ class Candidate:
     Args:
         proposal: What it is.
         edited: The classifier, and what is different in it.
-        score: On the images that it was chosen by, so far.
-        clean: The same without shifts.
+        estimates: What it was worth when it was last measured on images for choosing.
+        n_images: So many of them.
         trained: Which part of all epochs it was trained for.
     """
 
     proposal: Proposal
     edited: EditedClassifier
-    score: float = 0.0
-    clean: float = 0.0
+    estimates: Estimates = field(default_factory=dict)
+    n_images: int = 0
     trained: float = 0.0
 
     @property
     def name(self) -> str:
         """Of the proposal."""
         return self.proposal.name
+
+    @property
+    def score(self) -> float:
+        """How often its answer to a shifted image is right."""
+        return score(self.estimates)
+
+    @property
+    def tried(self) -> TriedRecord:
+        """What is recorded of it, as if it were no finalist."""
+        return TriedRecord(
+            name=self.name,
+            n_images=self.n_images,
+            estimates=self.estimates,
+            trained=self.trained,
+            fate="dropped",
+        )
 
     @property
     def learned(self) -> str | None:
@@ -57,15 +74,31 @@ class Candidate:
         return Proposal(surgery).name
 
 
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """What became of all proposals.
+
+    Args:
+        finalists: At most `FINALISTS`, the best first.
+        dropped: What others were better than, those that went farthest first. Their networks are gone.
+        failed: What turned out not to be possible.
+    """
+
+    finalists: Sequence[Candidate]
+    dropped: Sequence[TriedRecord]
+    failed: Sequence[Proposal]
+
+
 def search(
     classifier: Classifier,
     proposals: list[Proposal],
     images: Images,
     measuring: Measuring,
     *,
+    confidence: float = 0.95,
     train: Train | None = None,
     on_step: Callable[[str], None] = lambda step: None,
-) -> tuple[list[Candidate], list[Proposal]]:
+) -> Searched:
     """The best few of many proposals, judged by the images for choosing alone.
 
     Args:
@@ -73,13 +106,12 @@ def search(
         proposals: What to try, beside the original itself.
         images: For choosing, with labels.
         measuring: How.
+        confidence: Nominal coverage of the intervals.
         train: Trains their networks; None for no training.
         on_step: Told what is being done.
-
-    Returns:
-        At most `FINALISTS`, the best first; and what turned out not to be possible.
     """
     failed: list[Proposal] = []
+    dropped: list[TriedRecord] = []
     known: dict[str, Response | ShiftproofError] = {}
     n_known = 0
     alive = _made(classifier, proposals, images, measuring, failed)
@@ -98,17 +130,17 @@ def search(
         unknown = [each for each in alive if each.name not in known]
         responses = measuring.responses([each.edited.classifier for each in unknown], images, n_images)
         known |= zip([each.name for each in unknown], responses, strict=True)
-        alive = _kept(alive, partial(_scored, answers=known), failed)
+        alive = _kept(alive, partial(_scored, answers=known, confidence=confidence), failed)
         alive.sort(key=lambda each: -each.score)
-        if rung == n_rungs:
-            break
-        alive = alive[: _n_kept(len(alive))]
-        if rung == 1:
-            names = {each.name for each in alive}
+        names = {each.name for each in alive}
+        n_kept = FINALISTS if rung == n_rungs else _n_kept(len(alive))
+        dropped = [*(each.tried for each in alive[n_kept:]), *dropped]
+        alive = alive[:n_kept]
+        if rung == 1 and rung < n_rungs:
             more = [found for best in alive[:2] for found in combined(best.proposal, classifier)]
             added = [proposal for proposal in more if proposal.name not in names]
             alive += _made(classifier, added, images, measuring, failed)
-    return alive[:FINALISTS], failed
+    return Searched(alive, dropped, failed)
 
 
 def _part(rung: int, n_rungs: int) -> float:
@@ -188,11 +220,13 @@ def _kept(
     return found
 
 
-def _scored(candidate: Candidate, answers: Mapping[str, Response | ShiftproofError]) -> Candidate:
+def _scored(
+    candidate: Candidate, answers: Mapping[str, Response | ShiftproofError], confidence: float
+) -> Candidate:
     response = answers[candidate.name]
     if isinstance(response, ShiftproofError):
         raise response
-    return replace(candidate, score=score(response), clean=clean_score(response))
+    return replace(candidate, estimates=estimates(response, confidence), n_images=response.n_images)
 
 
 def _not_possible(proposal: Proposal, error: ShiftproofError) -> Proposal:

@@ -72,6 +72,7 @@ from shiftproof.records._explanation import Unit as Unit
 from shiftproof.records._explanation import read_explanation as read_explanation
 from shiftproof.records._fix import Change as Change
 from shiftproof.records._fix import EditRecord as EditRecord
+from shiftproof.records._fix import Fate as Fate
 from shiftproof.records._fix import FixAboutRecord as FixAboutRecord
 from shiftproof.records._fix import FixedModelRecord as FixedModelRecord
 from shiftproof.records._fix import FixedRow as FixedRow
@@ -80,6 +81,7 @@ from shiftproof.records._fix import LayerLossRecord as LayerLossRecord
 from shiftproof.records._fix import LeftAlone as LeftAlone
 from shiftproof.records._fix import Losses as Losses
 from shiftproof.records._fix import NotPossibleRecord as NotPossibleRecord
+from shiftproof.records._fix import TriedRecord as TriedRecord
 from shiftproof.records._fix import read_fix as read_fix
 from shiftproof.records._numbers import Compared as Compared
 from shiftproof.records._numbers import Difference as Difference

@@ -14,6 +14,16 @@ from shiftproof.records._numbers import Compared, Estimate, Estimated
 
 # What the table of a fix shows.
 SHOWN = ("clean-accuracy", "accuracy", "agreement", "worst-case-accuracy")
+# What became of an edit on the images for choosing.
+Fate = Literal[
+    "chosen",
+    "another is better",
+    "another is as good",
+    "not better than the original",
+    "too many clean images lost",
+    "over the budget",
+    "dropped",
+]
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -90,6 +100,26 @@ class FixedRow(StrictRecord):
     left_alone: tuple[LeftAlone, ...]
 
 
+class TriedRecord(StrictRecord):
+    """An edit on the images for choosing: why it was chosen, or passed over.
+
+    Args:
+        name: Its edits; `original` for the model as it came.
+        n_images: So many of the images for choosing; all for a finalist, maybe fewer for what was dropped.
+        estimates: As in `FixedRow`. “Right” is what `FixAboutRecord.truth` says; by `accuracy` edits are
+            dropped and one is chosen, and the clean margin is about `clean-accuracy`.
+        trained: Part of the epochs that it had been trained for, in [0, 1].
+        fate: `chosen`, or why it is not; `another is as good` if that asks for no more forward passes, and
+            `dropped` if it was not among the finalists.
+    """
+
+    name: Line
+    n_images: int
+    estimates: Mapping[Line, Estimated]
+    trained: float
+    fate: Fate
+
+
 class FixedModelRecord(StrictRecord):
     """What was fixed."""
 
@@ -124,7 +154,7 @@ class Losses(StrictRecord):
 
 
 class FixAboutRecord(StrictRecord):
-    """Images, shifts and settings."""
+    """Images, shifts and settings; the clean margin is None in records from before."""
 
     data: Mapping[Line, Line]
     n_choosing: int
@@ -132,6 +162,7 @@ class FixAboutRecord(StrictRecord):
     truth: Line
     protocol: Mapping[str, Line]
     budget: float | None
+    clean_margin: float | None = None
     training: Mapping[str, Any] | None
     seed: int
     confidence: float
@@ -147,6 +178,8 @@ class FixRecord(StrictRecord):
         chosen: Name of the row of the chosen model.
         summary: What was chosen and what it is worth, in a sentence.
         rows: The original first, then the finalists, the best first.
+        tried: All that was measured on the images for choosing: the original, the finalists, the best first,
+            and what was dropped, the last first; empty in records from before.
         losses: What the layers lose in the original and in the chosen one, on images that nothing was chosen
             by; None where that is not known, or where the layers are the same.
         not_possible: Edits that cannot be made with this model, and why.
@@ -159,6 +192,7 @@ class FixRecord(StrictRecord):
     chosen: Line
     summary: Line
     rows: tuple[FixedRow, ...]
+    tried: tuple[TriedRecord, ...] = ()
     losses: tuple[Losses | None, Losses | None] = (None, None)
     not_possible: tuple[NotPossibleRecord, ...]
 
@@ -171,6 +205,8 @@ class FixRecord(StrictRecord):
         for row in self.rows:
             check_parts(f"estimates of {row.name}", row.estimates, SHOWN)
             check_parts(f"differences of {row.name}", row.differences, ("accuracy",) if row.verdict else ())
+        for each in self.tried:
+            check_parts(f"estimates of {each.name}", each.estimates, SHOWN)
         if self.chosen not in [row.name for row in self.rows]:
             raise ValueError(f"{self.chosen!r} is chosen, and no row")
         return self

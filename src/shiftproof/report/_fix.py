@@ -21,6 +21,7 @@ SHOWN = {
     "agreement": "agreement",
     "worst-case-accuracy": "worst case",
 }
+CHOSEN_BY = ("clean-accuracy", "accuracy")
 VERDICTS = {"helps": "helps", "harms": "HARMS", "undecided": "no difference shown", "": ""}
 MOST_CHANGES = 12
 # Of a name in the terminal, where a line is broken at blanks and hyphens.
@@ -274,6 +275,40 @@ def measured_rows(record: FixRecord) -> list[list[str]]:
         ["milliseconds per image", *(f"{row.ms_per_image:.3g}" for row in rows)],
         ["weights", *weights],
     ]
+
+
+def choice_columns(record: FixRecord) -> list[str]:
+    """Titles of the table of what was chosen by; the first two are words."""
+    trained = ["trained"] if record.about.training is not None else []
+    return ["edit", "outcome", "images", *trained, *(SHOWN[name] for name in CHOSEN_BY)]
+
+
+def choice_rows(record: FixRecord) -> list[list[str]]:
+    """What each edit was worth on the images for choosing, and what became of it; empty where not known."""
+    is_trained = record.about.training is not None
+    return [
+        [
+            each.name,
+            each.fate,
+            f"{each.n_images:,}",
+            *([percent(each.trained)] if is_trained else []),
+            *(_value(each.estimates[name]) for name in CHOSEN_BY),
+        ]
+        for each in record.tried
+    ]
+
+
+def choice_rule(record: FixRecord) -> str:
+    """How it was chosen, in words."""
+    margin, budget = record.about.clean_margin, record.about.budget
+    lost = "the clean margin" if margin is None else f"{100 * margin:g} points"
+    time = "" if budget is None else f" and take at most {budget:g} × the time"
+    return (
+        "On the images to choose by. Chosen is what is right most often about shifted images, or up to half "
+        "a point less often with fewer forward passes, among those that lose no more than "
+        f"{lost}, or one image, of the images as they are{time}; the original where none is better. "
+        "Dropped is what others were better than, maybe on the first few of the images."
+    )
 
 
 def loss_rows(record: FixRecord) -> list[list[str]]:

@@ -14,6 +14,9 @@ from shiftproof.report._fix import (
     about_fix,
     before_and_after,
     changes,
+    choice_columns,
+    choice_rows,
+    choice_rule,
     columns,
     loss_rows,
     measured_rows,
@@ -43,6 +46,7 @@ def fix_page(record: FixRecord) -> Page:
         cards=_cards(record),
         sections=[
             Section("Each edit", _table(record)),
+            Section("How it was chosen", _choice(record)),
             *([Section(f"What {record.chosen} changes", [Bullets(lines)])] if lines else []),
             Section("Before and after", _side_by_side(record)),
             Section("Not measured", [Bullets(_not_measured(record))]),
@@ -51,6 +55,13 @@ def fix_page(record: FixRecord) -> Page:
             words_section(*WORDS),
         ],
     )
+
+
+def _choice(record: FixRecord) -> list[Block]:
+    """Every edit on the images for choosing; nothing for records from before."""
+    if not record.tried:
+        return []
+    return [Table(choice_columns(record), choice_rows(record), left=2, caption=choice_rule(record))]
 
 
 def _cards(record: FixRecord) -> list[Card]:
