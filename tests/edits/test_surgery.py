@@ -24,6 +24,7 @@ from torch.testing import assert_close
 
 from shiftproof.adapters import digest_of_module
 from shiftproof.edits import Edit, apply_edit, edits
+from shiftproof.edits._dense import at_stride_one
 from shiftproof.errors import ModelError, OptionError, ShapeError, UnknownNameError
 from shiftproof.layers import BlurPool2d
 
@@ -176,6 +177,30 @@ def test_convolutions_of_other_libraries_that_pad_by_themselves() -> None:
     alone = nn.Sequential(WithStrideOfItsOwn(3, 4, 3, 2, 1), nn.ReLU())
     with pytest.raises(ModelError, match="WithStrideOfItsOwn computes depends on its stride in a way of its"):
         apply_edit(alone, "blur-strides")
+
+
+@pytest.mark.parametrize("edit", ["aps", "conv-blur-pool"])
+def test_a_stride_that_cannot_be_taken_off_is_left_alone_and_others_are_edited(edit: str) -> None:
+    network = nn.Sequential(WithStrideOfItsOwn(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 4, 3, 2, 1)).eval()
+    found = apply_edit(network, edit, images=torch.rand(1, 3, 16, 16))
+    reasons = {each.layer: each.reason for each in found.left_alone}
+    assert "WithStrideOfItsOwn computes depends on its stride in a way of its own" in reasons["0"]
+    assert "2" in {each.layer for each in found.changes}
+
+
+def test_noise_says_once_whether_a_stride_can_be_taken_off() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    class Counting(PaddedByStride):
+        def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+            asked.append(tuple(self.stride))
+            return super().forward(input)
+
+    at_stride_one(Counting(3, 4, 3, 2))
+    once = len(asked)
+    asked.clear()
+    apply_edit(nn.Sequential(Counting(3, 4, 3, 2), nn.ReLU()), "blur-strides")
+    assert len(asked) == once > 0
 
 
 def test_a_network_of_pypi_whose_convolutions_know_the_size_of_the_image() -> None:

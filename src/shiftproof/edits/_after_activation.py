@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from shiftproof.edits._blur import ZHANG, is_patches
-from shiftproof.edits._dense import at_stride_one, objection, pair, stride_of
+from shiftproof.edits._dense import at_stride_one, pair, stride_of
 from shiftproof.edits._record import Edit, Edited, edits
 from shiftproof.edits._surgery import Record, copied, is_in, put
 from shiftproof.edits._trace import end_of_chain, finished, layer_after, layer_of, traced
@@ -53,11 +53,10 @@ def conv_blur_pool(
             or not (layers is None or is_in(path, layers))
         ):
             continue
-        reason = objection(layer)
-        if reason is not None:
-            record.left_alone.append(LeftAlone(path, reason))
-            continue
         dense = at_stride_one(layer)
+        if isinstance(dense, str):
+            record.left_alone.append(LeftAlone(path, dense))
+            continue
         if is_shortcut:
             blur = BlurPool2d(layer.in_channels, kernel_size=kernel_size, stride=stride, border=border)
             put(found, path, nn.Sequential(OrderedDict(blur=blur, conv=dense)))

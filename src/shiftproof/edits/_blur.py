@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from shiftproof.edits._dense import Pair, at_stride_one, objection, pair, stride_of
+from shiftproof.edits._dense import Pair, at_stride_one, pair, stride_of
 from shiftproof.edits._record import Edit, Edited, edits
 from shiftproof.edits._surgery import New, Record, Rule, copied, replace_layers
 from shiftproof.edits._trace import with_pools_as_layers
@@ -149,18 +149,16 @@ def _sampled(
     stride = stride_of(layer)
     if stride is None:
         return None
-    reason = objection(layer)
-    if reason is not None:
-        return reason
+    dense = at_stride_one(layer)
+    if isinstance(dense, str):
+        return dense
     if isinstance(layer, nn.MaxPool2d) and max_kernel is not None and border is not None:
         size, rest = pair(layer.kernel_size), (pair(layer.padding), pair(layer.dilation))
         if size[0] == size[1] and rest == ((0, 0), (1, 1)):
             new = MaxBlurPool2d(None, pool_size=size[0], kernel_size=max_kernel, stride=stride, border=border)
             return New(new, "MaxBlurPool2d")
     channels = layer.out_channels if isinstance(layer, nn.Conv2d) else None
-    parts: OrderedDict[str, nn.Module] = OrderedDict(
-        dense=at_stride_one(layer), sample=sampler(stride, channels)
-    )
+    parts: OrderedDict[str, nn.Module] = OrderedDict(dense=dense, sample=sampler(stride, channels))
     if isinstance(layer, nn.AvgPool2d):
         del parts["dense"]  # A blur is a mean itself.
         if pair(layer.padding) != (0, 0) or pair(layer.kernel_size) != stride:

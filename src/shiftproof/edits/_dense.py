@@ -29,30 +29,26 @@ def stride_of(layer: nn.Module) -> Pair | None:
     return None if found == (1, 1) else found
 
 
-def objection(layer: nn.Module) -> str | None:
-    """Why the stride of a layer cannot be taken off, in a sentence; None where it can."""
+def at_stride_one(layer: nn.Module) -> nn.Module | str:
+    """The layer, with its weights, at every position; or why its stride cannot be taken off, in a sentence.
+
+    Of its answer each stride-th position, from the first, is what the layer gave.
+    """
     if getattr(layer, "ceil_mode", False):
         return "It rounds the size of its answer up (`ceil_mode`), which a blur does not."
     if getattr(layer, "return_indices", False):
         return "It also says where each maximum was, which a blur does not have."
-    if isinstance(layer, nn.Conv2d) and _has_own_forward(layer) and _found_dense(layer) is None:
+    return _dense(layer)
+
+
+def _dense(layer: nn.Module) -> nn.Module | str:
+    """The same for layers that have no objection but a forward of their own."""
+    if not (isinstance(layer, nn.Conv2d) and _has_own_forward(layer)):
+        return _without_stride(layer)
+    found = _found_dense(layer)
+    if found is None:
         return f"What {type(layer).__name__} computes depends on its stride in a way of its own."
-    return None
-
-
-def at_stride_one(layer: nn.Module) -> nn.Module:
-    """The layer, with its weights, at every position.
-
-    Of its answer each stride-th position, from the first, is what the layer gave.
-
-    Args:
-        layer: One to which there is no `objection`.
-    """
-    if isinstance(layer, nn.Conv2d) and _has_own_forward(layer):
-        found = _found_dense(layer)
-        assert found is not None
-        return found
-    return _without_stride(layer)
+    return found
 
 
 def _without_stride(layer: nn.Module) -> nn.Module:
@@ -115,7 +111,9 @@ def on_a_circle(layer: nn.Module) -> nn.Module | str:
         return "It pads by more than its window."
     if isinstance(layer, nn.MaxPool2d) and before == (0, 0) and dilation == (1, 1) and taps[0] == taps[1]:
         return CircularMaxPool2d(taps[0] + 1)
-    dense: Any = at_stride_one(layer)
+    dense: Any = _dense(layer)
+    if isinstance(dense, str):
+        return dense
     if isinstance(layer, nn.Conv2d) and before == after:
         dense.padding_mode = "circular"
         dense._reversed_padding_repeated_twice = [before[1], before[1], before[0], before[0]]

@@ -110,18 +110,19 @@ class _Sampling:
             put(self.found, path, anchored(layer))
             self.record.changes.append(Change(path, kind, "PolyphaseAnchor2d before it"))
             return
-        if grid in self.choices and isinstance(layer, nn.Conv2d) and pair(layer.kernel_size) == (1, 1):
-            put(self.found, path, at_stride_one(layer))
+        is_pointwise = isinstance(layer, nn.Conv2d) and pair(layer.kernel_size) == (1, 1)
+        is_shortcut = is_pointwise and grid in self.choices
+        dense = at_stride_one(layer) if is_shortcut else on_a_circle(layer)
+        if isinstance(dense, str):
+            self.record.left_alone.append(LeftAlone(path, dense))
+            return
+        put(self.found, path, dense)
+        if is_shortcut:
             self._take_before(node, *self.choices[grid])
             self.record.changes.append(
                 Change(path, kind, "the phase that the main branch keeps, then stride 1")
             )
             return
-        dense = on_a_circle(layer)
-        if isinstance(dense, str):
-            self.record.left_alone.append(LeftAlone(path, dense))
-            return
-        put(self.found, path, dense)
         if grid in self.choices:
             self._take_after(node, *self.choices[grid])
             self.record.changes.append(Change(path, kind, "stride 1, the phase that the main branch keeps"))
