@@ -12,7 +12,7 @@ from shiftproof.metrics._bounded import difference_interval
 from shiftproof.metrics._estimate import median
 from shiftproof.metrics._quantiles import Interval, normal_quantile
 from shiftproof.metrics._scores import Scores
-from shiftproof.metrics._selection import Floats, everything, inside
+from shiftproof.metrics._selection import Floats, inside
 from shiftproof.metrics._spec import MetricSpec
 from shiftproof.probe import Response
 from shiftproof.records import Difference, NotApplicable
@@ -53,8 +53,7 @@ def compare_responses(
     if not 0 < confidence < 1:
         raise OptionError("a confidence between 0 and 1", confidence)
     _check_comparable(a, b)
-    part = everything if radius_px is None else inside(radius_px)
-    first, second = (metric.scores(each, part) for each in (a, b))
+    first, second = (metric.scores(each, inside(radius_px)) for each in (a, b))
     if isinstance(first, NotApplicable):
         return first
     if isinstance(second, NotApplicable):

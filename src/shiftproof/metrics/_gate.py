@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from shiftproof.errors import ConfigError
-from shiftproof.metrics._selection import Selection, everything, inside
+from shiftproof.metrics._selection import Selection, inside
 from shiftproof.metrics._spec import metrics
 from shiftproof.probe import Response
 from shiftproof.records import Estimate, NotApplicable
@@ -48,8 +48,7 @@ class Gate:
 
     def estimate(self, *answers: Response | Selection, confidence: float = 0.95) -> Estimate | NotApplicable:
         """The estimate that this gate is about."""
-        part = everything if self.radius_px is None else inside(self.radius_px)
-        return metrics.get(self.metric).estimate(*answers, confidence=confidence, part=part)
+        return metrics.get(self.metric).estimate(*answers, confidence=confidence, part=inside(self.radius_px))
 
 
 def parse_gate(text: str) -> Gate:

@@ -225,6 +225,8 @@ def within(answers: Response | Selection, radius_px: float) -> Selection:
     return inside(radius_px)(select(answers))
 
 
-def inside(radius_px: float) -> Callable[[Selection], Selection]:
-    """The same as a choice of a part."""
+def inside(radius_px: float | None) -> Callable[[Selection], Selection]:
+    """The same as a choice of a part; everything for None."""
+    if radius_px is None:
+        return everything
     return lambda selection: selection.with_shifts(selection.radius_px <= radius_px)
