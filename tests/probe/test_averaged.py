@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from shiftproof.adapters import Classifier, EditStep, Preprocess, as_classifier, edit_classifier
 from shiftproof.data import load_data
 from shiftproof.edits import forwards
-from shiftproof.probe import AtOnce, averaged_at_once, measure_response
+from shiftproof.probe import AtOnce, averaged_at_once, measure_response, probing
 from shiftproof.shifts import find_protocol
 from shiftproof.zoo import load_trained
 
@@ -94,6 +94,19 @@ def test_a_measurement_shares_the_work_and_has_the_same_record() -> None:
     assert isinstance(shared.true_prob, np.ndarray)
     np.testing.assert_allclose(shared.true_prob, direct.true_prob, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(shared.drift, direct.drift, rtol=1e-3, atol=1e-5)
+
+
+def test_one_place_says_how_a_model_is_asked() -> None:
+    """No plan for the model, but one for the shifts that it averages over; never where each is asked for."""
+    mean = averaged(as_classifier(load_trained("cnn2")), radius_px=1)
+    data, protocol = load_data("mnist", "test").head(4), find_protocol("box:3,3,2")
+    with probing(mean, data, protocol) as probe:
+        assert probe.choice.name == "direct"
+        assert isinstance(probe.choice.classifier.model, AtOnce)
+        assert probe.choice.reason.endswith("; shifts that it averages over share their work")
+    with probing(mean, data, protocol, method="direct") as probe:
+        assert probe.choice.classifier is mean
+        assert probe.choice.reason == "asked for"
 
 
 def test_every_measurement_sees_the_weights_of_its_time() -> None:

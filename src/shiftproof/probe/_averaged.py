@@ -11,7 +11,7 @@ from torch import Tensor
 from shiftproof.adapters import Classifier, evaluating
 from shiftproof.dense import NotPlanned, RollPlan, WindowPlan, plan_rolls, plan_windows
 from shiftproof.edits import ShiftAveraged, mean_answer
-from shiftproof.probe._method import CHECKED_IMAGES, TOLERANCE
+from shiftproof.probe._checked import CHECKED_IMAGES, agree
 from shiftproof.shifts import extend
 from shiftproof.zoo import ImageShape
 
@@ -118,6 +118,4 @@ def _agrees(found: AtOnce, image_shape: ImageShape) -> bool:
     first = next(found.model.parameters(), torch.zeros(()))
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(CHECKED_IMAGES, *image_shape, generator=generator).to(first.device)
-    expected = found.model(images)
-    largest = expected.abs().amax().clamp(min=1e-6)
-    return bool(((found(images) - expected).abs() <= TOLERANCE * largest).all())
+    return agree(found(images), found.model(images))

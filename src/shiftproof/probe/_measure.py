@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from shiftproof.adapters import (
 )
 from shiftproof.data import Images
 from shiftproof.errors import DataError, ShapeError
-from shiftproof.probe._averaged import averaged_at_once
 from shiftproof.probe._batches import Batches, automatic_batch_size
 from shiftproof.probe._method import Method, MethodChoice, choose_method
 from shiftproof.probe._neighbours import Gallery, build_gallery, chosen_for_gallery
@@ -127,12 +126,7 @@ def probing(
         gallery = _gallery(classifier, views, data, device, size, seed) if task.name == "embedding" else None
         reader = Reader(task, classifier.name, gallery)
         n_workers = (threads or available_cores()) if device.type == "cpu" else 1
-        asked = classifier
-        if choice.plan is None and method == "auto":
-            asked = averaged_at_once(classifier, shown)
-        if asked is not classifier:
-            choice = replace(choice, reason=f"{choice.reason}; shifts that it averages over share their work")
-        evaluators = choice.evaluators(asked, reader, n_workers)
+        evaluators = choice.evaluators(reader, n_workers)
         # One evaluator that threads may not share keeps torch's own threads.
         pool = (
             stack.enter_context(worker_pool(len(evaluators))) if len(evaluators) > 1 or threads == 1 else None

@@ -12,17 +12,15 @@ from shiftproof.adapters import Classifier
 from shiftproof.data import Images
 from shiftproof.dense import NotPlanned, plan_rolls, plan_windows
 from shiftproof.errors import OptionError
+from shiftproof.probe._averaged import averaged_at_once
 from shiftproof.probe._batches import Evaluator
+from shiftproof.probe._checked import CHECKED_IMAGES, CHECKED_SHIFTS, agree
 from shiftproof.probe._dense import AllAtOnce, Dense, RollAnswers, WindowAnswers
 from shiftproof.probe._direct import Direct
 from shiftproof.probe._outputs import Reader
 from shiftproof.probe._views import Views
 
 Method = Literal["auto", "direct", "dense"]
-# What `dense` is compared with `direct` on before it is used: images, and shifts of each.
-CHECKED_IMAGES, CHECKED_SHIFTS = 4, 25
-# Of the largest logit: sums of float32 in another order differ by far less, a plan that is wrong by far more.
-TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +29,13 @@ class MethodChoice:
 
     Args:
         reason: Why, for a reader.
+        classifier: What is asked where each shift is asked for by itself: the model, or what answers as it
+            does where the shifts that it averages over share their work.
         plan: The answers to all shifts at once, or None to ask for each by itself.
     """
 
     reason: str
+    classifier: Classifier
     plan: AllAtOnce | None = None
 
     @property
@@ -47,11 +48,11 @@ class MethodChoice:
         """Images at a time, or None for what fits the images."""
         return None if self.plan is None else self.plan.images_per_batch
 
-    def evaluators(self, classifier: Classifier, reader: Reader, n_workers: int) -> list[Evaluator]:
+    def evaluators(self, reader: Reader, n_workers: int) -> list[Evaluator]:
         """One for each worker; fewer where threads cannot share the model."""
         if self.plan is not None:
             return [Dense(self.plan, reader)] * n_workers
-        return [Direct(replica, reader) for replica in classifier.replicas(n_workers)]
+        return [Direct(replica, reader) for replica in self.classifier.replicas(n_workers)]
 
 
 def check_method(method: str) -> None:
@@ -67,7 +68,7 @@ def check_method(method: str) -> None:
 def choose_method(
     method: Method, classifier: Classifier, views: Views, images: Images, device: torch.device
 ) -> MethodChoice:
-    """The cheapest exact way, or the one that was asked for.
+    """The cheapest exact way, or the one that was asked for. No other thread may run any module meanwhile.
 
     Raises:
         UnknownNameError: No such method.
@@ -75,7 +76,7 @@ def choose_method(
     """
     check_method(method)
     if method == "direct":
-        return MethodChoice("asked for")
+        return MethodChoice("asked for", classifier)
     plan = _all_at_once(classifier, views, images.image_shape[0])
     objection = plan if isinstance(plan, str) else ""
     if not isinstance(plan, str):
@@ -84,14 +85,17 @@ def choose_method(
         elif not _agrees(plan, classifier, views, images, device):
             objection = "the dense method gave different answers than the direct one"
         else:
-            return MethodChoice(plan.reason, plan)
+            return MethodChoice(plan.reason, classifier, plan)
     if method == "dense":
         raise OptionError(
             "a model and shifts for which `dense` is exact",
             objection,
             fix="Use the method `auto` or `direct`.",
         )
-    return MethodChoice(objection)
+    shared = averaged_at_once(classifier, (images.image_shape[0], *views.size_px))
+    if shared is not classifier:
+        objection += "; shifts that it averages over share their work"
+    return MethodChoice(objection, shared)
 
 
 def _all_at_once(classifier: Classifier, views: Views, n_channels: int) -> AllAtOnce | str:
@@ -137,7 +141,6 @@ def _agrees(
     for shift in torch.linspace(0, views.n_shifts - 1, n_checked).long().tolist():
         moved = batch.shifted(shift)
         expected = classifier(batch.unshifted() if moved is None else moved)
-        largest = expected.abs().amax().clamp(min=1e-6)
-        if not bool(((logits[:, shift] - expected).abs() <= TOLERANCE * largest).all()):
+        if not agree(logits[:, shift], expected):
             return False
     return True

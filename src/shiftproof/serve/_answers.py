@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -99,7 +99,7 @@ class Answers:
         choice, views = self.way(model, border)
         image, asked = self._as_shown(shown.pixels), self._asked(model, shown)
         if choice.plan is None:
-            yield from self._one_by_one(asked, image, views)
+            yield from self._one_by_one(replace(asked, classifier=choice.classifier), image, views)
             return
         with torch.inference_mode():
             outputs = choice.plan.logits(views.batch(image, slice(0, 1)))[0].float()
