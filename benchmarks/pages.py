@@ -45,7 +45,9 @@ def main() -> None:
         assert report_html(folder / "run") == path.read_text(encoding="utf-8")
         record: dict[str, Any] = {
             "machine": describe_machine(torch.device("cpu")),
-            "versions": {name: done.record.environment[name] for name in ("shiftproof", "torch", "python")},
+            "versions": {
+                name: getattr(done.record.environment, name) for name in ("shiftproof", "torch", "python")
+            },
             "measured": f"{datetime.now(UTC):%Y-%m-%d}",
             "images": done.record.data.n_images,
             "shifts": done.record.protocols[0].n_shifts,

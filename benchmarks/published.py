@@ -177,7 +177,7 @@ def misprint() -> list[dict[str, Any]]:
         found.append(
             {
                 "row": row.name,
-                "epochs": row.recipe["epochs"],
+                "epochs": row.recipe.epochs,
                 "accuracies": accuracies,
                 "distance": distance,
                 "probability_of_so_little_or_less": float(student.cdf(distance, n - 1)),
@@ -193,7 +193,7 @@ def main(folder: Path) -> None:
         if any(cell.published is not None for cell in row.cells):
             network, epochs = load_trained(row.name), last_epochs(row.name, folder, test)
             verdicts += [verdict(row.name, name, record, network, test, epochs) for name in TEST_SETS]
-    found = {"rows": verdicts, "misprint": misprint(), "environment": dict(record.environment)}
+    found = {"rows": verdicts, "misprint": misprint(), "environment": record.environment.to_dict()}
     (RESULTS / "published.json").write_text(json.dumps(found, indent=1) + "\n")
     for each in verdicts:
         print(each["row"], each["set"], each["published"], each["measured"], round(each["probability"], 4))

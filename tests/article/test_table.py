@@ -19,7 +19,7 @@ from shiftproof.article._table import (
 )
 from shiftproof.metrics import Estimate
 from shiftproof.probe import Response
-from shiftproof.records import Check, SplitRecord, StudyRecord
+from shiftproof.records import Check, EnvironmentRecord, SplitRecord, StudyRecord
 
 N = 1000
 LABELS = np.arange(N) % 10
@@ -34,7 +34,7 @@ BY_HAND = StudyRecord(
     preset_summary="",
     protocols=(),
     data=dict.fromkeys(("train", "test"), SplitRecord(name="by hand", n_images=N, digest="")),
-    environment=dict.fromkeys(("machine", "torch", "python", "shiftproof"), ""),
+    environment=EnvironmentRecord(shiftproof="", torch="", python="", device="", machine=""),
     config={"seeds": [0]},
     rows=(),
 )

@@ -44,7 +44,7 @@ def test_a_study_of_the_article(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert code == 0
     record = read_study(json.loads(stdout))
     assert [cell.published for cell in record.rows[0].cells] == [0.986, 0.919, 0.718]
-    assert record.rows[0].recipe["epochs"] == 1
+    assert record.rows[0].recipe.epochs == 1
     assert "Run directory" in stderr
 
 

@@ -190,7 +190,8 @@ def test_a_fix_with_training_beats_one_without() -> None:
     assert isinstance(first, Estimate)
     assert isinstance(best, Estimate)
     assert best.value > first.value + 0.05
-    assert found.record.about.training == {
+    assert found.record.about.training is not None
+    assert found.record.about.training.to_dict() == {
         "n_images": 1920, "epochs": 2, "learning_rate": 3e-4, "batch_size": 32, "consistency": 0.0,
         "labelled": True,
     }  # fmt: skip

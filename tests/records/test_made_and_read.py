@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from shiftproof.data import load_data
 from shiftproof.errors import DataError
 from shiftproof.explain import Explanation, explain
-from shiftproof.records import CostsRecord, RowRecord, TimeRecord, read_explanation
+from shiftproof.records import CostsRecord, RecipeRecord, RowRecord, TimeRecord, read_explanation
 from shiftproof.zoo import build_network
 
 ROW = RowRecord(
@@ -19,7 +19,15 @@ ROW = RowRecord(
     title="",
     note="",
     n_parameters=1,
-    recipe={"epochs": 1, "input_scale": "unit"},
+    recipe=RecipeRecord(
+        epochs=1,
+        batch_size=1,
+        learning_rate=1e-3,
+        adam_epsilon=1e-7,
+        input_scale="unit",
+        augmentation="none",
+        early_stopping=None,
+    ),
     seeds=(0,),
     cells=(),
     error=None,

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.report.written import ENVIRONMENT
 
 Json = dict[str, Any]
 SHARE = "share of images"
@@ -142,7 +143,7 @@ def audit_json() -> Json:
         },
         "protocols": [protocol()],
         "gates": [],
-        "environment": {"torch": "2", "device": "cpu"},
+        "environment": ENVIRONMENT,
         "config": {"seed": 0},
     }
 
@@ -194,7 +195,7 @@ def hostile(with_gates: Json) -> Json:
     }
     for gate in with_gates["gates"]:
         gate["demand"] = gate["protocol"] = HOSTILE
-    with_gates["environment"] = {"machine": HOSTILE}
+    with_gates["environment"] = {**ENVIRONMENT, "machine": HOSTILE}
     return with_gates
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.report.written import ENVIRONMENT
 
 from shiftproof.article import CLAIMS, verdict_on
 from shiftproof.errors import DataError
@@ -27,7 +28,7 @@ def record(**changes: Any) -> dict[str, Any]:
         "status": "complete",
         "preset": "quick",
         "preset_summary": "few images",
-        "environment": {},
+        "environment": ENVIRONMENT,
         "config": {},
         "claims": claims,
         "experiments": {},

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.report.written import ENVIRONMENT, recipe
 
 from shiftproof.errors import ComparisonError, DataError, MissingDependencyError
 from shiftproof.report import (
@@ -52,7 +53,7 @@ def row(name: str, value: float, multiply_adds: int, change: Json | None, **more
     return {
         "name": name, "network": name.partition("+")[0], "title": "", "note": "", "n_parameters": 85_670,
         "seeds": [0], "error": None, "cells": [cell],
-        "recipe": {"epochs": 7, "input_scale": "unit", "augmentation": "none"},
+        "recipe": recipe("unit"),
         "costs": {"multiply_adds": multiply_adds, "ms_per_image": time},
         **({"against": {"base": "cnn2", "differences": [{"column": 1, "found": change}]}} if change else {}),
         **more,
@@ -79,7 +80,7 @@ def record() -> Json:
         "preset_summary": "short",
         "protocols": [{"name": "grid:4", "summary": "moved", "source": ""}],
         "data": {s: {"name": f"d/{s}", "n_images": 1000, "digest": ""} for s in ("train", "test")},
-        "environment": dict.fromkeys(("machine", "torch", "python", "shiftproof"), "1"),
+        "environment": ENVIRONMENT,
         "config": {"seeds": [0]},
         "columns": [
             column("accuracy", "moved"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.report.written import ENVIRONMENT, recipe
 
 from shiftproof.errors import DataError
 from shiftproof.report import headline, print_study, read_study, to_markdown
@@ -38,7 +39,7 @@ def middling(published: float | None) -> dict[str, Any]:
 def record() -> dict[str, Any]:
     row = {
         "network": "cnn1", "title": "", "note": "", "n_parameters": 5, "seeds": [0], "error": None,
-        "recipe": {"epochs": 7, "input_scale": "raw"},
+        "recipe": recipe("raw"),
     }  # fmt: skip
     return {
         "schema_version": 1,
@@ -51,7 +52,7 @@ def record() -> dict[str, Any]:
         "preset_summary": "short",
         "protocols": [{"name": n, "summary": "moved", "source": ""} for n in ("p", "q")],
         "data": {s: {"name": f"d/{s}", "n_images": 1000, "digest": ""} for s in ("train", "test")},
-        "environment": dict.fromkeys(("machine", "torch", "python", "shiftproof"), "1"),
+        "environment": ENVIRONMENT,
         "config": {"seeds": [0]},
         "rows": [
             {**row, "name": "good", "cells": [cell("p", 0.9, 0.85, 0.95, 0.91), middling(0.7)]},

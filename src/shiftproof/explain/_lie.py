@@ -88,7 +88,7 @@ class LieDerivative:
     def record(self) -> LieRecord:
         """The estimates, as an explanation holds them; see `Explanation.beside`."""
         return LieRecord(
-            how={**asdict(self.how), "notes": list(self.how.notes)},
+            how=asdict(self.how),
             norm={axis: self.norm(axis) for axis in AXES},
             mean_abs={axis: self.mean_abs(axis) for axis in AXES},
             px_per_grid_unit={axis: self.px_per_grid_unit(axis) for axis in AXES},

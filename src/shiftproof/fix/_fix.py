@@ -43,7 +43,7 @@ from shiftproof.fix._student import LessonProgress
 from shiftproof.fix._teach import Teaching
 from shiftproof.fix._trainings import Trainings
 from shiftproof.probe import Response
-from shiftproof.records import FixAboutRecord, FixedRow, Losses, TriedRecord
+from shiftproof.records import FixAboutRecord, FixedRow, Losses, TrainingRecord, TriedRecord
 from shiftproof.shifts import ShiftProtocol
 
 EXPLAINED_IMAGES = 16
@@ -357,14 +357,14 @@ class _Fixing:
         settings, (protocol, images) = self.settings, self.question.parts[0]
         training = None
         if settings.epochs and lessons is not None:
-            training = {
-                "n_images": len(lessons),
-                "epochs": settings.epochs,
-                "learning_rate": settings.learning_rate,
-                "batch_size": settings.batch_size,
-                "consistency": settings.consistency,
-                "labelled": labelled,
-            }
+            training = TrainingRecord(
+                n_images=len(lessons),
+                epochs=settings.epochs,
+                learning_rate=settings.learning_rate,
+                batch_size=settings.batch_size,
+                consistency=settings.consistency,
+                labelled=labelled,
+            )
         return FixAboutRecord(
             data={"name": images.name, "digest": images.digest},
             n_choosing=len(choosing),

@@ -73,6 +73,8 @@ class Fixed:
             OutputError: The folder cannot be written.
         """
         own_layers = self.network is not None and self.network is not self.original.model
+        training = self.record.about.training
+        trained = training is not None and own_layers and self.chosen != ORIGINAL
         save_fixed(
             Path(folder),
             self.original,
@@ -81,7 +83,7 @@ class Fixed:
             image_shape=self.image_shape,
             reference=self.reference,
             request=self.request,
-            trained=self.record.about.training if own_layers and self.chosen != ORIGINAL else None,
+            trained=training.to_dict() if training is not None and trained else None,
         )
 
     def plot(self) -> tuple[Figure, Axes]:

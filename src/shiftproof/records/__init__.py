@@ -41,6 +41,7 @@ from shiftproof.records._comparison import ComparedModelRecord as ComparedModelR
 from shiftproof.records._comparison import ComparedProtocolRecord as ComparedProtocolRecord
 from shiftproof.records._comparison import ComparisonRecord as ComparisonRecord
 from shiftproof.records._comparison import read_comparison as read_comparison
+from shiftproof.records._environment import EnvironmentRecord as EnvironmentRecord
 from shiftproof.records._experiments import CorrelationRecord as CorrelationRecord
 from shiftproof.records._experiments import CurvesRecord as CurvesRecord
 from shiftproof.records._experiments import DetectorRecord as DetectorRecord
@@ -61,6 +62,7 @@ from shiftproof.records._explanation import CONDITIONS as CONDITIONS
 from shiftproof.records._explanation import UNITS as UNITS
 from shiftproof.records._explanation import Cause as Cause
 from shiftproof.records._explanation import Condition as Condition
+from shiftproof.records._explanation import DifferentiationRecord as DifferentiationRecord
 from shiftproof.records._explanation import Explanation as Explanation
 from shiftproof.records._explanation import Frame as Frame
 from shiftproof.records._explanation import ImageSetRecord as ImageSetRecord
@@ -81,6 +83,7 @@ from shiftproof.records._fix import LayerLossRecord as LayerLossRecord
 from shiftproof.records._fix import LeftAlone as LeftAlone
 from shiftproof.records._fix import Losses as Losses
 from shiftproof.records._fix import NotPossibleRecord as NotPossibleRecord
+from shiftproof.records._fix import TrainingRecord as TrainingRecord
 from shiftproof.records._fix import TriedRecord as TriedRecord
 from shiftproof.records._fix import read_fix as read_fix
 from shiftproof.records._numbers import Compared as Compared
@@ -99,7 +102,9 @@ from shiftproof.records._study import CellRecord as CellRecord
 from shiftproof.records._study import ChangeRecord as ChangeRecord
 from shiftproof.records._study import ColumnRecord as ColumnRecord
 from shiftproof.records._study import CostsRecord as CostsRecord
+from shiftproof.records._study import EarlyStoppingRecord as EarlyStoppingRecord
 from shiftproof.records._study import ProtocolRecord as ProtocolRecord
+from shiftproof.records._study import RecipeRecord as RecipeRecord
 from shiftproof.records._study import RowRecord as RowRecord
 from shiftproof.records._study import SplitRecord as SplitRecord
 from shiftproof.records._study import StudyRecord as StudyRecord

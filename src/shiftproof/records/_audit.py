@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shiftproof._tasks import Outputs, TaskName
 from shiftproof.records._base import Line, StrictRecord, read_record
+from shiftproof.records._environment import EnvironmentRecord
 from shiftproof.records._numbers import Estimated, Measured, NotApplicable
 
 At = TypeVar("At")
@@ -202,7 +203,10 @@ class GateRecord(StrictRecord):
 
 
 class AuditRecord(StrictRecord):
-    """A whole audit: one model, images, every protocol, and the verdict."""
+    """A whole audit: one model, images, every protocol, and the verdict.
+
+    `config` is whatever was asked, as the run directory has it: what must be the same to go on.
+    """
 
     schema_version: Literal[2]
     kind: Literal["audit"]
@@ -216,7 +220,7 @@ class AuditRecord(StrictRecord):
     protocols: Annotated[tuple[MeasuredProtocolRecord, ...], Field(min_length=1)]
     noise: NoiseRecord | None = None
     gates: tuple[GateRecord, ...]
-    environment: Mapping[str, Line]
+    environment: EnvironmentRecord
     config: Mapping[str, Any]
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from shiftproof.records._audit import ModelRecord
 from shiftproof.records._base import Line, NumberOrNone, StrictRecord, read_record
+from shiftproof.records._environment import EnvironmentRecord
 
 Pair = tuple[int, int]
 
@@ -193,7 +194,7 @@ class Certificate(StrictRecord):
     stages: tuple[Stage, ...]
     checks: tuple[LawCheck, ...]
     notes: tuple[Line, ...]
-    environment: Mapping[str, Any]
+    environment: EnvironmentRecord
 
     def __str__(self) -> str:
         checks = (check.text for check in self.checks)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic.dataclasses import dataclass
 
 from shiftproof.records._base import STRICT, Line, StrictRecord, read_record
+from shiftproof.records._environment import EnvironmentRecord
 from shiftproof.records._experiments import ExperimentsRecord
 from shiftproof.records._numbers import Measured
 
@@ -45,14 +46,17 @@ class ClaimRecord(StrictRecord):
 
 
 class ClaimsRecord(StrictRecord):
-    """`report.json` of a run of the claims."""
+    """`report.json` of a run of the claims.
+
+    `config` is whatever was asked: the preset with all of its numbers.
+    """
 
     schema_version: Literal[1]
     kind: Literal["claims"]
     status: Literal["complete", "incomplete"]
     preset: str
     preset_summary: Line
-    environment: Mapping[str, Line]
+    environment: EnvironmentRecord
     config: Mapping[str, Any]
     claims: tuple[ClaimRecord, ...]
     experiments: ExperimentsRecord

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from shiftproof.records._base import Line, StrictRecord
+from shiftproof.records._environment import EnvironmentRecord
 from shiftproof.records._numbers import Estimate, Estimated
 from shiftproof.records._study import StudyRecord
 
@@ -119,7 +120,7 @@ class SharingRecord(StrictRecord):
     """Claims 1 and 10: what weight sharing and pooling save, by network; times are of `environment`."""
 
     settings: Settings
-    environment: Mapping[str, Line]
+    environment: EnvironmentRecord
     networks: Mapping[Line, SharingNetworkRecord]
 
 

@@ -111,10 +111,20 @@ class ImageSetRecord(StrictRecord):
     conversions: Mapping[Line, int] = {}
 
 
+class DifferentiationRecord(StrictRecord):
+    """How a derivative was taken; see `shiftproof.explain.Differentiation`."""
+
+    between: Line
+    border: Line
+    method: Line
+    precision: Line
+    notes: tuple[Line, ...]
+
+
 class LieRecord(StrictRecord):
     """The derivative of the answer to the position of the image; see `shiftproof.explain.LieDerivative`."""
 
-    how: Mapping[Line, Any]
+    how: DifferentiationRecord
     norm: Mapping[Line, Estimated]
     mean_abs: Mapping[Line, Estimated]
     px_per_grid_unit: Mapping[Line, float]

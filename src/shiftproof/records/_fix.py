@@ -153,6 +153,23 @@ class Losses(StrictRecord):
     layers: tuple[LayerLossRecord, ...]
 
 
+class TrainingRecord(StrictRecord):
+    """How edited networks were trained; see `shiftproof.fix.FixOptions`.
+
+    Args:
+        n_images: To train on; None in records from before.
+        epochs, learning_rate, batch_size, consistency: As they were asked for.
+        labelled: Whether by labels; else by what the original answers, averaged over shifts.
+    """
+
+    n_images: int | None = None
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    consistency: float
+    labelled: bool
+
+
 class FixAboutRecord(StrictRecord):
     """Images, shifts and settings; the clean margin is None in records from before."""
 
@@ -163,7 +180,7 @@ class FixAboutRecord(StrictRecord):
     protocol: Mapping[str, Line]
     budget: float | None
     clean_margin: float | None = None
-    training: Mapping[str, Any] | None
+    training: TrainingRecord | None
     seed: int
     confidence: float
 
@@ -200,8 +217,6 @@ class FixRecord(StrictRecord):
     def _is_whole(self) -> FixRecord:
         check_parts("data", self.about.data, ("name",))
         check_parts("protocol", self.about.protocol, ("name", "summary"))
-        if self.about.training is not None:
-            check_parts("training", self.about.training, ("labelled", "epochs"))
         for row in self.rows:
             check_parts(f"estimates of {row.name}", row.estimates, SHOWN)
             check_parts(f"differences of {row.name}", row.differences, ("accuracy",) if row.verdict else ())

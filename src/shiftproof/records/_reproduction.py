@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shiftproof.records._base import Line, StrictRecord, read_record
+from shiftproof.records._environment import EnvironmentRecord
 from shiftproof.records._study import StudyRecord
 
 
@@ -46,7 +47,7 @@ class PackagedRecord(StrictRecord):
     epochs: int
     seed: int
     finished: Line
-    environment: Mapping[str, Line]
+    environment: EnvironmentRecord
     weights_digest: Line
 
 

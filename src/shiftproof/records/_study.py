@@ -9,11 +9,11 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from shiftproof.records._base import Line, StrictRecord, check_parts, read_record
+from shiftproof.records._environment import EnvironmentRecord
 from shiftproof.records._numbers import Estimate, NotApplicable
 
 # What the footnotes of a study say.
-SPLITS, MACHINE, SEEDS = ("train", "test"), ("machine", "torch", "python", "shiftproof"), ("seeds",)
-RECIPE = ("epochs", "input_scale")
+SPLITS, SEEDS = ("train", "test"), ("seeds",)
 
 
 class CellRecord(StrictRecord):
@@ -74,6 +74,25 @@ class AgainstRecord(StrictRecord):
     differences: tuple[ChangeRecord, ...]
 
 
+class EarlyStoppingRecord(StrictRecord):
+    """When a training ended; see `shiftproof.train.EarlyStopping`."""
+
+    patience_epochs: int
+    held_out: float
+
+
+class RecipeRecord(StrictRecord):
+    """How a network was trained; see `shiftproof.train.Recipe`."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    adam_epsilon: float
+    input_scale: Line
+    augmentation: Line
+    early_stopping: EarlyStoppingRecord | None
+
+
 class RowRecord(StrictRecord):
     """One network with one training.
 
@@ -85,7 +104,7 @@ class RowRecord(StrictRecord):
     title: str
     note: str
     n_parameters: int
-    recipe: Mapping[str, Any]
+    recipe: RecipeRecord
     seeds: tuple[int, ...]
     cells: tuple[CellRecord, ...]
     error: str | None
@@ -111,7 +130,10 @@ class SplitRecord(StrictRecord):
 
 
 class StudyRecord(StrictRecord):
-    """A whole study: what was asked, on what, and every number."""
+    """A whole study: what was asked, on what, and every number.
+
+    `config` is whatever was asked: the study as its file and the command say it. `seeds` are among it.
+    """
 
     schema_version: Literal[1]
     kind: Literal["study"]
@@ -123,7 +145,7 @@ class StudyRecord(StrictRecord):
     preset_summary: str
     protocols: tuple[ProtocolRecord, ...]
     data: Mapping[str, SplitRecord]
-    environment: Mapping[str, str]
+    environment: EnvironmentRecord
     config: Mapping[str, Any]
     rows: tuple[RowRecord, ...]
     columns: tuple[ColumnRecord, ...] = ()
@@ -131,10 +153,7 @@ class StudyRecord(StrictRecord):
     @model_validator(mode="after")
     def _is_whole(self) -> StudyRecord:
         check_parts("data", self.data, SPLITS)
-        check_parts("environment", self.environment, MACHINE)
         check_parts("config", self.config, SEEDS)
-        for row in self.rows:
-            check_parts(f"recipe of {row.name}", row.recipe, RECIPE)
         return self
 
     def shown(self, row: RowRecord, column: ColumnRecord) -> Estimate | None:

@@ -371,8 +371,8 @@ def footnotes(record: AuditRecord) -> list[str]:
     methods = sorted({e.method for e in found if isinstance(e, Estimate)})
     if methods:
         lines.append(f"{confidence(record)} intervals, not corrected for their number: {'; '.join(methods)}.")
-    about = ", ".join(f"{name} {value}" for name, value in sorted(record.environment.items()))
-    return [*lines, f"{about}."] if about else lines
+    about = ", ".join(f"{name} {value}" for name, value in sorted(record.environment.to_dict().items()))
+    return [*lines, f"{about}."]
 
 
 def radius_remark(part: MeasuredProtocolRecord) -> str:

@@ -118,9 +118,9 @@ def about_fix(record: FixRecord) -> list[str]:
     about, training = record.about, record.about.training
     how = "no training"
     if training is not None:
-        taught = "labels" if training["labelled"] else "the original's answers averaged over shifts"
-        n = f" on {training['n_images']:,} images" if "n_images" in training else ""
-        how = f"{counted(training['epochs'], 'epoch')} of training{n} from {taught}"
+        taught = "labels" if training.labelled else "the original's answers averaged over shifts"
+        n = "" if training.n_images is None else f" on {training.n_images:,} images"
+        how = f"{counted(training.epochs, 'epoch')} of training{n} from {taught}"
     budget = "" if about.budget is None else f", at most {about.budget:g} × the time of the original"
     return [
         f"{about.data['name']}: {counted(about.n_choosing, 'image')} to choose by, {about.n_reporting:,} "

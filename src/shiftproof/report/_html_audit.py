@@ -293,7 +293,7 @@ def _reproduce(record: AuditRecord) -> list[Block]:
     return [
         Command(shlex.join(asked)),
         Lines(["Names are as the record has them; give the paths of your model and images in their place."]),
-        Facts([*digests, *facts(record.environment).pairs]),
+        Facts([*digests, *facts(record.environment.to_dict()).pairs]),
         Table(["setting", "value"], list(facts(config).pairs), left=2, caption="Every setting", folded=True),
     ]
 

@@ -62,7 +62,7 @@ def certificate_page(record: Certificate) -> Page:
                     Facts(
                         [
                             ("model", f"{model.name}, digest {model.digest or 'unknown'}"),
-                            *facts(record.environment).pairs,
+                            *facts(record.environment.to_dict()).pairs,
                         ]
                     ),
                 ],

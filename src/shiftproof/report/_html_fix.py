@@ -99,7 +99,7 @@ def _reproduce(record: FixRecord) -> list[tuple[str, str]]:
         ("model", f"{record.model.name}, digest {record.model.digest or 'unknown'}"),
         *((name, text) for name, text in sorted(about.data.items())),
         *((f"protocol.{name}", text) for name, text in sorted(about.protocol.items())),
-        *facts(about.training or {}).pairs,
+        *facts({} if about.training is None else about.training.to_dict()).pairs,
         ("seed", str(about.seed)),
         ("confidence", f"{about.confidence:g}"),
     ]

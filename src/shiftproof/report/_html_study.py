@@ -87,7 +87,7 @@ def study_sections(record: StudyRecord) -> list[Section]:
                 Lines(
                     [f"{record.name} is a study of the package, or the name in a file that ends in .toml."]
                 ),
-                Facts([*digests, *facts(record.environment).pairs]),
+                Facts([*digests, *facts(record.environment.to_dict()).pairs]),
                 Table(
                     ["setting", "value"],
                     facts(record.config).pairs,
@@ -234,7 +234,7 @@ def claims_page(record: ClaimsRecord) -> Page:
                 "To reproduce it",
                 [
                     Command(shlex.join(["shiftproof", "claims", "--preset", record.preset])),
-                    facts(record.environment),
+                    facts(record.environment.to_dict()),
                 ],
             ),
             words_section(*CLAIM_WORDS),

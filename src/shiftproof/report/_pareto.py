@@ -111,7 +111,7 @@ def _point(record: StudyRecord, row: RowRecord, column: ColumnRecord) -> Point |
     return Point(
         row=row.name,
         network=row.network,
-        plain=row.recipe.get("augmentation", "none") == "none",
+        plain=row.recipe.augmentation == "none",
         multiply_adds=row.costs.multiply_adds,
         ms_per_image=row.costs.ms_per_image.value,
         value=100 * found.value,

@@ -69,7 +69,7 @@ def reproduction_tables(record: ReproductionRecord) -> list[tuple[str, list[str]
             str(network.epochs),
             str(network.seed),
             network.finished,
-            f"{network.environment.get('machine', '')}, torch {network.environment.get('torch', '')}",
+            f"{network.environment.machine}, torch {network.environment.torch}",
         ]
         for network in record.packaged
     ]

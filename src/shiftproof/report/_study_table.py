@@ -41,11 +41,11 @@ def row_cells(row: RowRecord, record: StudyRecord) -> list[list[str]]:
     if row.error is not None:
         return [
             name,
-            [str(row.recipe["epochs"])],
+            [str(row.recipe.epochs)],
             ["failed"],
             *[[""]] * (len(record.protocols) - 1),
         ]
-    return [name, [str(row.recipe["epochs"])], *(_accuracy(cell) for cell in row.cells)]
+    return [name, [str(row.recipe.epochs)], *(_accuracy(cell) for cell in row.cells)]
 
 
 def _columns_of(row: RowRecord, record: StudyRecord) -> list[list[str]]:
@@ -86,8 +86,8 @@ def _accuracy(cell: CellRecord) -> list[str]:
 def footnotes(record: StudyRecord) -> list[str]:
     """How to read the table, and what it is not."""
     train, test = record.data["train"], record.data["test"]
-    seeds = len(record.config["seeds"])
-    scales = sorted({row.recipe["input_scale"] for row in record.rows})
+    seeds, where = len(record.config["seeds"]), record.environment
+    scales = sorted({row.recipe.input_scale for row in record.rows})
     estimates = [e for row in record.rows for c in row.cells for e in c.metrics.values()]
     methods = sorted({estimate.method for estimate in estimates})
     notes = [
@@ -95,9 +95,8 @@ def footnotes(record: StudyRecord) -> list[str]:
         f"Preset {record.preset}: {record.preset_summary}.",
         f"{train.name}: {train.n_images:,} images; {test.name}: {test.n_images:,} images; "
         f"{seeds} seed{'s' if seeds > 1 else ''}; input {' and '.join(scales)}.",
-        "Machine: {machine}; torch {torch}, Python {python}, shiftproof {shiftproof}.".format(
-            **record.environment
-        ),
+        f"Machine: {where.machine}; torch {where.torch}, Python {where.python}, shiftproof "
+        f"{where.shiftproof}.",
     ]
     if seeds == 1:
         notes.append("One seed: the interval covers the choice of images, not that of the seed.")
@@ -114,7 +113,7 @@ def _how_to_read(record: StudyRecord, methods: str) -> list[str]:
             f"Accuracy, the published one in parentheses; below it the 95 % interval ({methods}).",
             *(f"{name}: {summary}." for name, summary in moves.items()),
         ]
-    epochs = sorted({row.recipe["epochs"] for row in record.rows})
+    epochs = sorted({row.recipe.epochs for row in record.rows})
     return [
         f"Shares in percent; below each number its 95 % interval ({methods}).",
         *(f"{c.title}: {c.summary}; {c.protocol}: {moves[c.protocol]}." for c in record.columns),
@@ -125,7 +124,7 @@ def _how_to_read(record: StudyRecord, methods: str) -> list[str]:
 
 
 def _augmented(record: StudyRecord) -> str:
-    by_name = {row.name: row.recipe.get("augmentation", "none") for row in record.rows}
+    by_name = {row.name: row.recipe.augmentation for row in record.rows}
     moved = {a: [name for name in by_name if by_name[name] == a] for a in by_name.values() if a != "none"}
     return " ".join(f"Trained on images moved by {a}: {', '.join(names)}." for a, names in moved.items())
 
