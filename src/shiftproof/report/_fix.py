@@ -231,17 +231,18 @@ def notes(record: FixRecord) -> Sequence[str]:
 
 
 def _passed_over(record: FixRecord) -> list[str]:
-    """Rows that are right more often under the shifts than the chosen one, and what they cost."""
+    """Rows that are right more often under the shifts than the chosen one: what they cost, and why not."""
     least, found = record.row.estimates["accuracy"], []
+    reasons = {each.name: f" ({each.fate})" for each in record.tried}
     for row in record.rows[1:]:
         value, clean = row.estimates["accuracy"], row.differences["clean-accuracy"]
         if not (isinstance(value, Estimate) and isinstance(least, Estimate)):
             continue
         if value.value > least.value and isinstance(clean, Difference):
+            lost = f"{change(clean.value, clean.unit)} points on images as they are"
             found.append(
                 f"{row.name} is right more often under the shifts here, and was not chosen by the other "
-                f"images: {change(clean.value, clean.unit)} points on images as they are, {row.cost:.2f} × "
-                "the time."
+                f"images{reasons.get(row.name, '')}: {lost}, {row.cost:.2f} × the time."
             )
     return found
 
