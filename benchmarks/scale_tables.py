@@ -55,6 +55,7 @@ def measured() -> str:
             f"(all in memory: {of_memory[0]:.0f} and {of_memory[1]:.0f} MB)",
             "flat",
         ],
+        *_audit_memory_rows(record["audit_memory"]),
         [
             f"record of an image under {N_SHIFTS:,} shifts, {record['record_bytes']['n_classes']:,} classes",
             f"{record['record_bytes']['per_image'] / 1000:.1f} kB",
@@ -66,6 +67,16 @@ def measured() -> str:
     lines = table(["what", "measured", "aim"], rows, left=3)
     how = _conditions(list(record["conditions"].values()), "storing")
     return "\n".join([*lines, "", f"{record['machine']}; {versions}; medians, {how}."]) + "\n"
+
+
+def _audit_memory_rows(audits: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """How much memory a whole command takes for more images."""
+    images = " and ".join(f"{audit['n_images']:,}" for audit in audits)
+    answers = " and ".join(f"{audit['response_mb']:.0f}" for audit in audits)
+    peaks = " and ".join(f"{audit['peak_mb']:.0f}" for audit in audits)
+    shifts = f"{audits[0]['n_shifts']:,} shifts"
+    what = f"largest memory of a whole audit of {images} digits × {shifts}, whose answers are {answers} MB"
+    return [[what, f"{peaks} MB", "flat"]]
 
 
 def _ahead_rows(ahead: Mapping[str, Any]) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """Reading images from a disk, and keeping units: what the model of cost of docs/scale.md is made of.
 
-python -m benchmarks.storing [decoding] [audit_from_disk] [record_bytes] [merging] [storing]
+python -m benchmarks.storing [decoding] [audit_from_disk] [record_bytes] [merging] [audit_memory] [storing]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
@@ -42,6 +42,8 @@ from shiftproof.probe import Response
 RESULT = Path(__file__).parent / "results" / "storing.json"
 N_CLASSES, N_SHIFTS, REPEATS, N_JPEGS, N_KEYS, N_UNITS = 1000, 1089, 3, 64, 1200, 60
 PROTOCOL, N_AUDITED, AUDITS = "grid:1", 384, 2
+# Digits of an audit whose memory is watched, and bytes of an answer: prediction, probability and drift.
+DIGITS, RADIUS_PX, RESPONSE_BYTES = (15_000, 60_000), 20, 12
 # Photographs as in ImageNet, and how long a device that waits for them computes for each.
 N_LARGE, LARGE_PX, DEVICE_MS, DECODERS = 594, (375, 500), (1.0, 3.0), (0, 1, 2)
 
@@ -251,12 +253,49 @@ def merging(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+AUDIT = """
+import sys
+from shiftproof.audits import audit
+from shiftproof.data import load_data
+digits = load_data("mnist", "train").head(int(sys.argv[1]))
+audit("zoo:cnn2", digits, protocols=[f"grid:{sys.argv[2]}"], out=sys.argv[3])
+"""
+
+
+def audit_memory(folder: Path) -> list[dict[str, Any]]:
+    """Largest memory of a process that audits digits, and the size of what they answer."""
+    rows = []
+    for n_images in DIGITS:
+        out = folder / f"{n_images}"
+        process = subprocess.Popen([sys.executable, "-c", AUDIT, f"{n_images}", f"{RADIUS_PX}", f"{out}"])
+        n_shifts = (2 * RADIUS_PX + 1) ** 2
+        answers = n_images * n_shifts * RESPONSE_BYTES / 1e6
+        rows.append(
+            {"n_images": n_images, "n_shifts": n_shifts, "peak_mb": peak_mb(process), "response_mb": answers}
+        )
+    return rows
+
+
+def peak_mb(process: subprocess.Popen[bytes]) -> float:
+    """The largest memory of a process that no file is behind, seen every 20 ms until its end."""
+    peak = 0
+    while process.poll() is None:
+        with suppress(OSError, StopIteration):
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            peak = max(peak, next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")))
+        time.sleep(0.02)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return peak * 1024 / 1e6
+
+
 PARTS: dict[str, Callable[[Path], Any]] = {
     "decoding": decoding,
     "decoding_ahead": decoding_ahead,
     "audit_from_disk": audit_beside_bare,
     "record_bytes": lambda _: record_bytes(),
     "merging": merging,
+    "audit_memory": audit_memory,
     "storing": storing,
 }
 

@@ -25,10 +25,10 @@ class LeftOrRight(nn.Module):
 
 
 def bars(n: int, *, channels: int = 1) -> np.ndarray[Any, Any]:
-    """A bright column at another place in each image of 8 × 8 px."""
+    """A bright column at another place in each image of 8 × 8 px, in turn."""
     images = np.zeros((n, channels, 8, 8), np.uint8)
     for index in range(n):
-        images[index, :, 2:6, index % 8] = 200 + index
+        images[index, :, 2:6, index % 8] = 200 + index % 56
     return images
 
 

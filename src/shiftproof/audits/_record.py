@@ -21,6 +21,7 @@ from shiftproof.metrics import (
     MetricSpec,
     NotApplicable,
     PhaseCurve,
+    Selection,
     by_class,
     by_phase,
     by_radius,
@@ -129,11 +130,13 @@ def phases_at_equal_radius(stride_px: int) -> Callable[..., PhaseCurve | NotAppl
     """
 
     def look(metric: MetricSpec, response: Response, *, confidence: float) -> PhaseCurve | NotApplicable:
-        selection = select(response)
-        rings = selection.with_shifts(np.mod(selection.radius_px, stride_px) == 0)
-        if not rings.moved.any():
+        radii = select(response).radius_px
+        if not ((radii > 0) & (np.mod(radii, stride_px) == 0)).any():
             return NotApplicable(f"no shift but 0 has a radius that is a multiple of {stride_px} px")
-        return by_phase(metric, rings, stride_px=stride_px, confidence=confidence)
+        return by_phase(metric, response, stride_px=stride_px, confidence=confidence, part=rings)
+
+    def rings(selection: Selection) -> Selection:
+        return selection.with_shifts(np.mod(selection.radius_px, stride_px) == 0)
 
     return look
 

@@ -71,8 +71,7 @@ def _changed(part: Measured, answers: Selection, order: Sequence[int]) -> dict[s
     """At each shift that all images share how many change, and the first few of them in this order."""
     if not answers.shares_offsets or answers.predicted.shape[1] > MOST_SHIFTS:
         return {}
-    flips: npt.NDArray[np.bool_] = answers.moved & ~agrees(answers)
-    ordered = np.asarray(order, dtype=np.int64)
+    n_changed, named_at = _examples(answers, np.asarray(order, dtype=np.int64))
 
     def answer(index: int, shift: int | None) -> Answer:
         return answer_of(part.response, part.images, index, shift)
@@ -80,14 +79,28 @@ def _changed(part: Measured, answers: Selection, order: Sequence[int]) -> dict[s
     rows = []
     named: set[int] = set()
     for shift, offset in enumerate(answers.offsets_px.tolist()):
-        examples = ordered[flips[ordered, shift]][:N_EXAMPLES].tolist() if len(order) else []
-        if not examples:
+        if not named_at[shift]:
             continue
-        named.update(examples)
-        shown = [(index, answer(index, shift)) for index in examples]
-        rows.append(ChangedRecord(at=offset, n_images=int(flips[:, shift].sum()), examples=shown))
+        named.update(named_at[shift])
+        shown = [(index, answer(index, shift)) for index in named_at[shift]]
+        rows.append(ChangedRecord(at=offset, n_images=n_changed[shift], examples=shown))
     about = {
         str(index): ChangedImageRecord(name=part.images.name_of(index), unshifted=answer(index, None))
         for index in sorted(named)
     }
     return {"changed": rows, "changed_images": about}
+
+
+def _examples(answers: Selection, order: npt.NDArray[np.int64]) -> tuple[list[int], list[list[int]]]:
+    """For each shift how many of these images change, and the first few of them."""
+    n_shifts = answers.predicted.shape[1]
+    n_changed = np.zeros(n_shifts, np.int64)
+    examples: list[list[int]] = [[] for _ in range(n_shifts)]
+    for block in answers.blocks(order=order):
+        flips: npt.NDArray[np.bool_] = block.moved & ~agrees(block)
+        nth = n_changed + np.cumsum(flips, 0)
+        for row, shift in np.argwhere(flips & (nth <= N_EXAMPLES)).tolist():
+            examples[shift].append(int(order[row]))
+        n_changed += flips.sum(0)
+        order = order[block.n_images :]
+    return n_changed.tolist(), examples

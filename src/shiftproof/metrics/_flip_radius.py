@@ -18,9 +18,12 @@ def smallest_flip_px(answers: Response | Selection) -> Floats:
     Returns:
         float64 (N,), max(|dy|, |dx|) in pixels; ∞ where no measured shift does.
     """
-    selection = select(answers)
-    flips = selection.moved & ~agrees(selection)
-    return np.asarray(np.where(flips, selection.radius_px, np.inf).min(1, initial=np.inf))
+    return np.concatenate([_smallest(block) for block in select(answers).blocks()])
+
+
+def _smallest(answers: Selection) -> Floats:
+    flips = answers.moved & ~agrees(answers)
+    return np.asarray(np.where(flips, answers.radius_px, np.inf).min(1, initial=np.inf))
 
 
 def _smallest_flip(answers: Selection) -> Scores | NotApplicable:

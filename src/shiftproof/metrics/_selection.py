@@ -111,8 +111,8 @@ class Selection:
             return replace(self, counts=self.counts & chosen)
         return replace(self, offsets_px=self.offsets_px[chosen], **self._cut(OF_CELLS, (slice(None), chosen)))
 
-    def with_images(self, chosen: Bools | slice) -> Selection:
-        """Only some images: bool (N,), or a slice, which copies nothing."""
+    def with_images(self, chosen: Bools | Ints | slice) -> Selection:
+        """Only some images: bool (N,), their numbers in any order, or a slice, which copies nothing."""
         return replace(
             self,
             offsets_px=self.offsets_px if self.shares_offsets else self.offsets_px[chosen],
@@ -120,14 +120,23 @@ class Selection:
             **self._cut((*OF_CELLS, *OF_IMAGES), (chosen,)),
         )
 
-    def blocks(self, n_cells: int = CELLS_AT_ONCE) -> Iterator[Selection]:
-        """Some images after the others, so many that their cells are not more than these; without copies."""
+    def blocks(
+        self, n_cells: int = CELLS_AT_ONCE, *, order: npt.NDArray[np.int64] | None = None
+    ) -> Iterator[Selection]:
+        """Some images after the others, so many that their cells are not more than these.
+
+        Args:
+            n_cells: How many answers at a time.
+            order: Which images, the first ones first; by default all as they are, without copies.
+        """
+        n_images = self.n_images if order is None else len(order)
         n_rows = max(1, n_cells // max(1, self.predicted.shape[1]))
-        if self.n_images <= n_rows:
+        if order is None and n_images <= n_rows:
             yield self
             return
-        for start in range(0, self.n_images, n_rows):
-            yield self.with_images(slice(start, start + n_rows))
+        for start in range(0, n_images, n_rows):
+            rows = slice(start, start + n_rows)
+            yield self.with_images(rows if order is None else order[rows])
 
     def with_label(self, label: int) -> Selection:
         """Only one of several labels: its answers are 1 where it is there, and 0."""

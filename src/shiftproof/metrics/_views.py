@@ -10,7 +10,7 @@ import numpy as np
 
 from shiftproof.errors import OptionError
 from shiftproof.metrics._parts import ClassBars, PhaseCurve, RadialCurve, ShiftMap
-from shiftproof.metrics._selection import Selection
+from shiftproof.metrics._selection import Selection, everything
 from shiftproof.metrics._spec import MetricSpec, one_question
 from shiftproof.probe import Response
 from shiftproof.records import Estimate, NotApplicable
@@ -60,7 +60,11 @@ def by_radius(metric: MetricSpec, *answers: Response | Selection, confidence: fl
 
 
 def by_phase(
-    metric: MetricSpec, *answers: Response | Selection, stride_px: int, confidence: float = 0.95
+    metric: MetricSpec,
+    *answers: Response | Selection,
+    stride_px: int,
+    confidence: float = 0.95,
+    part: Callable[[Selection], Selection] = everything,
 ) -> PhaseCurve | NotApplicable:
     """A metric against (dy mod stride, dx mod stride): the signature of aliasing.
 
@@ -71,6 +75,7 @@ def by_phase(
         answers: One response, or several of one question (seeds).
         stride_px: At least 1.
         confidence: Nominal coverage of each interval by itself.
+        part: Which shifts are looked at at all.
 
     Raises:
         OptionError: A stride below 1.
@@ -83,11 +88,15 @@ def by_phase(
         return NotApplicable("phases need integer shifts, and some are fractions of a pixel")
 
     def at(phase: tuple[int, int]) -> Callable[[Selection], Selection]:
-        return lambda part: part.with_shifts((np.mod(part.offsets_px, stride_px) == phase).all(-1))
+        return lambda whole: _of_phase(part(whole), stride_px, phase)
 
     phases = list(product(range(stride_px), repeat=2))
     found = _parts({(dy, dx): at((dy, dx)) for dy, dx in phases}, metric, selections, confidence)
     return PhaseCurve(metric, found)
+
+
+def _of_phase(selection: Selection, stride_px: int, phase: tuple[int, int]) -> Selection:
+    return selection.with_shifts((np.mod(selection.offsets_px, stride_px) == phase).all(-1))
 
 
 def by_class(
