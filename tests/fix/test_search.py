@@ -14,6 +14,7 @@ from shiftproof.data import Images, LabelledImages, load_data
 from shiftproof.engine import HERE
 from shiftproof.errors import ShiftproofError, TrainingError
 from shiftproof.fix import Lesson, LessonProgress, Proposal, Teaching, fix
+from shiftproof.fix._count import Tell, silent
 from shiftproof.fix._jury import Case, workers_for
 from shiftproof.fix._measure import Measuring
 from shiftproof.fix._search import FINALISTS, Searched, search
@@ -88,10 +89,10 @@ def test_nothing_is_measured_twice_on_the_same_images(digits: LabelledImages) ->
 
     class Counting(Measuring):
         def responses(
-            self, classifiers: Sequence[Classifier], images: Images, n_images: int
+            self, classifiers: Sequence[Classifier], images: Images, n_images: int, tell: Tell = silent
         ) -> list[Response | ShiftproofError]:
             asked.append(len(classifiers))
-            return super().responses(classifiers, images, n_images)
+            return super().responses(classifiers, images, n_images, tell)
 
     steps: list[str] = []
     counting = Counting(BOX, 0, CPU, None, 1, lambda: None)

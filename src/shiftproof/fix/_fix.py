@@ -220,7 +220,7 @@ class _Fixing:
             self.on_step(f"{len(finalists)} finalists and the original on {len(reporting)} other images")
             original = measuring.response(self.classifier, choosing)
             rows, models = measured_table(
-                self.classifier, finalists, reporting, measuring, self.settings.confidence
+                self.classifier, finalists, reporting, measuring, self.settings.confidence, self.on_step
             )
         tried = (*self._judged(finalists, rows, original), *searched.dropped)
         chosen = next(each.name for each in tried if each.fate == "chosen")

@@ -14,6 +14,7 @@ from shiftproof.adapters import Classifier, SentClassifier, sent
 from shiftproof.data import Images
 from shiftproof.engine import Channel, Engine, Shared, StopsWhen, Workers, workers_of
 from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.fix._count import Count, Tell, silent
 from shiftproof.fix._measure import Measuring
 from shiftproof.fix._teach import Teaching
 from shiftproof.probe import Response
@@ -34,12 +35,13 @@ class Jury(Measuring):
     parts: Parts
 
     def responses(
-        self, classifiers: Sequence[Classifier], images: Images, n_images: int
+        self, classifiers: Sequence[Classifier], images: Images, n_images: int, tell: Tell = silent
     ) -> list[Response | ShiftproofError]:
         """What each answers to the first images of a part, or the error that ended it."""
         part = next(number for number, each in enumerate(self.parts) if each is images)
         found = self.workers.run(
-            [partial(_answers, candidate=sent(each), part=part, n_images=n_images) for each in classifiers]
+            [partial(_answers, candidate=sent(each), part=part, n_images=n_images) for each in classifiers],
+            Count(len(classifiers), tell),
         )
         for each in found:
             if isinstance(each, Stopped):

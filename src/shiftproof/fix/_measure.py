@@ -13,6 +13,7 @@ from shiftproof.adapters import Classifier, Task, evaluating
 from shiftproof.data import UNKNOWN, Images
 from shiftproof.edits import forwards
 from shiftproof.errors import ShiftproofError, Stopped
+from shiftproof.fix._count import Count, Tell, silent
 from shiftproof.metrics import Difference, Estimate, NotApplicable, compare_responses, metrics
 from shiftproof.probe import AtOnce, Response, averaged_at_once, measure_response
 from shiftproof.shifts import ShiftProtocol
@@ -59,11 +60,22 @@ class Measuring:
         )
 
     def responses(
-        self, classifiers: Sequence[Classifier], images: Images, n_images: int
+        self, classifiers: Sequence[Classifier], images: Images, n_images: int, tell: Tell = silent
     ) -> list[Response | ShiftproofError]:
-        """What each answers to the first of the images, or the error that ended it."""
+        """What each answers to the first of the images, or the error that ended it.
+
+        Args:
+            classifiers: The candidates.
+            images: Which images.
+            n_images: How many of them, from the first.
+            tell: Told every few seconds how many candidates are measured.
+        """
         shown = images if n_images == len(images) else images.take(torch.arange(n_images))
-        return [self._response_or_error(each, shown) for each in classifiers]
+        count, found = Count(len(classifiers), tell), []
+        for number, each in enumerate(classifiers):
+            found.append(self._response_or_error(each, shown))
+            count(number, found[-1])
+        return found
 
     def _response_or_error(self, classifier: Classifier, images: Images) -> Response | ShiftproofError:
         try:

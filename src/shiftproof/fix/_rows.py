@@ -12,6 +12,7 @@ from shiftproof.adapters import Classifier, EditStep, digest_of_module, of_other
 from shiftproof.certify import certify
 from shiftproof.data import Images
 from shiftproof.errors import ModelError, OptionError, ShiftproofError
+from shiftproof.fix._count import Tell, silent
 from shiftproof.fix._fixed import ORIGINAL
 from shiftproof.fix._measure import (
     TIMED_IMAGES,
@@ -36,6 +37,7 @@ def measured_table(
     images: Images,
     measuring: Measuring,
     confidence: float,
+    on_step: Tell = silent,
 ) -> tuple[tuple[FixedRow, ...], Mapping[str, tuple[Classifier, nn.Module | None]]]:
     """A row for the original and for each finalist, and the models themselves, by name.
 
@@ -45,6 +47,7 @@ def measured_table(
         images: To report on, with labels.
         measuring: How.
         confidence: Nominal coverage of the intervals.
+        on_step: Told how far that is.
     """
     own = classifier.model if isinstance(classifier.model, nn.Module) else None
     models: dict[str, tuple[Classifier, nn.Module | None]] = {ORIGINAL: (classifier, own)}
@@ -52,7 +55,7 @@ def measured_table(
         models[each.name] = (_named(each), each.edited.network)
     asked = [classifier, *(each.edited.classifier for each in finalists)]
     responses: dict[str, Response] = {}
-    for name, answers in zip(models, measuring.responses(asked, images, len(images)), strict=True):
+    for name, answers in zip(models, measuring.responses(asked, images, len(images), on_step), strict=True):
         if isinstance(answers, ShiftproofError):
             raise answers
         responses[name] = answers

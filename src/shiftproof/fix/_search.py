@@ -128,7 +128,9 @@ def search(
         if train is not None:
             alive = _all_trained(alive, train, rung, n_rungs, failed)
         unknown = [each for each in alive if each.name not in known]
-        responses = measuring.responses([each.edited.classifier for each in unknown], images, n_images)
+        responses = measuring.responses(
+            [each.edited.classifier for each in unknown], images, n_images, on_step
+        )
         known |= zip([each.name for each in unknown], responses, strict=True)
         alive = _kept(alive, partial(_scored, answers=known, confidence=confidence), failed)
         alive.sort(key=lambda each: -each.score)

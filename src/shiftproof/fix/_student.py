@@ -21,9 +21,8 @@ from shiftproof._seal import check_seal, sealed
 from shiftproof.adapters import explained, is_out_of_memory
 from shiftproof.data import UNKNOWN
 from shiftproof.errors import CheckpointError, TrainingError
+from shiftproof.fix._count import SECONDS_BETWEEN_REPORTS
 from shiftproof.fix._teach import Teaching
-
-SECONDS_BETWEEN_REPORTS = 5.0
 
 
 @dataclass(frozen=True)
