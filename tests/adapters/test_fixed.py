@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from shiftproof import _store
+from shiftproof._address import Address
+from shiftproof._inputs import Most
 from shiftproof.adapters import (
     Classifier,
     EditStep,
@@ -18,7 +22,7 @@ from shiftproof.adapters import (
     load_fixed,
     save_fixed,
 )
-from shiftproof.errors import CheckpointError, ModelError
+from shiftproof.errors import CheckpointError, ModelError, OptionError
 from shiftproof.zoo import build_network, load_trained
 
 SHAPE = (1, 28, 28)
@@ -116,3 +120,48 @@ def test_layers_are_edited_before_what_is_around(images: Tensor) -> None:
         edit_classifier(load_classifier("zoo:cnn2"), STEPS[::-1])
     with pytest.raises(ModelError, match="Its layers are not known"):
         edit_classifier(as_classifier(lambda images: images.mean((2, 3))), STEPS[:1])
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Address]:
+    """Brings what was written into a folder to an address; what it says once is final."""
+    pytest.importorskip("fsspec")
+    monkeypatch.setattr(_store, "WAITS_S", ())
+
+    def brought() -> Address:
+        where = Address(f"memory://{tmp_path.name}/run")
+        for path in (tmp_path / "out").iterdir():
+            _store.write(where / path.name, path.read_bytes())
+        return where
+
+    return brought
+
+
+def test_it_is_read_from_an_address(tmp_path: Path, images: Tensor, store: Callable[[], Address]) -> None:
+    expected = written(tmp_path / "out", load_classifier("zoo:cnn2"))
+    where = store()
+    for found in (load_classifier(f"fixed:{where}"), load_fixed(str(where)), load_fixed(where)):
+        assert torch.equal(logits(found, images), logits(expected, images))
+        assert found.name == "fixed:run"
+
+
+def test_what_is_wrong_at_an_address_names_the_address(tmp_path: Path, store: Callable[[], Address]) -> None:
+    written(tmp_path / "out", load_classifier("zoo:cnn2"))
+    where = store()
+    content = bytearray(_store.read(where / "model.safetensors", Most.WEIGHTS))
+    content[-1] ^= 1
+    _store.write(where / "model.safetensors", bytes(content))
+    with pytest.raises(
+        CheckpointError, match=rf"{where}/model\.safetensors as it was .*a byte of it changed"
+    ):
+        load_fixed(where)
+    _store.delete(where / "model.safetensors")
+    with pytest.raises((CheckpointError, ModelError), match=rf"{where}/model\.safetensors.*missing"):
+        load_fixed(where)
+    _store.write(where / "recipe.json", b"{}")
+    with pytest.raises(ModelError, match=rf"Cannot read {where}/recipe\.json as the recipe of a fixed model"):
+        load_fixed(where)
+    with pytest.raises(ModelError, match=r"the recipe of a fixed model, in 'memory://nowhere/run': no such"):
+        load_classifier("fixed:memory://nowhere/run")
+    with pytest.raises(OptionError, match="without a user or a password"):
+        load_classifier("fixed:s3://user:secret@bucket/run")

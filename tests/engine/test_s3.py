@@ -95,6 +95,19 @@ def test_a_bucket_that_is_not_there_is_one_sentence(bucket: str) -> None:
         pass
 
 
+def test_a_fixed_model_is_used_from_where_it_was_written(
+    bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--limit", "60", "--quiet", "--protocol", "box:3,3,1"]
+    fixing = ["fix", "zoo:cnn2", "demo:mnist", "--edits", "max-blur-pool", "--clean-margin", "1"]
+    assert main([*fixing, *options, "--out", f"{bucket}/fixed"]) == 0
+    assert f"Model: fixed:{bucket}/fixed" in capsys.readouterr().out
+    assert main(["audit", f"fixed:{bucket}/fixed", "demo:mnist", *options, "--out", f"{bucket}/audit"]) == 0
+    record = json.loads(_store.read(Address(bucket) / "audit/report.json", Most.RECORD))
+    assert record["model"]["name"] == "fixed:fixed"
+    assert any("max-blur-pool" in note for note in record["model"]["notes"])
+
+
 def test_no_credentials_are_one_sentence(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 

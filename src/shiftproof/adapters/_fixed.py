@@ -1,11 +1,16 @@
-"""`fixed:DIR`: a model that `shiftproof fix` wrote, made again from the original and the recipe."""
+"""`fixed:DIR`: a model that `shiftproof fix` wrote, made again from the original and the recipe.
+
+What is on a store is brought here to be read; messages name where it is kept.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -13,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from shiftproof import _store
+from shiftproof._address import Address, place
 from shiftproof._digest import Json
 from shiftproof._documents import misfit, read_json, unreadable
 from shiftproof._files import make_folder, write_atomically
-from shiftproof._inputs import UnfitFile
+from shiftproof._inputs import Most, UnfitFile
 from shiftproof._seal import check_seal, sealed
 from shiftproof._text import record_text
 from shiftproof.adapters._classifier import Classifier, digest_of_module
@@ -120,14 +127,38 @@ Load = Callable[[str, ModelRequest], Classifier]
 
 
 def load_fixed_with(
-    load: Load, folder: Path, *, trust: bool = False, original: Classifier | None = None
+    load: Load, where: Path | Address, *, trust: bool = False, original: Classifier | None = None
 ) -> Classifier:
     """`load_fixed`, with the function that loads the original."""
-    recipe = _read(folder)
-    found = original if original is not None else _load_original(load, folder, recipe, trust)
+    with _brought(where) as folder:
+        return _made_again(load, where, folder, trust, original)
+
+
+@contextmanager
+def _brought(where: Path | Address) -> Iterator[Path]:
+    """The folder, or one of this machine with what is read of it."""
+    if isinstance(where, Path):
+        yield where
+        return
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        try:
+            _store.download(where / RECIPE, folder / RECIPE, Most.SETTINGS)
+            with suppress(FileNotFoundError):
+                _store.download(where / WEIGHTS, folder / WEIGHTS, Most.WEIGHTS)
+        except OSError as error:
+            raise _no_recipe(where, _store.reason_of(error)) from error
+        yield folder
+
+
+def _made_again(
+    load: Load, where: Path | Address, folder: Path, trust: bool, original: Classifier | None
+) -> Classifier:
+    recipe = _read(where, folder)
+    found = original if original is not None else _load_original(load, where, recipe, trust)
     if recipe.original.digest and found.digest != recipe.original.digest:
         raise CheckpointError(
-            f"the original {recipe.original.name} that {folder} was made from",
+            f"the original {recipe.original.name} that {where} was made from",
             "one with other weights or layers",
             cause="Its digest is not the one in recipe.json.",
             fix="Restore the original, or fix the new one.",
@@ -137,24 +168,24 @@ def load_fixed_with(
 
     def put(network: nn.Module) -> None:
         if recipe.has_weights:
-            _put_weights(network, folder)
+            _put_weights(network, where, folder)
 
     if recipe.has_weights and not any(edits.get(step.edit).kind == "surgery" for step in steps):
         # Trained without an edit of its layers: the weights go into a copy of the original.
-        found = _with_weights(found, folder)
+        found = _with_weights(found, where, folder)
     edited = edit_classifier(found, steps, images, finish=put).classifier
-    return replace(edited, name=f"fixed:{folder.name}")
+    return replace(edited, name=f"fixed:{where.name}")
 
 
-def _load_original(load: Load, folder: Path, recipe: _Recipe, trust: bool) -> Classifier:
+def _load_original(load: Load, where: Path | Address, recipe: _Recipe, trust: bool) -> Classifier:
     if recipe.original.reference is None:
         raise ModelError.cannot(
-            f"load the original {recipe.original.name} of {folder}",
+            f"load the original {recipe.original.name} of {where}",
             "nothing says where it is",
             cause="It was a module in Python, which no reference names.",
             fix="Give it: load_fixed(folder, original=model).",
         )
-    with explained(f"read in {folder / RECIPE} how its original is loaded", cause="It is damaged."):
+    with explained(f"read in {where / RECIPE} how its original is loaded", cause="It is damaged."):
         request = _request(recipe.original.request, trust)
     return load(recipe.original.reference, request)
 
@@ -168,36 +199,40 @@ def _request(given: Mapping[str, Any], trust: bool) -> ModelRequest:
     return ModelRequest(**fields, trust=trust)
 
 
-def _read(folder: Path) -> _Recipe:
+def _read(where: Path | Address, folder: Path) -> _Recipe:
     try:
         return _Recipe.model_validate(read_json(folder / RECIPE))
     except ValidationError as error:
         raise ModelError.cannot(
-            f"read {folder / RECIPE} as the recipe of a fixed model", misfit(error)
+            f"read {where / RECIPE} as the recipe of a fixed model", misfit(error)
         ) from error
     except (OSError, ValueError) as error:
-        raise ModelError.cannot(
-            f"read {RECIPE}, the recipe of a fixed model, in {str(folder)!r}",
-            unreadable(error),
-            fix="`shiftproof fix MODEL DATA --out DIR` writes one.",
-        ) from error
+        raise _no_recipe(where, unreadable(error)) from error
 
 
-def _put_weights(network: nn.Module, folder: Path) -> None:
-    path = folder / WEIGHTS
-    with explained(f"read the weights of the fixed model in {path}", cause="It is missing or damaged."):
+def _no_recipe(where: Path | Address, happened: object) -> ModelError:
+    return ModelError.cannot(
+        f"read {RECIPE}, the recipe of a fixed model, in {str(where)!r}",
+        happened,
+        fix="`shiftproof fix MODEL DATA --out DIR` writes one.",
+    )
+
+
+def _put_weights(network: nn.Module, where: Path | Address, folder: Path) -> None:
+    path, known = folder / WEIGHTS, where / WEIGHTS
+    with explained(f"read the weights of the fixed model in {known}", cause="It is missing or damaged."):
         try:
             if check_seal(path) is None:
                 raise UnfitFile("a file without a seal, which `shiftproof fix` did not write")
         except UnfitFile as error:
-            raise CheckpointError.cannot(f"read {path} as it was written", error) from error
+            raise CheckpointError.cannot(f"read {known} as it was written", error) from error
         network.load_state_dict(load_file(path), strict=True)
 
 
-def _with_weights(classifier: Classifier, folder: Path) -> Classifier:
+def _with_weights(classifier: Classifier, where: Path | Address, folder: Path) -> Classifier:
     assert isinstance(classifier.model, nn.Module)
     network = copy.deepcopy(classifier.model)
-    _put_weights(network, folder)
+    _put_weights(network, where, folder)
     return replace(classifier, model=network, digest=digest_of_module(network))
 
 
@@ -205,7 +240,10 @@ def fixed_source(load: Load) -> ModelSource:
     """The source `fixed`, with the function that loads originals."""
 
     def load_rest(rest: str, request: ModelRequest) -> Classifier:
-        return load_fixed_with(load, Path(rest).expanduser(), trust=request.trust)
+        where = place(rest)
+        if isinstance(where, Path):
+            where = where.expanduser()
+        return load_fixed_with(load, where, trust=request.trust)
 
     return ModelSource(
         "fixed",

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from shiftproof._address import Address, place
 from shiftproof.adapters._classifier import Classifier, Model, Origin, as_classifier
 from shiftproof.adapters._code import PYTHON_FILE, PYTHON_MODULE
 from shiftproof.adapters._exported import EXPORTED
@@ -85,12 +86,13 @@ def load_classifier(reference: str, request: ModelRequest = _NOTHING_MORE) -> Cl
 
 
 def load_fixed(
-    folder: Path | str, *, trust: bool = False, original: Model | Classifier | None = None
+    folder: Path | str | Address, *, trust: bool = False, original: Model | Classifier | None = None
 ) -> Classifier:
     """A model that `shiftproof fix` wrote, or `Fixed.save`.
 
     Args:
-        folder: With `recipe.json`, and `model.safetensors` where layers were edited.
+        folder: With `recipe.json`, and `model.safetensors` where layers were edited; on this machine or at
+            an address such as `s3://bucket/run`.
         trust: Whether code of the original may run.
         original: The model that was fixed, where no reference names it.
 
@@ -102,7 +104,7 @@ def load_fixed(
         CheckpointError: The original is another one, or the weights are damaged.
     """
     given = None if original is None else as_classifier(original)
-    return load_fixed_with(load_classifier, Path(folder), trust=trust, original=given)
+    return load_fixed_with(load_classifier, place(folder), trust=trust, original=given)
 
 
 model_sources.register("fixed", fixed_source(load_classifier))

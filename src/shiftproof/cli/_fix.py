@@ -208,5 +208,4 @@ def _show(found: Fixed, run: Run, as_json: bool) -> None:
         print_json(found.to_json())
         return
     print_fix(found.record, results)
-    where = f"fixed:{run.where()}" if run.address is None else run.where()
-    results.print(f"Model: {where}", soft_wrap=True, markup=False)
+    results.print(f"Model: fixed:{run.where()}", soft_wrap=True, markup=False)
