@@ -42,8 +42,8 @@ from shiftproof.probe import Response
 RESULT = Path(__file__).parent / "results" / "storing.json"
 N_CLASSES, N_SHIFTS, REPEATS, N_JPEGS, N_KEYS, N_UNITS = 1000, 1089, 3, 64, 1200, 60
 PROTOCOL, N_AUDITED, AUDITS = "grid:1", 384, 2
-# Digits of an audit whose memory is watched, and bytes of an answer: prediction, probability and drift.
-DIGITS, RADIUS_PX, RESPONSE_BYTES = (15_000, 60_000), 20, 12
+# Digits of an audit whose memory is watched, and the shifts: more answers than are kept in memory.
+DIGITS, RADIUS_PX = (15_000, 60_000), 22
 # Photographs as in ImageNet, and how long a device that waits for them computes for each.
 N_LARGE, LARGE_PX, DEVICE_MS, DECODERS = 594, (375, 500), (1.0, 3.0), (0, 1, 2)
 
@@ -258,7 +258,8 @@ import sys
 from shiftproof.audits import audit
 from shiftproof.data import load_data
 digits = load_data("mnist", "train").head(int(sys.argv[1]))
-audit("zoo:cnn2", digits, protocols=[f"grid:{sys.argv[2]}"], out=sys.argv[3])
+(answers,) = audit("zoo:cnn2", digits, protocols=[sys.argv[2]], out=sys.argv[3]).responses.values()
+print(answers.predicted.nbytes + answers.true_prob.nbytes + answers.drift.nbytes)
 """
 
 
@@ -267,16 +268,16 @@ def audit_memory(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for n_images in DIGITS:
         out = folder / f"{n_images}"
-        process = subprocess.Popen([sys.executable, "-c", AUDIT, f"{n_images}", f"{RADIUS_PX}", f"{out}"])
-        n_shifts = (2 * RADIUS_PX + 1) ** 2
-        answers = n_images * n_shifts * RESPONSE_BYTES / 1e6
-        rows.append(
-            {"n_images": n_images, "n_shifts": n_shifts, "peak_mb": peak_mb(process), "response_mb": answers}
-        )
+        command = [sys.executable, "-c", AUDIT, f"{n_images}", f"grid:{RADIUS_PX}", f"{out}"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        peak = peak_mb(process)
+        n_bytes, _ = process.communicate()
+        rows.append({"n_images": n_images, "n_shifts": (2 * RADIUS_PX + 1) ** 2, "peak_mb": peak,
+                     "response_mb": int(n_bytes) / 1e6})  # fmt: skip
     return rows
 
 
-def peak_mb(process: subprocess.Popen[bytes]) -> float:
+def peak_mb(process: subprocess.Popen[str]) -> float:
     """The largest memory of a process that no file is behind, seen every 20 ms until its end."""
     peak = 0
     while process.poll() is None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import shiftproof.probe._response as module
@@ -73,3 +75,22 @@ def test_where_it_is_put_together_changes_nothing(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("os.posix_fallocate", full)
     assert Response.concatenate(parts).to_bytes() == in_memory.to_bytes()
+
+
+def test_no_array_is_too_large_where_all_together_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [shard(number) for number in range(3)]
+    in_files: list[tuple[int, ...]] = []
+
+    def room(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        in_files.append(shape)
+        return np.empty(shape, dtype)
+
+    monkeypatch.setattr(module, "_in_files", room)
+    one_array = 3 * parts[0].predicted.nbytes
+    monkeypatch.setattr(module, "MOST_IN_MEMORY_BYTES", 2 * one_array)
+    Response.concatenate(parts)
+    assert in_files.count((3 * N_IMAGES, N_SHIFTS)) == 3
+    in_files.clear()
+    monkeypatch.setattr(module, "MOST_IN_MEMORY_BYTES", 4 * one_array)
+    Response.concatenate(parts)
+    assert not in_files

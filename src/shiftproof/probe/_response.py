@@ -26,7 +26,7 @@ from shiftproof.adapters import Task, number_of_set
 from shiftproof.errors import ComparisonError, DataError, ShapeError
 
 SCHEMA_VERSION = 4
-# A larger array of shards that are put together is kept in a file.
+# Of shards that are put together; what is larger as a whole is kept in files.
 MOST_IN_MEMORY_BYTES = 2**28
 # Of several labels, older files have probabilities in place of what the model answered.
 READABLE = (3, SCHEMA_VERSION)
@@ -267,7 +267,7 @@ class Response:
         """Put shards of one measurement together, in the given order of images.
 
         Args:
-            parts: Responses, or files with one. A file is read when its turn comes, and what gets large is
+            parts: Responses, or files with one. A file is read when its turn comes; what is large is
                 put together in a file of the system's temporary folder (`TMPDIR`), so that memory does not
                 grow with images × shifts.
 
@@ -282,17 +282,18 @@ class Response:
         first = _opened(parts[0])
         n_images = sum(_n_images(part) for part in parts)
         shared = first.offsets_px.ndim == 2
+        names = [name for name in _arrays_of(first.task.name) if not (shared and name == "offsets_px")]
+        per_image = sum(getattr(first, name).nbytes for name in names) / max(1, first.n_images)
+        room = np.empty if n_images * per_image <= MOST_IN_MEMORY_BYTES else _in_files
         arrays: dict[str, Any] = {"offsets_px": first.offsets_px} if shared else {}
         start = 0
         for index, source in enumerate(parts):
             part = first if index == 0 else _opened(source)
             _check_same_measurement(first, part)
-            for name in _arrays_of(first.task.name):
-                if shared and name == "offsets_px":
-                    continue
+            for name in names:
                 values = getattr(part, name)
                 if name not in arrays:
-                    arrays[name] = _room((n_images, *values.shape[1:]), values.dtype)
+                    arrays[name] = room((n_images, *values.shape[1:]), values.dtype)
                 whole = arrays[name]
                 whole[start : start + part.n_images] = values
             start += part.n_images
@@ -303,10 +304,10 @@ def _readable(task: TaskName) -> tuple[int, ...]:
     return (SCHEMA_VERSION,) if task == "multi-label" else READABLE
 
 
-def _room(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """An array to be filled: in memory, or, if it is large, in a file without a name, which goes with it."""
+def _in_files(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array to be filled, in a file without a name, which goes with it; in memory if it finds no room."""
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if n_bytes <= MOST_IN_MEMORY_BYTES or not hasattr(os, "posix_fallocate"):
+    if not hasattr(os, "posix_fallocate"):
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(prefix="shiftproof-") as file:
         try:
