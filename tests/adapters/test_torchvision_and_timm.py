@@ -210,6 +210,7 @@ def test_a_broken_torchvision_says_so(reference: str) -> None:
         load_classifier(reference)
 
 
+@pytest.mark.slow
 def test_a_torchvision_that_was_built_for_another_torch_is_enough() -> None:
     """In a process of its own, since tests declare the missing operators themselves."""
     code = """

@@ -168,7 +168,12 @@ def test_what_is_pressed_is_large_enough(visit: Visit, report: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "scheme"),
-    [("audit", "light"), ("audit", "dark"), ("comparison", "light"), ("certificate", "dark")],
+    [
+        ("audit", "light"),
+        pytest.param("audit", "dark", marks=pytest.mark.slow),
+        ("comparison", "light"),
+        ("certificate", "dark"),
+    ],
 )
 def test_axe_finds_nothing(visit: Visit, measured: Audit, tmp_path: Path, scheme: Any, kind: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

@@ -428,6 +428,7 @@ def test_a_transformer_with_a_class_token_is_proved_without_positions_alone() ->
     assert "positional embedding" in found.circular.ended_by.text
 
 
+@pytest.mark.slow
 def test_a_network_of_torchvision_in_the_interior() -> None:
     torchvision = pytest.importorskip("torchvision")
     found = certify(torchvision.models.resnet18().eval(), (3, 64, 64), numeric=False)

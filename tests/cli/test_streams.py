@@ -72,7 +72,7 @@ def shiftproof(
     return subprocess.run(command, env=settings, check=False, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", pytest.param("cp1252", marks=pytest.mark.slow)])
 def test_json_is_alone_on_stdout_whatever_prints(talking: list[str], encoding: str) -> None:
     done = shiftproof(*talking, "--json", encoding=encoding)
     record = json.loads(done.stdout.decode(encoding))
@@ -101,7 +101,10 @@ def test_stand_ins_are_ascii_and_those_of_a_map_differ() -> None:
 
 
 @full_device
-@pytest.mark.parametrize("arguments", [AUDIT, (*AUDIT, "--json")], ids=["table", "json"])
+@pytest.mark.parametrize(
+    "arguments",
+    [pytest.param(AUDIT, id="table", marks=pytest.mark.slow), pytest.param((*AUDIT, "--json"), id="json")],
+)
 def test_a_full_stdout_ends_with_74_and_one_sentence(arguments: tuple[str, ...]) -> None:
     with FULL.open("wb") as full:
         done = shiftproof(*arguments, stdout=full.fileno())

@@ -189,6 +189,7 @@ def test_weights_are_glorot_and_come_from_the_generator() -> None:
     assert 0.99 * limit < float(first.abs().max()) <= limit
 
 
+@pytest.mark.slow
 def test_bfloat16_and_compiled() -> None:
     primary, routed = PrimaryCapsules(4, n_maps=3, kernel=3), RoutedCapsules(12, 5)
     network = torch.nn.Sequential(primary, routed, CapsuleLengths()).eval()

@@ -183,6 +183,7 @@ def test_odd_sizes_lose_what_fills_no_window() -> None:
     assert_close(pool(features), pool(features[:, :, :6, :8]))
 
 
+@pytest.mark.slow
 def test_compiled_and_exported(tmp_path: Path) -> None:
     pool, features = DetailPreservingPool2d(2, kind="full", symmetric=False).eval(), noise(3, 2, 8, 6).float()
     expected = pool(features).detach()
