@@ -73,7 +73,7 @@ def every_command() -> Iterator[ParameterSet]:
     found = {c: document for document, text in TEXTS.items() for c in commands(text)}
     for command, document in found.items():
         if command.startswith("shiftproof"):
-            slow = command.startswith("shiftproof claims")
+            slow = command.startswith(("shiftproof claims", "shiftproof study alternatives"))
             yield pytest.param(command, id=f"{document}: {command}", marks=pytest.mark.slow if slow else ())
 
 

@@ -197,6 +197,7 @@ def test_a_fix_with_training_beats_one_without() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_trained_model_without_edits_is_saved_too(tmp_path: Path) -> None:
     test, training = load_data("mnist", "test").head(200), load_data("mnist", "train").head(960)
     network = load_trained("cnn2")

@@ -17,6 +17,7 @@ from shiftproof.metrics import Difference, Estimate, MetricSpec, NotApplicable, 
 from shiftproof.probe import Response
 
 Make = Callable[..., Response]
+OF_EMBEDDINGS = ("cosine", "neighbour-overlap")
 BY_NAME = pytest.mark.parametrize("metric", list(metrics), ids=lambda m: m.name)
 
 
@@ -64,7 +65,11 @@ def test_equal_responses_differ_by_exactly_nothing(metric: MetricSpec, simulate:
     assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
 
 
-@BY_NAME
+@pytest.mark.parametrize(
+    "metric",
+    [pytest.param(m, marks=pytest.mark.slow if m.name in OF_EMBEDDINGS else ()) for m in metrics],
+    ids=lambda m: m.name,
+)
 def test_a_worse_network_is_found(metric: MetricSpec, simulate: Make) -> None:
     task = metric.tasks[0]
     good, bad = (

@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     import foolbox
 
 
-@pytest.mark.parametrize("radius_px", [1.0, 1.5])
+@pytest.mark.parametrize("radius_px", [1.0, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_oracle_foolbox_finds_the_same_images(
     radius_px: float, digits: LabelledImages, test_digits: LabelledImages
 ) -> None:

@@ -48,6 +48,7 @@ def every_network(*slow: str) -> list[ParameterSet]:
     return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in networks.names()]
 
 
+TAKE_SECONDS = ("capsnet-small", "cnn2-aliasfree", "cnn2-lps")
 RESIDUAL = ("resnet20", "resnet20-blur", "resnet20-aps", "resnet20-lps")
 
 
@@ -132,7 +133,7 @@ def test_weights_and_moments_are_those_of_the_plain_loop(
     assert_trains_alike(build(name), small(digits, SIZES_PX[name]), STEPS_52, tmp_path / "c")
 
 
-@pytest.mark.parametrize("name", every_network("capsnet", "all-cnn", *RESIDUAL))
+@pytest.mark.parametrize("name", every_network("capsnet", "all-cnn", *TAKE_SECONDS, *RESIDUAL))
 def test_augmented_the_same(name: str, digits: LabelledImages, tmp_path: Path) -> None:
     """The shifts by SciPy: up to 10 % of the image in both axes, edge pixels repeated."""
     reach_px = 0.1 * SIZES_PX[name]

@@ -145,6 +145,7 @@ def test_a_global_mean_lowers_the_drift_of_shifted_digits(test_digits: LabelledI
     assert all(math.isfinite(value) for value in drift.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_learns(name: str, digits: LabelledImages, test_digits: LabelledImages) -> None:
     network = build_network(name)
