@@ -133,7 +133,9 @@ def test_a_hook_on_the_wrapper_shows_in_the_answers(test_digits: LabelledImages)
         certify(wrapped, SHAPE)
 
 
-@pytest.mark.parametrize("wrap", WRAPPERS)
+@pytest.mark.parametrize(
+    "wrap", [*WRAPPERS[:5], *(pytest.param(wrap, marks=pytest.mark.slow) for wrap in WRAPPERS[5:])]
+)
 def test_what_is_proved_is_that_of_the_network_inside(wrap: Callable[[nn.Module], nn.Module]) -> None:
     conv = nn.Conv2d(1, 4, 3, padding=1, padding_mode="circular")
     plain = nn.Sequential(conv, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()

@@ -146,7 +146,7 @@ def test_it_prints_on_a4(visit: Visit, report: Path) -> None:
         assert box is None or box["x"] + box["width"] <= 689, table.inner_text()[:80]
 
 
-@pytest.mark.parametrize("width", [320, 360, 1600])
+@pytest.mark.parametrize("width", [320, *(pytest.param(px, marks=pytest.mark.slow) for px in (360, 1600))])
 def test_no_page_is_wider_than_its_window(visit: Visit, report: Path, width: int) -> None:
     page = visit.open(report, viewport={"width": width, "height": 740})
     for summary in page.locator("summary").all():

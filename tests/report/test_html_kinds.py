@@ -103,6 +103,7 @@ def test_certificates_have_a_page(network: str) -> None:
     assert len(steps) == 1 + len(found.stages)
 
 
+@pytest.mark.slow
 def test_a_study_and_a_reproduction_leave_a_page(
     tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
