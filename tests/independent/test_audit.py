@@ -6,8 +6,10 @@ shifts, with the digits from their bytes and the trained weights from theirs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +74,46 @@ def test_the_whole_map(command: Command, tmp_path: Path) -> None:
         assert found["estimates"][metric]["value"] == pytest.approx(value), metric
     assert 0.2 < expected_numbers["agreement"] < 1, "the map has something to show"
     assert torch.isfinite(unmoved).all()
+    assert_phases(found["by_phase"], answers, still)
+    assert_images_that_change(found, answers, still)
+
+
+Answers = Mapping[tuple[int, int], np.ndarray[Any, Any]]
+
+
+def assert_phases(found: Mapping[str, Any], answers: Answers, still: np.ndarray[Any, Any]) -> None:
+    """Agreement by phase, over the shifts as far from the origin as a shift of phase (0, 0) is."""
+    for stride in (2, 4):
+        by_phase: dict[tuple[int, int], list[float]] = {}
+        for (dy, dx), there in answers.items():
+            if (dy, dx) != (0, 0) and max(abs(dy), abs(dx)) % stride == 0:
+                by_phase.setdefault((dy % stride, dx % stride), []).append((there == still).mean())
+        points = found[str(stride)]["agreement"]["points"]
+        drawn = {tuple(point["at"]): point["value"] for point in points}
+        assert drawn == pytest.approx({phase: np.mean(each) for phase, each in by_phase.items()}), stride
+
+
+def assert_images_that_change(
+    found: Mapping[str, Any], answers: Answers, still: np.ndarray[Any, Any]
+) -> None:
+    """Which images change most often and how far they are moved then, and who changes at each shift."""
+    radius = {shift: max(map(abs, shift)) for shift in answers}
+    flips = {shift: there != still for shift, there in answers.items()}
+    n_flips = sum(each.astype(int) for each in flips.values())
+    nearest = [min((radius[s] for s in flips if flips[s][i]), default=np.inf) for i in range(len(still))]
+    order = sorted(np.flatnonzero(n_flips).tolist(), key=lambda i: (-n_flips[i], nearest[i], i))
+    assert [each["index"] for each in found["worst"]] == order[:10]
+    for each in found["worst"]:
+        i, (dy, dx) = each["index"], each["flip_offset_px"]
+        assert each["share_of_shifts_that_change_it"] == pytest.approx(n_flips[i] / (len(answers) - 1))
+        assert each["smallest_flip_px"] == nearest[i] == max(abs(dy), abs(dx))
+        assert each["flips_to"] == answers[int(dy), int(dx)][i] != still[i]
+    expected = {
+        shift: (int(each.sum()), [[i, int(answers[shift][i])] for i in order if each[i]][:6])
+        for shift, each in flips.items()
+        if each.any()
+    }
+    assert {tuple(each["at"]): (each["n_images"], each["examples"]) for each in found["changed"]} == expected
 
 
 @pytest.mark.parametrize(("name", "adaptive"), [("cnn2-circular", False), ("cnn2-aps", True)])
