@@ -21,6 +21,6 @@ def test_what_is_proved_of_any_network_is_true() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hundred", range(20))
+@pytest.mark.parametrize("hundred", range(40))
 def test_what_is_proved_of_very_many_networks_is_true(hundred: int) -> None:
     assert assert_nothing_false(range(1000 + 100 * hundred, 1100 + 100 * hundred))

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import os
 
-TIMES = int(os.environ.get("SHIFTPROOF_FAULTS", "2"))
+TIMES = int(os.environ.get("SHIFTPROOF_FAULTS", "3"))

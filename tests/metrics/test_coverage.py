@@ -283,7 +283,7 @@ def test_intervals_hold_again(group: str) -> None:
     """The same cells, sampled anew and often."""
     cells, methods = GROUPS[group]
     for cell in cells:
-        row = measured(cell, {OURS: methods[OURS]}, 1000, always=group != "means")
+        row = measured(cell, {OURS: methods[OURS]}, 2000, always=group != "means")
         assert _least(cell.name) - 0.01 <= row["held"][OURS], row
 
 

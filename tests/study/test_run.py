@@ -158,7 +158,7 @@ def test_kill_9_at_random_moments(tiny_study: Path, tmp_path: Path) -> None:
     whole = subprocess.run(command(tiny_study, tmp_path / "whole"), capture_output=True, check=True)
     seconds = time.monotonic() - start
     moments = random.Random(0)
-    for _ in range(3):
+    for _ in range(5):
         process = subprocess.Popen(
             command(tiny_study, tmp_path / "r"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
