@@ -78,7 +78,7 @@ def test_the_whole_map(command: Command, tmp_path: Path) -> None:
     assert_images_that_change(found, answers, still)
 
 
-Answers = Mapping[tuple[int, int], np.ndarray[Any, Any]]
+Answers = Mapping[tuple[int, ...], np.ndarray[Any, Any]]
 
 
 def assert_phases(found: Mapping[str, Any], answers: Answers, still: np.ndarray[Any, Any]) -> None:
