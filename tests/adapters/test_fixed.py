@@ -145,6 +145,22 @@ def test_it_is_read_from_an_address(tmp_path: Path, images: Tensor, store: Calla
         assert found.name == "fixed:run"
 
 
+def test_weights_that_a_store_does_not_give_are_not_said_to_be_the_recipe(
+    tmp_path: Path, store: Callable[[], Address], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "out", load_classifier("zoo:cnn2"))
+    where, download = store(), _store.download
+
+    def fails(address: Address, path: Path, most: Most) -> None:
+        if address.name == "model.safetensors":
+            raise _store.StoreError("no answer")
+        download(address, path, most)
+
+    monkeypatch.setattr(_store, "download", fails)
+    with pytest.raises(CheckpointError, match=rf"Cannot read {where}/model\.safetensors: no answer"):
+        load_fixed(where)
+
+
 def test_what_is_wrong_at_an_address_names_the_address(tmp_path: Path, store: Callable[[], Address]) -> None:
     written(tmp_path / "out", load_classifier("zoo:cnn2"))
     where = store()

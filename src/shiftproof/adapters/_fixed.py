@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -144,10 +144,14 @@ def _brought(where: Path | Address) -> Iterator[Path]:
         folder = Path(temporary)
         try:
             _store.download(where / RECIPE, folder / RECIPE, Most.SETTINGS)
-            with suppress(FileNotFoundError):
-                _store.download(where / WEIGHTS, folder / WEIGHTS, Most.WEIGHTS)
         except OSError as error:
             raise _no_recipe(where, _store.reason_of(error)) from error
+        try:
+            _store.download(where / WEIGHTS, folder / WEIGHTS, Most.WEIGHTS)
+        except FileNotFoundError:
+            pass  # Not every edit has any; whether there should be some, the recipe says.
+        except OSError as error:
+            raise CheckpointError.cannot(f"read {where / WEIGHTS}", _store.reason_of(error)) from error
         yield folder
 
 
