@@ -14,7 +14,7 @@ from shiftproof.data import Images, LabelledImages, load_data
 from shiftproof.engine import HERE
 from shiftproof.errors import ShiftproofError, TrainingError
 from shiftproof.fix import Lesson, LessonProgress, Proposal, Teaching, fix
-from shiftproof.fix._count import Tell, silent
+from shiftproof.fix._count import Tell
 from shiftproof.fix._jury import Case, workers_for
 from shiftproof.fix._measure import Measuring
 from shiftproof.fix._search import FINALISTS, Searched, search
@@ -89,7 +89,7 @@ def test_nothing_is_measured_twice_on_the_same_images(digits: LabelledImages) ->
 
     class Counting(Measuring):
         def responses(
-            self, classifiers: Sequence[Classifier], images: Images, n_images: int, tell: Tell = silent
+            self, classifiers: Sequence[Classifier], images: Images, n_images: int, tell: Tell
         ) -> list[Response | ShiftproofError]:
             asked.append(len(classifiers))
             return super().responses(classifiers, images, n_images, tell)

@@ -44,15 +44,16 @@ def judged(
         value = score(each.estimates)
         if each is chosen:
             return "chosen"
-        if each is not original and not is_clean[each.name]:
+        if not is_clean[each.name]:
             return "too many clean images lost"
-        if each is not original and costs[each.name] > most:
+        if costs[each.name] > most:
             return "over the budget"
-        if each is not original and value <= above:
+        if value <= above:
             return "not better than the original"
         return "another is better" if value < score(chosen.estimates) else "another is as good"
 
-    return tuple(each.having(fate=fate(each)) for each in (original, *finalists))
+    of_original: Fate = "chosen" if chosen is original else "another is better"
+    return original.having(fate=of_original), *(each.having(fate=fate(each)) for each in finalists)
 
 
 def choose(finalists: Sequence[TriedRecord], passes: Mapping[str, float], above: float) -> TriedRecord | None:

@@ -9,10 +9,6 @@ SECONDS_BETWEEN_REPORTS = 5.0
 Tell = Callable[[str], None]
 
 
-def silent(step: str) -> None:
-    """Tell nobody."""
-
-
 class Count:
     """Called after each of several; tells how many are done where that takes long.
 

@@ -73,8 +73,7 @@ class Fixed:
             OutputError: The folder cannot be written.
         """
         own_layers = self.network is not None and self.network is not self.original.model
-        training = self.record.about.training
-        trained = training is not None and own_layers and self.chosen != ORIGINAL
+        training = self.record.about.training if own_layers and self.chosen != ORIGINAL else None
         save_fixed(
             Path(folder),
             self.original,
@@ -83,7 +82,7 @@ class Fixed:
             image_shape=self.image_shape,
             reference=self.reference,
             request=self.request,
-            trained=training.to_dict() if training is not None and trained else None,
+            trained=None if training is None else training.to_dict(),
         )
 
     def plot(self) -> tuple[Figure, Axes]:

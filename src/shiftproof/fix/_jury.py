@@ -14,7 +14,7 @@ from shiftproof.adapters import Classifier, SentClassifier, sent
 from shiftproof.data import Images
 from shiftproof.engine import Channel, Engine, Shared, StopsWhen, Workers, workers_of
 from shiftproof.errors import ShiftproofError, Stopped
-from shiftproof.fix._count import Count, Tell, silent
+from shiftproof.fix._count import Count, Tell
 from shiftproof.fix._measure import Measuring
 from shiftproof.fix._teach import Teaching
 from shiftproof.probe import Response
@@ -35,7 +35,7 @@ class Jury(Measuring):
     parts: Parts
 
     def responses(
-        self, classifiers: Sequence[Classifier], images: Images, n_images: int, tell: Tell = silent
+        self, classifiers: Sequence[Classifier], images: Images, n_images: int, tell: Tell
     ) -> list[Response | ShiftproofError]:
         """What each answers to the first images of a part, or the error that ended it."""
         part = next(number for number, each in enumerate(self.parts) if each is images)

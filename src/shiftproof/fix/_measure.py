@@ -13,7 +13,7 @@ from shiftproof.adapters import Classifier, Task, evaluating
 from shiftproof.data import UNKNOWN, Images
 from shiftproof.edits import forwards
 from shiftproof.errors import ShiftproofError, Stopped
-from shiftproof.fix._count import Count, Tell, silent
+from shiftproof.fix._count import Count, Tell
 from shiftproof.metrics import Difference, Estimate, NotApplicable, compare_responses, metrics
 from shiftproof.probe import AtOnce, Response, averaged_at_once, measure_response
 from shiftproof.shifts import ShiftProtocol
@@ -60,7 +60,7 @@ class Measuring:
         )
 
     def responses(
-        self, classifiers: Sequence[Classifier], images: Images, n_images: int, tell: Tell = silent
+        self, classifiers: Sequence[Classifier], images: Images, n_images: int, tell: Tell
     ) -> list[Response | ShiftproofError]:
         """What each answers to the first of the images, or the error that ended it.
 

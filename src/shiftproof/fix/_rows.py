@@ -12,7 +12,7 @@ from shiftproof.adapters import Classifier, EditStep, digest_of_module, of_other
 from shiftproof.certify import certify
 from shiftproof.data import Images
 from shiftproof.errors import ModelError, OptionError, ShiftproofError
-from shiftproof.fix._count import Tell, silent
+from shiftproof.fix._count import Tell
 from shiftproof.fix._fixed import ORIGINAL
 from shiftproof.fix._measure import (
     TIMED_IMAGES,
@@ -37,7 +37,7 @@ def measured_table(
     images: Images,
     measuring: Measuring,
     confidence: float,
-    on_step: Tell = silent,
+    on_step: Tell,
 ) -> tuple[tuple[FixedRow, ...], Mapping[str, tuple[Classifier, nn.Module | None]]]:
     """A row for the original and for each finalist, and the models themselves, by name.
 
