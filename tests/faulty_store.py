@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ class Faulty(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
     pseudo_dirs: ClassVar[list[str]] = [""]
     plan: ClassVar[dict[str, list[Any]]] = {}
     calls: ClassVar[Counter[str]] = Counter()
-    waiting = threading.Event()
+    released = threading.Event()  # what is late comes then
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -33,7 +32,8 @@ class Faulty(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
         if isinstance(fault, BaseException):
             raise fault
         if fault == "late":
-            time.sleep(0.3)
+            self.released.wait()
+            self.calls["arrived late"] += 1
         return fault
 
     def pipe_file(self, path: str, value: bytes, *args: Any, **options: Any) -> None:
@@ -73,4 +73,5 @@ def empty_faulty_store(plan: dict[str, list[Any]]) -> type[Faulty]:
     Faulty.plan.clear()
     Faulty.plan.update(plan)
     Faulty.calls.clear()
+    Faulty.released.clear()
     return Faulty

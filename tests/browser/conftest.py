@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Where pictures of the pages are kept, to be looked at.
 SCREENSHOTS = "SHIFTPROOF_SCREENSHOTS"
+# A busy machine takes long to answer; nothing is waited for that is there already.
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,7 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("there is no chromium (apt-get install chromium)")
     # The sandbox of Chromium does not start for root, as which containers run.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    playwright.expect.set_options(timeout=PATIENCE_MS)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=arguments)
         yield browser

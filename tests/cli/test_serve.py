@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
@@ -23,13 +22,13 @@ import shiftproof.serve
 from shiftproof.cli import main
 from shiftproof.serve import Address, Exhibit
 
-SECOND = 1.0
 SLOW = """\
 import time
+from pathlib import Path
 
 
 def model(images):
-    time.sleep(0.4)
+    time.sleep(600 if Path("begun").exists() else 0.4)
     return images.mean((2, 3)).expand(-1, 3)
 """
 
@@ -247,10 +246,9 @@ def test_it_answers_and_ctrl_c_ends_it_in_the_middle_of_a_plane(tmp_path: Path) 
                 with connection.getresponse() as response:
                     assert response.status == 200
                     assert json.loads(response.readline())["cells"]
-                    begun = time.monotonic()
+                    (tmp_path / "begun").touch()
                     process.send_signal(signal.SIGINT)
-                    assert process.wait(10) == 0
-                    assert time.monotonic() - begun < SECOND
+                    assert process.wait(60) == 0
             assert "Stopped." in process.communicate()[1]
         finally:
             process.kill()

@@ -20,6 +20,7 @@ function mountMaps(source, { onExample }) {
   let offered = null; // the model whose layers are in the list
   let layers = [];
   let timer = 0;
+  let asked = 0; // counts what was asked for: only the last one is shown
 
   // In positions of the map; beside it where the maximum lies outside.
   function ring(picture, [row, column]) {
@@ -46,13 +47,19 @@ function mountMaps(source, { onExample }) {
     note.textContent = layers.length ? hint : "The layers of this model cannot be followed one by one.";
   }
 
+  function expectMaps() {
+    list.setAttribute("aria-busy", "true");
+    asked += 1;
+    return asked;
+  }
+
   async function draw() {
     if (!root.open || !wanted || wanted[1] === null) return;
     const [model, key, move] = wanted;
+    const number = expectMaps();
     try {
       await offer(model);
-      if (!picker.value) return list.replaceChildren();
-      const maps = await source.maps(model, key, move, picker.value);
+      const maps = picker.value ? await source.maps(model, key, move, picker.value) : [];
       const items = await Promise.all(
         maps.map(async (each) => {
           const still = await framed(each.still, each.still_at, `channel ${each.channel}, unshifted`);
@@ -60,13 +67,15 @@ function mountMaps(source, { onExample }) {
           return element("li", {}, still, back);
         }),
       );
-      if (wanted[2] === move && wanted[0] === model) list.replaceChildren(...items);
+      if (number === asked) list.replaceChildren(...items);
     } catch (error) {
-      note.textContent = error.message;
+      if (number === asked) note.textContent = error.message;
     }
+    if (number === asked) list.setAttribute("aria-busy", "false");
   }
 
   function soon() {
+    expectMaps();
     clearTimeout(timer);
     timer = setTimeout(draw, MAPS_REST);
   }
