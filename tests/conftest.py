@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 from tests.torchvision_for_cpus import torchvision_beside_torch_for_cpus
 
 from shiftproof.data import LabelledImages, load_data
+from shiftproof.engine import HERE
 
 # No deadline: machines are noisy, and speed is measured in benchmarks/, never asserted in tests.
 settings.register_profile("shiftproof", deadline=None, derandomize=True)
@@ -91,3 +93,16 @@ def torch_is_left_as_it_was() -> object:
     yield
     assert torch.get_num_threads() == threads
     assert torch.is_grad_enabled()
+
+
+@pytest.fixture(scope="session")
+def claims_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All claims on very little, in a run directory that is only read: computed once for all processes."""
+    from tests.article.tiny_claims import compute
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "claims"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "report.json").exists():
+            compute(folder, HERE)
+    return folder

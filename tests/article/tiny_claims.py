@@ -68,6 +68,11 @@ def compute(out: Path, engine: Engine, clock: Path | None = None) -> None:
         run_claims(preset, run, engine=engine)
 
 
+def contents(out: Path) -> dict[str, bytes]:
+    """What a run computed: its report and all units."""
+    return {path.name: path.read_bytes() for path in (out / "report.json", *(out / "units").iterdir())}
+
+
 if __name__ == "__main__":
     folder, other, where = sys.argv[1:]
-    compute(Path(folder), parse_engine(where), clock=None if other == "-" else Path(other))
+    compute(Path(folder), parse_engine(where), clock=Path(other))
