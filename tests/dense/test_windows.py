@@ -76,7 +76,7 @@ def randomised(network: nn.Module) -> nn.Module:
 
 
 class Residual(nn.Module):
-    """A cropped skip would be another geometry: both branches end at the same size here."""
+    """Both branches end at the same size."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -87,6 +87,17 @@ class Residual(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         left, right = self.left(maps), self.down(self.right(maps))
         return torch.cat([left + right, left * torch.sigmoid(right)], dim=1)
+
+
+class Cropped(nn.Module):
+    """A residual sum without padding: of the maps before it, those are added that windows stand on."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(channels, channels, 3), nn.Conv2d(channels, channels, (1, 3))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps[:, :, 1:-1, 2:-2] + self.second(self.first(maps).relu())
 
 
 class TwoOrders(nn.Module):
@@ -168,6 +179,15 @@ EXACT: dict[str, nn.Module] = {
     ),
     "norm of flattened": nn.Sequential(BODY, nn.Flatten(), nn.LayerNorm(80), nn.Linear(80, 3)),
     "residual": nn.Sequential(Residual(2), Residual(4), nn.Flatten(), nn.Linear(8 * 2 * 2, 3)),
+    "cropped residual": nn.Sequential(
+        nn.MaxPool2d((2, 1)), Cropped(2), nn.Tanh(), nn.Flatten(), nn.Linear(56, 3)
+    ),
+    "crop by less than nothing": nn.Sequential(
+        nn.AvgPool2d(1, (1, 2)), nn.ZeroPad2d((-1, 0, 0, -2)), nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(72, 3)
+    ),
+    "every other position of the middle": Forward(
+        lambda net, x: net.head(net.body(x)[:, :, 1:-1:2, :-1].mean((2, 3))), body=BODY, head=nn.Linear(4, 3)
+    ),
     "global mean": nn.Sequential(BODY, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)),
     "global maximum": nn.Sequential(
         BODY, nn.AdaptiveMaxPool2d((1, 1)), nn.Conv2d(4, 3, 1), nn.Flatten(), nn.LogSoftmax(1)
@@ -336,6 +356,12 @@ def test_property_chains_with_one_bad_layer_are_refused(
     )
     broken = nn.Sequential(*features[:place], bad, *features[place:], nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert refusal(broken, shape).layer == str(place)
+
+
+def test_a_crop_that_ends_at_a_fixed_position_is_written_for_one_size() -> None:
+    """Of larger maps it would leave another part than of those of one window."""
+    fixed = Forward(lambda net, x: net.head(x[:, :, 1:9, 1:9].mean((2, 3))), head=nn.Linear(2, 3))
+    assert refusal(fixed).reason == "It is written for one size of maps."
 
 
 def test_heads_that_mix_positions_are_refused() -> None:

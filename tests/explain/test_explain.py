@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -18,11 +19,11 @@ from tests.explain.layer_toys import (
 )
 from torch import Tensor, nn
 
-from shiftproof.adapters import Classifier, digest_of_module
+from shiftproof.adapters import Classifier, TaskUnknownError, as_classifier, digest_of_module, tell_task
 from shiftproof.data import LabelledImages
 from shiftproof.errors import DataError, ModelError, OptionError, UnknownNameError
 from shiftproof.explain import Explanation, LayerRow, explain
-from shiftproof.layers import BlurPool2d
+from shiftproof.layers import BlurPool2d, GlobalMeanPool
 from shiftproof.zoo import build_network
 
 
@@ -159,13 +160,40 @@ def test_traced_and_watched_networks_are_explained_alike() -> None:
             assert after.loss["logits"].value == pytest.approx(before.loss["logits"].value, rel=1e-3)
 
 
-def test_a_network_that_answers_at_random_is_refused() -> None:
-    class Noisy(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            return images.mean((2, 3)) + torch.rand(1)
+class Noisy(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3)) + torch.rand(1)
 
-    with pytest.raises(ModelError, match="two answers to the same images"):
-        explain(Noisy().eval(), pictures())
+
+class SeldomNoisy(nn.Module):
+    """Nearly always the same answer, so that no two runs tell that it draws."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        means = images.mean((2, 3))
+        return -means if random.random() < 1e-9 else means
+
+
+class Counting(nn.Module):
+    """Draws nothing, and answers by how often it was asked."""
+
+    n_calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.n_calls += 1
+        return images.mean((2, 3)) * float(self.n_calls)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (Noisy(), "it draws at random in evaluation mode"),
+        (SeldomNoisy(), "it draws at random in evaluation mode"),
+        (Counting(), "two answers to the same images. Its answer depends on more than the images"),
+    ],
+)
+def test_a_network_that_does_not_answer_for_good_is_refused(network: nn.Module, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        explain(network.eval(), pictures())
 
 
 def test_of_a_network_that_answers_all_images_alike_nothing_is_explained() -> None:
@@ -377,6 +405,19 @@ def test_a_network_whose_layers_depend_on_the_images_is_explained_or_said_to_be_
     assert any("watched and not traced" in note for note in found.notes)
     whole: Any = found.change["with-border"]
     assert sum(row.loss["logits"].value for row in found.rows) == pytest.approx(whole["logits"].value)
+
+
+def test_numbers_that_only_labels_could_name_are_taken_for_logits() -> None:
+    """An audit asks what they are; for an explanation it is enough that they name a class."""
+    images = pictures(4)
+    network = nn.Sequential(GlobalMeanPool()).eval()  # Two numbers from 0 to 1.
+    with pytest.raises(TaskUnknownError, match="Cannot tell what the answers of Sequential are"):
+        tell_task(as_classifier(network), images, torch.full((4,), -1))
+    assert explain(network, images).change == explain(as_single_label(network), images).change
+
+
+def as_single_label(network: nn.Module) -> Classifier:
+    return Classifier("it", network, task="single-label", outputs="logits")
 
 
 def test_one_logit_flips_where_its_sign_changes() -> None:

@@ -10,7 +10,7 @@ import torch
 from tests.explain.layer_toys import CHANNELS, contrasts, conv, good_network, pictures
 from torch import Tensor, nn
 
-from shiftproof.adapters import as_classifier
+from shiftproof.adapters import Task, as_classifier
 from shiftproof.explain import CONDITIONS, UNITS, Explanation, explain
 from shiftproof.explain._interventions import UNMOVED, Measurement
 from shiftproof.explain._losses import loss_of
@@ -45,7 +45,7 @@ def several_classes(seed: int = 0) -> nn.Sequential:
 
 
 def response(network: nn.Module, images: Tensor, offsets_px: Tensor, border: Border) -> Response:
-    """Asked image by image, as an audit defines what it records."""
+    """Asked image by image, as an audit defines what it records: of logits, or of what a softmax gives."""
     with torch.inference_mode():
         still = network(images)
         answers = torch.stack(
@@ -54,20 +54,32 @@ def response(network: nn.Module, images: Tensor, offsets_px: Tensor, border: Bor
         )
     answered = still.argmax(1)
     n = len(images)
+    sums_to_one = torch.allclose(still.sum(1), torch.ones(n))
+    probabilities = answers if sums_to_one else answers.softmax(-1)
     return Response(
         predicted=answers.argmax(-1).numpy().astype(np.int32),
-        true_prob=answers.softmax(-1)[torch.arange(n), :, answered].numpy(),
+        true_prob=probabilities[torch.arange(n), :, answered].numpy(),
         drift=((answers - still[:, None]).norm(dim=-1) / still.norm(dim=1)[:, None]).numpy(),
         offsets_px=offsets_px.numpy(),
         labels=np.full(n, -1),
         unshifted_output=still.numpy(),
         provenance={},
+        task=Task(outputs="probabilities" if sums_to_one else "logits"),
     )
 
 
-@pytest.mark.parametrize("border", ["zeros", "edge", "circular"])
-def test_where_it_begins_it_is_what_an_audit_measures(border: Border) -> None:
-    network, images = several_classes(), pictures(12)
+@pytest.mark.parametrize(
+    ("border", "ending"),
+    [
+        ("zeros", []),
+        ("edge", []),
+        ("circular", []),
+        ("zeros", [nn.Softmax(1)]),
+        ("zeros", [nn.LogSoftmax(1)]),
+    ],
+)
+def test_where_it_begins_it_is_what_an_audit_measures(border: Border, ending: list[nn.Module]) -> None:
+    network, images = nn.Sequential(*several_classes(), *ending), pictures(12)
     found = explained(network, images, border=border, n_shifts=3, seed=5).change["with-border"]
     assert not isinstance(found, NotApplicable)
     offsets = draw_offsets(12, 3, (16, 16), (4, 4), max_shift_px=None, seed=5).by_condition["with-border"]

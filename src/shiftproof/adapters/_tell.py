@@ -33,6 +33,10 @@ from shiftproof.errors import ModelError, OptionError
 N_ASKED = 8
 
 
+class TaskUnknownError(ModelError):
+    """Neither what is said of a classifier nor its answers tell what these are."""
+
+
 def with_task(
     classifier: Classifier,
     *,
@@ -93,7 +97,8 @@ def tell_task(
         The task, with the reason, and how many numbers an answer has.
 
     Raises:
-        ModelError: It cannot be told, or what was said contradicts the answers.
+        TaskUnknownError: It cannot be told.
+        ModelError: What was said contradicts the answers.
         OptionError: Thresholds for other labels, or for other numbers of them.
         ShapeError: The answer is not (n, K).
     """
@@ -181,7 +186,7 @@ def _name(classifier: Classifier, answers: Tensor, images: Tensor, labels: Tenso
         return "single-label", "one number for each class"
     if ending == "sigmoid":
         return "multi-label", "a sigmoid for each number"
-    raise ModelError.cannot(
+    raise TaskUnknownError.cannot(
         f"tell what the answers of {classifier.name} are",
         f"they are {answers.shape[1]} numbers for each image, all from 0 to 1, which do not sum to 1",
         cause="They can be scores of classes, probabilities of labels, or an embedding.",
@@ -205,7 +210,7 @@ def _outputs(classifier: Classifier, name: TaskName, answers: Tensor, images: Te
         return "probabilities", f"probabilities, as it ends in a {ending}"
     if name == "single-label":
         return "logits", "taken as logits"
-    raise ModelError.cannot(
+    raise TaskUnknownError.cannot(
         f"tell whether {classifier.name} answers with logits or probabilities",
         "its numbers from 0 to 1 can be either",
         cause="The answer is yes above 0 for logits, and above 0.5 for probabilities.",

@@ -279,13 +279,10 @@ def _objection(operations: tuple[Operation, ...], maps: Maps | None) -> str:
 
 
 def _objection_to_window(window: Slide, size: Pair) -> str:
-    margins = [max(window.before[axis], window.after[axis]) for axis in AXES]
-    if any(margins):
-        down, right = margins
+    down, right = (max(0, window.before[axis], window.after[axis]) for axis in AXES)
+    if down or right:
         text = f"{down}" if down == right else f"{down} × {right}"
         return f"Its padding of {text} gives each window a border of its own."
-    if any((*window.before, *window.after)):
-        return "It cuts off the border of each window."
     if any(_too_short(window, size, axis) for axis in AXES):
         return "It rounds sizes up, so that its last position sees less."
     return ""

@@ -55,7 +55,7 @@ def size_in_phase(maps: Maps, phase: Pair, n_windows: Pair) -> Pair:
 def slide(
     phases: Phases, before: Maps, after: Maps, window: Slide, run: Callable[[Tensor], Any], n_windows: Pair
 ) -> Phases:
-    """Run a convolution or a pool on maps of all windows; each of its steps makes a phase of its own."""
+    """Run a convolution, a pool or a crop on maps of all windows; each step makes a phase of its own."""
     answer: Phases = {}
     rows, columns = before.grid.axes
     assert rows is not None
@@ -75,7 +75,8 @@ def slide(
 def _reach(phase: Pair, axis: Axis, after: Maps, window: Slide, n_windows: Pair) -> int:
     """Positions before a layer that the windows of one phase need along one axis; 0 without windows."""
     n = windows_in_phase(phase[axis], n_windows[axis], after.stride[axis])
-    return (after.grid.size[axis] + n - 2) * window.stride[axis] + window.extent(axis) if n else 0
+    cut_off = -(window.before[axis] + window.after[axis])
+    return (after.grid.size[axis] + n - 2) * window.stride[axis] + window.extent(axis) + cut_off if n else 0
 
 
 def pooled(phases: Phases, maps: Maps, pool: Callable[[Tensor], Tensor], n_windows: Pair) -> Tensor:

@@ -87,7 +87,7 @@ class WindowPlan:
 def plan_windows(module: nn.Module, image_shape: ImageShape) -> WindowPlan | NotPlanned:
     """Find how a network's answers to all windows of a canvas can share their work.
 
-    They can where no layer looks outside its window: convolutions and pools without padding,
+    They can where no layer looks outside its window: convolutions and pools without padding, crops,
     functions of each position, flattening or global pooling, and then anything on rows.
 
     Args:

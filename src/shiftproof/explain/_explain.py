@@ -17,6 +17,7 @@ from shiftproof.adapters import (
     Classifier,
     Model,
     Task,
+    TaskUnknownError,
     as_classifier,
     describe,
     evaluating,
@@ -145,7 +146,7 @@ def explain(
     ):
         if number is not None and number < least:
             raise OptionError(f"`{name}` of at least {least}", number)
-    pixels, data = _pixels(images, classifier, limit, seed, reading)
+    pixels, labels, data = _pixels(images, classifier, limit, seed, reading)
     border = check_border(border)
     home = device_of(classifier)
     try:
@@ -154,9 +155,10 @@ def explain(
             stack.enter_context(evaluating(classifier.model))
             shown = pixels.to(place)
             on_step("reading the network")
+            task = _task(classifier, shown, labels)  # What is wrong with the model or the images shows here.
             runs, note = read_runs(classifier, shown)
             measurement = _measurement(runs, shown, n_shifts, max_shift_px, border, seed, batch_size)
-            measurement = replace(measurement, task=_task(classifier, shown))
+            measurement = replace(measurement, task=task)
             shared = shared_by(classifier, runs, measurement, where)
             workers = stack.enter_context(workers_of(where, shared, stop=StopsWhen(check_stop)))
             staircase = Staircase(runs, measurement, check_stop, workers)
@@ -190,13 +192,12 @@ def explain(
     )
 
 
-def _task(classifier: Classifier, shown: Tensor) -> Task:
-    """What was said of it; else classes by their logits, or what a single number says."""
-    with torch.inference_mode():
-        n_outputs = classifier(shown[:2]).shape[1]
-    if classifier.task is None and n_outputs > 1:
+def _task(classifier: Classifier, shown: Tensor, labels: Tensor) -> Task:
+    """As an audit tells it; classes by their logits where an audit would ask."""
+    try:
+        return tell_task(classifier, shown[:N_ASKED], labels)[0]
+    except TaskUnknownError:
         return Task()
-    return tell_task(classifier, shown[:N_ASKED], torch.full((len(shown),), UNKNOWN))[0]
 
 
 def _measurement(
@@ -234,18 +235,20 @@ def _with_layers(classifier: Classifier) -> Classifier:
 
 def _pixels(
     images: ImagesLike, classifier: Classifier, limit: int | None, seed: int, reading: Reading
-) -> tuple[Tensor, ImageSetRecord]:
-    """Numbers in [0, 1] of shape (N, C, H, W), and what a report says of them."""
+) -> tuple[Tensor, Tensor, ImageSetRecord]:
+    """Numbers in [0, 1] of shape (N, C, H, W), labels, and what a report says of them."""
     if limit is not None and limit < 2:
         raise OptionError("`limit` of at least 2", limit, cause="Images are compared with others.")
     conversions: Mapping[str, int] = {}
     if isinstance(images, Tensor):
         pixels, name, digest = images[:limit], "images", ""
+        labels = torch.full((len(pixels),), UNKNOWN)
     else:
         if not is_images(images):
             images = load_framed(images, classifier.framing, limit=limit, seed=seed, reading=reading)
         shown = images if limit is None else images.take(torch.arange(min(limit, len(images))))
         pixels, name, digest = shown.pixels(slice(None)), images.name, images.digest
+        labels = shown.labels
         conversions = shown.conversions
     if pixels.ndim != 4 or len(pixels) < 2:
         raise DataError(
@@ -269,10 +272,11 @@ def _pixels(
         )
     own = digest or digest_of_bytes([pixels.cpu().contiguous().numpy().tobytes()])
     _, channels, height, width = pixels.shape
-    return pixels, ImageSetRecord(
+    record = ImageSetRecord(
         name=name,
         n_images=len(pixels),
         image_shape=(channels, height, width),
         digest=own,
         conversions=conversions,
     )
+    return pixels, labels, record

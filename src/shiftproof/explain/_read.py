@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from shiftproof.adapters import Classifier
@@ -13,8 +12,6 @@ from shiftproof.explain._watched import WatchedRuns
 
 def read_runs(classifier: Classifier, images: Tensor) -> tuple[Runs, tuple[str, ...]]:
     """The network, to be stopped after its steps; and what a reader has to know about how it was read."""
-    with torch.inference_mode():
-        classifier(images[:2])  # What is wrong with the model or the images shows here.
     assert classifier.pipeline is not None
     _, channels, height, width = images.shape
     steps = read_network(classifier.pipeline, (channels, height, width), any_answer=False)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from shiftproof.adapters import Classifier
-from shiftproof.anatomy import Motion, Place, Placed, Reason
+from shiftproof.anatomy import Motion, Place, Placed, Randomness, Reason
 from shiftproof.errors import ModelError
 from shiftproof.explain._circular import CircularBorders
 from shiftproof.explain._runs import Moment, RunState
@@ -32,7 +32,7 @@ class WatchedRuns:
         images: (N, C, H, W) in [0, 1] on its device; the first ones are used to try moments out.
 
     Raises:
-        ModelError: It does not give the same answer twice.
+        ModelError: It draws at random, or does not give the same answer twice.
     """
 
     def __init__(self, classifier: Classifier, images: Tensor) -> None:
@@ -47,12 +47,25 @@ class WatchedRuns:
             for step in self._steps[: names.index(self._graph.answer) + 1]
         )
         self._tried: dict[int, tuple[Place | None] | Reason] = {}
-        first, again = (self.run(self._images, (), around=False).logits for _ in range(2))
+        self._check_repeatable()
+
+    def _check_repeatable(self) -> None:
+        """Also for what is seldom drawn: two answers that are equal do not tell that others will be."""
+        randomness = Randomness()
+        with randomness:
+            first, again = (self.run(self._images, (), around=False).logits for _ in range(2))
+        what = f"explain {self.classifier.name}"
+        if randomness.was_asked:
+            raise ModelError.cannot(
+                what,
+                "it draws at random in evaluation mode",
+                cause="Another run may give another answer to the same images.",
+            )
         if not torch.equal(first, again):
             raise ModelError.cannot(
-                f"explain {classifier.name}",
+                what,
                 "it gave two answers to the same images",
-                cause="It draws at random in evaluation mode.",
+                cause="Its answer depends on more than the images, such as the time or earlier runs.",
             )
 
     def placed(self, index: int) -> Placed:
