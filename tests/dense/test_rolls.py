@@ -252,6 +252,10 @@ def test_layers_in_the_way_are_named() -> None:
     odd = nn.Sequential(nn.Tanh(), nn.MaxPool2d(3), nn.Flatten())
     stride = "Its stride of 3 does not divide 8 positions, so that the grid does not close."
     assert refusal(odd, (2, 8, 8)) == NotPlanned("1", stride)
+    repeating = nn.Sequential(nn.CircularPad2d(1), *TO_ROWS)
+    assert refusal(repeating).reason == "It counts some positions of a circle twice."
+    rows = Forward(lambda net, x: net.repeating(x).mean((1, 3)), repeating=nn.CircularPad2d((0, 0, 1, 1)))
+    assert refusal(rows).reason.startswith("What it gives has a border of its own")
     narrow = nn.Sequential(nn.Conv2d(2, 3, 5, padding=1, padding_mode="circular"), *TO_ROWS)
     assert refusal(narrow).reason.startswith("It turns 8 positions into 6: without circular padding")
     assert refusal(build_network("dense-nn", image_shape=SHAPE)).layer == "body.flatten"

@@ -183,7 +183,8 @@ EXACT: dict[str, nn.Module] = {
         nn.MaxPool2d((2, 1)), Cropped(2), nn.Tanh(), nn.Flatten(), nn.Linear(56, 3)
     ),
     "crop by less than nothing": nn.Sequential(
-        nn.AvgPool2d(1, (1, 2)), nn.ZeroPad2d((-1, 0, 0, -2)), nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(72, 3)
+        nn.AvgPool2d(1, (1, 2)), nn.ZeroPad2d((-1, 0, 0, -2)), nn.Conv2d(2, 3, 3), nn.Flatten(),
+        nn.Linear(72, 3),
     ),
     "every other position of the middle": Forward(
         lambda net, x: net.head(net.body(x)[:, :, 1:-1:2, :-1].mean((2, 3))), body=BODY, head=nn.Linear(4, 3)
@@ -362,6 +363,13 @@ def test_a_crop_that_ends_at_a_fixed_position_is_written_for_one_size() -> None:
     """Of larger maps it would leave another part than of those of one window."""
     fixed = Forward(lambda net, x: net.head(x[:, :, 1:9, 1:9].mean((2, 3))), head=nn.Linear(2, 3))
     assert refusal(fixed).reason == "It is written for one size of maps."
+
+
+def test_a_layer_that_is_made_for_one_size_is_refused() -> None:
+    network = nn.Sequential(
+        nn.Tanh(), nn.Flatten(2), nn.Unflatten(2, (12, 11)), nn.MaxPool2d(2), nn.Flatten()
+    )
+    assert refusal(network) == NotPlanned("2", "It is written for one size of maps.")
 
 
 def test_heads_that_mix_positions_are_refused() -> None:

@@ -35,8 +35,8 @@ from shiftproof.adapters._task import check_task as check_task
 from shiftproof.adapters._task import number_of_set as number_of_set
 from shiftproof.adapters._task import other_outputs as other_outputs
 from shiftproof.adapters._tell import N_ASKED as N_ASKED
-from shiftproof.adapters._tell import known_task as known_task
 from shiftproof.adapters._tell import TaskUnknownError as TaskUnknownError
+from shiftproof.adapters._tell import known_task as known_task
 from shiftproof.adapters._tell import tell_task as tell_task
 from shiftproof.adapters._tell import with_task as with_task
 from shiftproof.adapters._thresholds import Threshold as Threshold

@@ -31,8 +31,8 @@ ARITHMETIC = (
 )  # fmt: skip
 POINTWISE_LAYERS = (
     nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU,
-    nn.LogSigmoid, nn.Mish, nn.ReLU, nn.ReLU6, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink,
-    nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold,
+    nn.LogSigmoid, nn.Mish, nn.RReLU, nn.ReLU, nn.ReLU6, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus,
+    nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold,
 )  # fmt: skip
 DROPOUT_LAYERS = (
     nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout,
@@ -63,6 +63,7 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     "fftn": ("input", "s", "dim", "norm"),
     "flatten": ("input", "start_dim", "end_dim"),
     "getitem": ("input", "index"),
+    "glu": ("input", "dim"),
     "group_norm": ("input", "num_groups", "weight", "bias", "eps"),
     "instance_norm": (
         "input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps",
@@ -98,6 +99,7 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     ),
     "size": ("input", "dim"),
     "softmax": ("input", "dim"),
+    "softmin": ("input", "dim"),
     "split": ("input", "split_size", "dim"),
     "squeeze": ("input", "dim"),
     "std": ("input", "dim", "unbiased", "keepdim"),
@@ -216,9 +218,9 @@ def layer_call(node: fx.Node, root: nn.Module) -> TorchCall:
         if hasattr(pure, "inplace"):
             vars(pure)["inplace"] = False
         return TorchCall("pointwise", function=pure, args=(source,))
-    if kind not in _LAYERS:
+    if kind not in LAYERS:
         return TorchCall(kind.__name__)
-    name, fields = _LAYERS[kind]
+    name, fields = LAYERS[kind]
     return TorchCall(name, {"input": source} | {key: getattr(layer, own) for key, own in fields.items()})
 
 
@@ -229,7 +231,7 @@ def _same(*names: str) -> dict[str, str]:
 _WINDOW = _same("kernel_size", "stride", "padding", "ceil_mode")
 _NORM = _same("weight", "bias", "running_mean", "running_var", "training", "eps")
 # For each layer its function, and where the layer keeps the arguments.
-_LAYERS: dict[type[nn.Module], tuple[str, dict[str, str]]] = {
+LAYERS: dict[type[nn.Module], tuple[str, dict[str, str]]] = {
     nn.AdaptiveAvgPool2d: ("adaptive_avg_pool2d", _same("output_size")),
     nn.AdaptiveMaxPool2d: ("adaptive_max_pool2d", _same("output_size", "return_indices")),
     nn.AvgPool2d: ("avg_pool2d", _WINDOW | _same("count_include_pad", "divisor_override")),
@@ -238,9 +240,11 @@ _LAYERS: dict[type[nn.Module], tuple[str, dict[str, str]]] = {
     nn.Conv2d: ("conv2d", _same("weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode")),
     nn.Flatten: ("flatten", _same("start_dim", "end_dim")),
     nn.LayerNorm: ("layer_norm", _same("normalized_shape", "weight", "bias", "eps")),
+    nn.LPPool2d: ("lp_pool2d", _same("norm_type", "kernel_size", "stride", "ceil_mode")),
     nn.Linear: ("linear", _same("weight", "bias")),
     nn.LogSoftmax: ("log_softmax", _same("dim")),
     nn.MaxPool2d: ("max_pool2d", _WINDOW | _same("dilation", "return_indices")),
     nn.PReLU: ("prelu", _same("weight")),
     nn.Softmax: ("softmax", _same("dim")),
+    nn.SyncBatchNorm: ("batch_norm", _NORM),
 }

@@ -123,6 +123,7 @@ STATISTICS: dict[str, Rule] = {
     "prod": _reduction,
     "rms_norm": _layer_norm,
     "softmax": _softmax,
+    "softmin": _softmax,
     "std": _reduction,
     "sum": _reduction,
     "var": _reduction,

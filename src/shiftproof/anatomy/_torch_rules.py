@@ -161,6 +161,14 @@ def _split(call: MapCall) -> Effect:
     return (LINEAR,), call.grid
 
 
+def _glu(call: MapCall) -> Effect:
+    """One half of the features gates the other one."""
+    axis = call.number("dim", -1) % len(call.before)
+    if axis == call.grid.images or axis in call.grid.axes:
+        return unknown("It cuts maps or batches into parts.")
+    return (Pointwise(),), call.grid
+
+
 def _unbind(call: MapCall) -> Effect:
     axis, grid = call.number("dim", 0) % len(call.before), call.grid
     if axis == grid.images or axis in grid.axes:
@@ -200,6 +208,7 @@ RULES: dict[str, Rule] = {
     "expand_as": _expand,
     "flatten": _reshape,
     "getitem": _getitem,
+    "glu": _glu,
     "identity": _same,
     "linear": _linear,
     "movedim": _permute,

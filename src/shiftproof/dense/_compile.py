@@ -226,7 +226,7 @@ class _Compilation:
             height, width = value.maps.grid.size
             larger = value.maps.shape_for(1, (height + stride[0], width + 2 * stride[1]))
             tensors[source] = self._runner.zeros(larger)
-        if step.node.op == "call_module" or not self._traced.shapes.get(step.node):
+        if not self._traced.shapes.get(step.node):
             return
         height, width = after.grid.size
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, fx
 
@@ -27,6 +27,7 @@ from shiftproof.anatomy import (
 
 # Rounding may change what they choose: a measurement has to see that.
 BY_CONTENT = (Adaptive, Choose, Take, Unpool)
+UNHANDED = "What it gives has a border of its own, or moves by fractions: it cannot be rolled afterwards."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class RollSharing:
         step_px: (down, right).
         rolling: Values that roll. Others stay, or are in `other`.
         other: Nodes that do not follow.
-        limits: Why the first of these do not.
+        limits: Why the first of these do not; at least one where there are any.
     """
 
     step_px: Pair
@@ -112,6 +113,10 @@ def _shared(steps: Steps, group: Group, left_out: frozenset[fx.Node]) -> tuple[R
     if unhanded:  # They are computed for each roll, with all that reads them.
         moving = [fact for node in unhanded if isinstance(fact := kept[node], Rolls)]
         shared, others_px = _shared(steps, group, left_out | unhanded)
+        unheld = (
+            Reason(steps.trace.layer_of(node), UNHANDED) for node in steps.trace.nodes if node in unhanded
+        )
+        shared = replace(shared, limits=(*limits, *unheld, *shared.limits))
         return shared, [group.whole_px(moving), *others_px]
     rolling = {
         node: Rolling(grid, group.step_px, (int(fact.turns[0].step), int(fact.turns[1].step)))
