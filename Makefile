@@ -38,6 +38,8 @@ types: .venv/dev
 
 bench: .venv/dev .venv-keras/done .gradio/done
 	.venv/bin/python -m benchmarks.probing
+	.venv/bin/python -m benchmarks.normalised
+	.venv/bin/python -m benchmarks.plans
 	.venv/bin/python -m benchmarks.layers
 	.venv/bin/python -m benchmarks.networks
 	.venv/bin/python -m benchmarks.certificates

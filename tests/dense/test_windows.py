@@ -97,7 +97,8 @@ class Cropped(nn.Module):
         self.first, self.second = nn.Conv2d(channels, channels, 3), nn.Conv2d(channels, channels, (1, 3))
 
     def forward(self, maps: Tensor) -> Tensor:
-        return maps[:, :, 1:-1, 2:-2] + self.second(self.first(maps).relu())
+        changed: Tensor = self.second(self.first(maps).relu())
+        return maps[:, :, 1:-1, 2:-2] + changed
 
 
 class TwoOrders(nn.Module):
