@@ -20,7 +20,8 @@ ROOMS = (
     "serve", "cli",
 )  # fmt: skip
 MAX_LINES = 400
-CHECKS = ("raises", "assert_close", "assert_outcomes")
+# The last ones are what a page is expected to show.
+CHECKS = ("raises", "assert_close", "assert_outcomes", "to_have_count", "to_be_visible")
 MAX_PUBLIC_NAMES = 25
 
 
