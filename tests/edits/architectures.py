@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -47,6 +48,31 @@ class Unreadable(nn.Module):
             maps = -maps
         logits: Tensor = self.head(maps.mean((2, 3)))
         return logits
+
+
+def small() -> nn.Module:
+    """A layer for every edit of convolutional networks."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(3, 16, 3, padding=1),
+            norm=nn.BatchNorm2d(16),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(16, 16, 3, stride=2, padding=1),
+            relu2=nn.ReLU(),
+            pool2=nn.AvgPool2d(2),
+            flatten=nn.Flatten(),
+            head=nn.Linear(16 * 4 * 4, N_CLASSES),
+        )
+    ).eval()
+
+
+def growing() -> nn.Module:
+    """Takes maps of any size, as full padding makes them."""
+    torch.manual_seed(0)
+    stem = nn.Conv2d(3, 8, 3, padding=1)
+    return nn.Sequential(stem, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)).eval()
 
 
 def torchvision(name: str, **arguments: Any) -> nn.Module:

@@ -139,7 +139,7 @@ def test_edited_networks_can_be_saved_whole() -> None:
 def test_a_second_time_there_is_nothing_to_edit() -> None:
     for name in ("torchvision:resnet18", "functions"):
         network = build(name)
-        for edit in ("max-blur-pool", "blur-strides", "conv-blur-pool", "aps", "low-pass-pool", "patch-blur"):
+        for edit in ("max-blur-pool", "blur-strides", "conv-blur-pool", "aps", "low-pass-pool"):
             try:
                 once = apply_edit(network, edit).module
             except ModelError:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.edits.architectures import CONVOLUTIONAL, N_CLASSES, PATCHES, build, images_for
+from tests.edits.architectures import CONVOLUTIONAL, PATCHES, build, growing, images_for, small
 from torch import Tensor, nn
 
 from shiftproof.adapters import EditStep, as_classifier, edit_classifier
@@ -23,31 +22,6 @@ from shiftproof.fix import exported
 pytestmark = pytest.mark.slow
 
 ON_PATCHES = ("patch-blur", "patch-anchor", "no-positions")
-
-
-def small() -> nn.Module:
-    """A layer for every edit of convolutional networks."""
-    torch.manual_seed(0)
-    return nn.Sequential(
-        OrderedDict(
-            conv1=nn.Conv2d(3, 16, 3, padding=1),
-            norm=nn.BatchNorm2d(16),
-            relu1=nn.ReLU(),
-            pool1=nn.MaxPool2d(2),
-            conv2=nn.Conv2d(16, 16, 3, stride=2, padding=1),
-            relu2=nn.ReLU(),
-            pool2=nn.AvgPool2d(2),
-            flatten=nn.Flatten(),
-            head=nn.Linear(16 * 4 * 4, N_CLASSES),
-        )
-    ).eval()
-
-
-def growing() -> nn.Module:
-    """Takes maps of any size, as full padding makes them."""
-    torch.manual_seed(0)
-    stem = nn.Conv2d(3, 8, 3, padding=1)
-    return nn.Sequential(stem, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)).eval()
 
 
 def check_export(network: nn.Module, step: EditStep, images: Tensor, path: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from torch import nn
@@ -10,7 +9,7 @@ from torch import nn
 from shiftproof.edits._blur import ZHANG, is_patches
 from shiftproof.edits._dense import at_stride_one, pair, stride_of
 from shiftproof.edits._record import Edit, Edited, edits
-from shiftproof.edits._surgery import Record, copied, is_in, put
+from shiftproof.edits._surgery import Record, copied, is_in, layer_before, put
 from shiftproof.edits._trace import end_of_chain, finished, layer_after, layer_of, traced
 from shiftproof.layers import BlurPool2d
 from shiftproof.records import Change, LeftAlone
@@ -59,7 +58,7 @@ def conv_blur_pool(
             continue
         if is_shortcut:
             blur = BlurPool2d(layer.in_channels, kernel_size=kernel_size, stride=stride, border=border)
-            put(found, path, nn.Sequential(OrderedDict(blur=blur, conv=dense)))
+            put(found, path, layer_before(dense, "blur", blur))
             record.changes.append(Change(path, type(layer).__name__, "BlurPool2d and then stride 1"))
             continue
         put(found, path, dense)

@@ -44,7 +44,8 @@ def apply_edit(
     Raises:
         UnknownNameError: No such edit, or no such layer.
         OptionError: An option that it does not take, or a value out of its range.
-        ModelError: The model has no layer that the edit is about, or cannot be copied or followed.
+        ModelError: The model has no layer that the edit is about, as after that edit itself; or cannot be
+            copied, followed, or run after the edit.
         ShapeError: The new model does not answer these images with the shape of the old answer.
 
     Example:
@@ -90,6 +91,7 @@ def check_answers(before: Model, after: Model, images: Tensor, edit: str) -> Non
 
     Raises:
         ShapeError: They do not, or the second one cannot take the images.
+        ModelError: The second one fails in another way.
     """
     with torch.no_grad():
         try:
@@ -104,6 +106,13 @@ def check_answers(before: Model, after: Model, images: Tensor, edit: str) -> Non
                 said(error),
                 cause="The sizes of its maps do not allow the edit.",
                 fix="Name the layers to change with `layers`, use another border, or images of another size.",
+            ) from error
+        except Exception as error:  # a forward of others may do anything
+            raise ModelError.cannot(
+                f"run the model after the edit {edit}",
+                f"{type(error).__name__}: {said(error)}",
+                cause="Its forward may look into layers that the edit replaced.",
+                fix="Name the layers to change with `layers`, or use an edit around the model.",
             ) from error
     shapes = [tuple(value.shape) for value in (expected, answer) if isinstance(value, Tensor)]
     if len(set(shapes)) > 1:

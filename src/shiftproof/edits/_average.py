@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftproof.edits._record import Edit, Edited, Model, edits
-from shiftproof.errors import OptionError
+from shiftproof.errors import ModelError, OptionError
 from shiftproof.records import Change
 from shiftproof.shifts import Border, check_border, extend
 
@@ -126,7 +126,18 @@ def _edited(model: Model, offsets: Offsets, border: Border, space: Space) -> Edi
 
 
 def around(model: Model, function: Any, kind: type[nn.Module], *arguments: Any) -> Model:
-    """A module around a module, or a function around a function."""
+    """A module around a module, or a function around a function.
+
+    Raises:
+        ModelError: One that does the same is there already.
+    """
+    if _does(model, function, kind):
+        raise ModelError(
+            "a model around which this is not done yet",
+            "one around which it is",
+            cause="A second time it would do something else than its name says.",
+            fix="Edit the original, with all options in one edit.",
+        )
     if isinstance(model, nn.Module):
         found = kind(model, *arguments)
         found.training = model.training  # Its own alone: `train` would change the model inside, too.
@@ -136,6 +147,17 @@ def around(model: Model, function: Any, kind: type[nn.Module], *arguments: Any) 
 
 def _called(function: Any, model: Any, arguments: Sequence[Any], images: Tensor) -> Any:
     return function(model, images, *arguments)
+
+
+def _does(model: Any, function: Any, kind: type[nn.Module]) -> bool:
+    """Whether a model, or one inside of it, does what a function does."""
+    if isinstance(model, nn.Module):
+        return any(isinstance(part, kind) for part in model.modules())
+    while isinstance(model, partial) and model.func is _called:
+        if model.args[0] is function:
+            return True
+        model = model.args[1]
+    return False
 
 
 def forwards(model: Model) -> int:

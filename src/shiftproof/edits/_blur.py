@@ -9,7 +9,7 @@ from torch import nn
 
 from shiftproof.edits._dense import Pair, at_stride_one, pair, stride_of
 from shiftproof.edits._record import Edit, Edited, edits
-from shiftproof.edits._surgery import New, Record, Rule, copied, replace_layers
+from shiftproof.edits._surgery import New, Rule, behind, copied, layer_before, replace_layers
 from shiftproof.edits._trace import with_pools_as_layers
 from shiftproof.layers import AdaptiveBlurPool2d, BlurPool2d, LowPassPool2d, MaxBlurPool2d
 from shiftproof.shifts import Border
@@ -107,14 +107,17 @@ def composer_blurpool(
 ) -> Edited:
     """What the library Composer does: blur before strided convolutions of enough channels, zeros outside."""
 
+    network = _copied(model)
+    blurred = behind(network, "blur", BlurPool2d)
+
     def rule(layer: nn.Module) -> New | str | None:
         if isinstance(layer, nn.MaxPool2d):
             return _sampled(layer, lambda stride, _: _blur(None, 3, stride, "zeros"))
-        if isinstance(layer, nn.Conv2d) and stride_of(layer) and layer.in_channels >= min_channels:
-            return _blurred_first(layer, 3, "zeros")
-        return None
+        if not isinstance(layer, nn.Conv2d) or stride_of(layer) is None or id(layer) in blurred:
+            return None
+        return _blurred_first(layer, 3, "zeros") if layer.in_channels >= min_channels else None
 
-    return _edited(model, rule, layers, "composer-blurpool")
+    return replace_layers(network, rule, layers=layers).of(network, "composer-blurpool")
 
 
 def patch_blur(
@@ -122,10 +125,15 @@ def patch_blur(
 ) -> Edited:
     """A blur of the image before it is cut into patches."""
 
-    def rule(layer: nn.Module) -> New | str | None:
-        return _blurred_first(layer, kernel_size, border) if is_patches(layer) else None
+    network = _copied(model)
+    blurred = behind(network, "blur", BlurPool2d)
 
-    return _edited(model, rule, layers, "patch-blur")
+    def rule(layer: nn.Module) -> New | None:
+        if not isinstance(layer, nn.Conv2d) or not is_patches(layer) or id(layer) in blurred:
+            return None
+        return _blurred_first(layer, kernel_size, border)
+
+    return replace_layers(network, rule, layers=layers).of(network, "patch-blur")
 
 
 def is_patches(layer: nn.Module) -> bool:
@@ -137,9 +145,12 @@ def is_patches(layer: nn.Module) -> bool:
 
 
 def _edited(model: nn.Module, rule: Rule, layers: Sequence[str] | None, edit: str) -> Edited:
-    network = with_pools_as_layers(copied(model))
-    record = replace_layers(network, rule, layers=layers, record=Record())
-    return record.of(network, edit)
+    network = _copied(model)
+    return replace_layers(network, rule, layers=layers).of(network, edit)
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    return with_pools_as_layers(copied(model))
 
 
 def _sampled(
@@ -167,10 +178,9 @@ def _sampled(
     return New(new_layer, f"stride 1 and then {type(parts['sample']).__name__}")
 
 
-def _blurred_first(layer: nn.Module, kernel_size: int, border: Border) -> New:
-    assert isinstance(layer, nn.Conv2d)
+def _blurred_first(layer: nn.Conv2d, kernel_size: int, border: Border) -> New:
     blur = _blur(layer.in_channels, kernel_size, (1, 1), border)
-    return New(nn.Sequential(OrderedDict(blur=blur, conv=layer)), "a blur before it")
+    return New(layer_before(layer, "blur", blur), "a blur before it")
 
 
 def _blur(channels: int | None, kernel_size: int, stride: Pair, border: Border) -> BlurPool2d:

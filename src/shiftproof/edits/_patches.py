@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from shiftproof.edits._blur import is_patches
 from shiftproof.edits._dense import pair
 from shiftproof.edits._record import Edit, Edited, edits
-from shiftproof.edits._surgery import New, Record, copied, replace_layers
+from shiftproof.edits._surgery import New, Record, behind, copied, layer_before, replace_layers
 from shiftproof.layers import PolyphaseAnchor2d
 from shiftproof.records import Change
 
@@ -22,20 +21,20 @@ _POSITIONS = ("pos_embed", "pos_embedding", "position_embeddings")
 def patch_anchor(model: nn.Module, layers: Sequence[str] | None = None) -> Edited:
     """The image rolled before it is cut into patches, so that the strongest phase comes first."""
 
+    network = copied(model)
+    ready = behind(network, "anchor", PolyphaseAnchor2d)
+
     def rule(layer: nn.Module) -> New | None:
-        if not is_patches(layer):
+        if not isinstance(layer, nn.Conv2d) or not is_patches(layer) or id(layer) in ready:
             return None
-        assert isinstance(layer, nn.Conv2d)
         return New(anchored(layer), "PolyphaseAnchor2d before it")
 
-    network = copied(model)
     return replace_layers(network, rule, layers=layers).of(network, "patch-anchor")
 
 
 def anchored(layer: nn.Conv2d) -> nn.Module:
     """A convolution that cuts patches, with the roll before it."""
-    anchor = PolyphaseAnchor2d(pair(layer.stride))
-    return nn.Sequential(OrderedDict(anchor=anchor, conv=layer))
+    return layer_before(layer, "anchor", PolyphaseAnchor2d(pair(layer.stride)))
 
 
 def no_positions(model: nn.Module) -> Edited:
@@ -45,9 +44,10 @@ def no_positions(model: nn.Module) -> Edited:
     for path, values in network.named_parameters():
         if path.rpartition(".")[2] not in _POSITIONS or values.ndim != 3:
             continue
-        first = _first_patch(values)
-        with torch.no_grad():
-            values[:, first:] = values[:, first:].mean(1, keepdim=True)
+        patches = values.data[:, _first_patch(values) :]
+        if torch.equal(patches, patches[:, :1].expand_as(patches)):
+            continue
+        patches[:] = patches.mean(1, keepdim=True)
         record.changes.append(Change(path, "one embedding for each position", "their mean"))
     return record.of(network, "no-positions")
 

@@ -11,9 +11,9 @@ from shiftproof.edits._dense import Pair, at_stride_one, on_a_circle, pair, stri
 from shiftproof.edits._padding import pad_layers
 from shiftproof.edits._patches import anchored
 from shiftproof.edits._record import Edit, Edited, edits
-from shiftproof.edits._surgery import Record, copied, is_in, put
+from shiftproof.edits._surgery import Record, behind, copied, is_in, put
 from shiftproof.edits._trace import end_of_chain, finished, layer_after, layer_of, traced
-from shiftproof.layers import AdaptivePolyphase2d, LearnedPolyphase2d, Polyphase2d
+from shiftproof.layers import AdaptivePolyphase2d, LearnedPolyphase2d, Polyphase2d, PolyphaseAnchor2d
 from shiftproof.records import Change, LeftAlone
 
 LEAST_HIDDEN = 4
@@ -85,6 +85,7 @@ class _Sampling:
         self, found: fx.GraphModule, layers: Sequence[str] | None, make: Maker, record: Record
     ) -> None:
         self.found, self.layers, self.make, self.record = found, layers, make, record
+        self.anchored = behind(found, "anchor", PolyphaseAnchor2d)
         self.choices: dict[Grid, tuple[Polyphase2d, fx.Node]] = {}
 
     def run(self) -> None:
@@ -98,7 +99,7 @@ class _Sampling:
         strided: dict[fx.Node, Grid] = {}
         for node in self.found.graph.nodes:
             layer = layer_of(self.found, node)
-            stride = None if layer is None else stride_of(layer)
+            stride = None if layer is None or id(layer) in self.anchored else stride_of(layer)
             grids[node] = next((grids[source] for source in node.all_input_nodes if grids[source]), ())
             if stride is not None:
                 strided[node] = grids[node] = (*grids[node], stride)

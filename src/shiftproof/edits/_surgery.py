@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,11 @@ from torch import nn
 from shiftproof._text import said
 from shiftproof.edits._record import Edited
 from shiftproof.errors import ModelError
+from shiftproof.layers import AdaptiveBlurPool2d, Polyphase2d
 from shiftproof.records import Change, LeftAlone
+
+# What edits put in to keep some of the positions: its convolutions are its own, and no layers of the network.
+_SAMPLERS = (AdaptiveBlurPool2d, Polyphase2d)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,9 @@ def replace_layers(
     for path, layer in list(network.named_modules(remove_duplicate=False)):
         if not path or is_in(path, inside) or not (layers is None or is_in(path, layers)):
             continue
+        if isinstance(layer, _SAMPLERS):
+            inside.append(path)
+            continue
         if id(layer) not in found:  # a layer that stands in several places stays one layer
             before, new = type(layer).__name__, rule(layer)
             found[id(layer)] = new
@@ -108,6 +116,26 @@ def put(network: nn.Module, path: str, layer: nn.Module) -> None:
     parent, _, own = path.rpartition(".")
     layer.train(network.get_submodule(path).training)
     setattr(network.get_submodule(parent), own, layer)
+
+
+def behind(network: nn.Module, name: str, kind: type[nn.Module]) -> set[int]:
+    """Which convolutions have a layer right before them that an edit put there, by `id`.
+
+    Args:
+        network: Edited or not.
+        name: What that layer is called beside its `conv`, as in `layer_before`.
+        kind: What it is.
+    """
+    return {
+        id(getattr(part, "conv", None))
+        for part in network.modules()
+        if isinstance(getattr(part, name, None), kind)
+    }
+
+
+def layer_before(conv: nn.Module, name: str, layer: nn.Module) -> nn.Module:
+    """A convolution with a layer right before it."""
+    return nn.Sequential(OrderedDict([(name, layer), ("conv", conv)]))
 
 
 def is_in(path: str, layers: Sequence[str]) -> bool:
