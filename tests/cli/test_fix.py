@@ -62,6 +62,23 @@ def test_edits_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             "options of average-logits: radius",
         ),
         (["zoo:cnn2", "demo:mnist", "--edits", "average-logits(radius_px=0.5)"], "`radius_px` of at least 0"),
+        (
+            ["zoo:cnn2", "demo:mnist", "--edits", "max-blur-pool(pool1, pool2)"],
+            "name of a layer, got 'pool1'",
+        ),
+        (
+            ["zoo:cnn2", "demo:mnist", "--edits", "max-blur-pool(layers=body.pool1)"],
+            "options of max-blur-pool, and paths of layers, got 'layers'. For layers: max-blur-pool(PATH",
+        ),
+        (
+            ["zoo:cnn2", "demo:mnist", "--edits", "max-blur-pool(body.pool1,)"],
+            "an edit such as average-logits(",
+        ),
+        (
+            ["zoo:cnn2", "demo:mnist", "--edits", "average-logits + max-blur-pool"],
+            "Give them in this order: max-blur-pool, average-logits",
+        ),
+        (["zoo:cnn2", "demo:mnist", "--edits", "max-blur-pool +"], "the name of an edit, got ''"),
         (["zoo:cnn2", "demo:mnist", "--edits", ""], "the name of an edit, got ''"),
         (["zoo:cnn2", "demo:mnist", "--learning-rate", "nan"], "a finite `learning_rate`"),
         (["zoo:cnn2", "demo:mnist", "--epochs", "-1"], "`epochs` of at least 0"),

@@ -109,6 +109,48 @@ def test_nothing_is_measured_twice_on_the_same_images(digits: LabelledImages) ->
     assert scores == sorted(scores, reverse=True)
 
 
+def pools_and_strides() -> nn.Module:
+    """Two kinds of layers that alias, each with an edit of its own, and borders."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10),
+    ).eval()  # fmt: skip
+
+
+def test_edits_of_different_layers_or_causes_are_tried_together(digits: LabelledImages) -> None:
+    names = ("max-blur-pool", "blur-strides", "low-pass-pool", "conv-blur-pool", "composer-blurpool")
+    proposals = [Proposal((EditStep(name),)) for name in names]
+    made = search(as_classifier(pools_and_strides()), proposals, digits.head(24), measuring())
+    (pair,) = [name for name in names_of(made) if len(set(name.split(" + ")) & set(names)) == 2]
+    assert pair.endswith(" + batch-statistics")
+    assert "max-blur-pool" in pair
+    assert "blur-strides" in pair or "conv-blur-pool" in pair, "others change its layers themselves"
+    assert not made.failed
+
+
+def test_edits_that_a_user_wants_together_are_one_candidate(digits: LabelledImages) -> None:
+    asked = "max-blur-pool(3) + padding-reflect+average-logits(radius_px=1)"
+    found = fix(pools_and_strides(), digits.head(40), protocol="box:1,1,1", edits=[asked], threads=1)
+    (row,) = found.table[1:]
+    assert row.name == "max-blur-pool (3) + padding-reflect + average-logits (radius_px=1)"
+    assert [change.layer for change in row.changes] == ["3", "0", "4", "model"]
+    again = fix(pools_and_strides(), digits.head(40), protocol="box:1,1,1", edits=[row.name], threads=1)
+    assert again.table[1].steps == row.steps, "a name in the table is read as what it stands for"
+
+
+def test_polyphase_and_a_head_of_means_go_together_and_are_proved(digits: LabelledImages) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 196, 10)
+    ).eval()
+    found = fix(
+        network, digits.head(40), protocol="circular:1", edits=["aps + global-mean-head"], threads=1,
+        clean_margin=1.0,
+    )  # fmt: skip
+    (row,) = found.table[1:]
+    assert "all circular shifts by whole pixels" in row.certificate
+
+
 def _learned(proposal: Proposal) -> str | None:
     steps = [step for step in proposal.steps if step.edit not in ("average-logits", "canonical-position")]
     return Proposal(tuple(steps)).name if steps or not proposal.steps else None

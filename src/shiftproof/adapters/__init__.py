@@ -10,7 +10,8 @@ from shiftproof.adapters._classifier import evaluating as evaluating
 from shiftproof.adapters._edited import EditedClassifier as EditedClassifier
 from shiftproof.adapters._edited import EditStep as EditStep
 from shiftproof.adapters._edited import edit_classifier as edit_classifier
-from shiftproof.adapters._edited import read_step as read_step
+from shiftproof.adapters._edited import read_steps as read_steps
+from shiftproof.adapters._edited import split_edits as split_edits
 from shiftproof.adapters._failures import explained as explained
 from shiftproof.adapters._failures import is_out_of_memory as is_out_of_memory
 from shiftproof.adapters._failures import of_others as of_others

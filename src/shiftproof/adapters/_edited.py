@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -14,7 +15,7 @@ from shiftproof._text import counted, said
 from shiftproof.adapters._classifier import Classifier, digest_of_module
 from shiftproof.adapters._failures import explained
 from shiftproof.adapters._preprocess import Preprocess
-from shiftproof.edits import apply_edit, edits
+from shiftproof.edits import GIVEN, apply_edit, edits
 from shiftproof.errors import ModelError, OptionError
 from shiftproof.records import Change, LeftAlone
 
@@ -40,24 +41,61 @@ class EditStep:
         return f"{self.edit} ({'; '.join(how)})" if how else self.edit
 
 
-def read_step(text: str) -> EditStep:
-    """A step as a person writes it: the name of an edit, and its options in brackets.
+def split_edits(text: str) -> tuple[str, ...]:
+    """Several edits as a person writes them, with commas between, each as `read_steps` takes it.
+
+    Example:
+        >>> split_edits("max-blur-pool(layer1, layer2) + batch-statistics, average-logits")
+        ('max-blur-pool(layer1, layer2) + batch-statistics', 'average-logits')
+    """
+    return tuple(part.strip() for part in _outside_of_brackets(",", text))
+
+
+def read_steps(text: str) -> tuple[EditStep, ...]:
+    """Steps that are made together, with `+` between, as the table of a fix names them.
+
+    Each is the name of an edit, and in brackets its options and the layers that it is to change.
 
     Raises:
         UnknownNameError: No such edit.
-        OptionError: Something else than options in brackets.
+        OptionError: Something else than options and layers in brackets.
 
     Example:
-        >>> read_step("average-logits(radius_px=2; border=zeros)").options
+        >>> [step.edit for step in read_steps("max-blur-pool + average-logits(radius_px=2; border=zeros)")]
+        ['max-blur-pool', 'average-logits']
+        >>> read_steps("average-logits(radius_px=2; border=zeros)")[0].options
         {'radius_px': 2, 'border': 'zeros'}
+        >>> read_steps("max-blur-pool (kernel_size=5; features.3, features.6)")[0].layers
+        ('features.3', 'features.6')
     """
+    return tuple(map(_read_step, _outside_of_brackets(r"\+", text)))
+
+
+def _outside_of_brackets(separator: str, text: str) -> list[str]:
+    return re.split(rf"{separator}(?![^(]*\))", text)
+
+
+def _read_step(text: str) -> EditStep:
     name, bracket, rest = text.partition("(")
     edit = edits.get(name.strip()).name
+    if not bracket:
+        return EditStep(edit)
     inside, closing, after = rest.rpartition(")")
-    pairs = [part.partition("=") for part in inside.split(";")] if bracket else []
-    if bracket and (not closing or after.strip() or not all(k.strip() and v.strip() for k, _, v in pairs)):
+    options: dict[str, Any] = {}
+    layers: list[str] = []
+    for part in inside.split(";"):
+        key, equals, value = (word.strip() for word in part.partition("="))
+        if equals and key in GIVEN:
+            raise OptionError(
+                f"options of {edit}, and paths of layers", repr(key), fix=f"For layers: {edit}(PATH, PATH)."
+            )
+        if equals:
+            options[key] = _read_value(value)
+        else:
+            layers += [path.strip() for path in key.split(",")]
+    if not closing or after.strip() or not all([*layers, *options, *map(str, options.values())]):
         raise OptionError("an edit such as average-logits(radius_px=2; border=zeros)", repr(said(text)))
-    return EditStep(edit, None, {key.strip(): _read_value(value.strip()) for key, _, value in pairs})
+    return EditStep(edit, tuple(layers) or None, options)
 
 
 def _read_value(text: str) -> Any:

@@ -34,7 +34,8 @@ Edits = Annotated[
     str | None,
     o.option(
         EDITS,
-        "Only these edits, with commas between, options in brackets; see `shiftproof edits ls`.",
+        "Only these edits, with commas between, or + between those that are made together; options and "
+        "layers in brackets; see `shiftproof edits ls`.",
         metavar="NAMES",
     ),
 ]
@@ -95,6 +96,7 @@ def fix(
     shown: o.Shown,
 ) -> None:
     """Find what to edit in a model so that it keeps its answers when the image moves, and what that costs."""
+    from shiftproof.adapters import split_edits
     from shiftproof.engine import Channel
     from shiftproof.fix import FixOptions
     from shiftproof.fix import fix as fix_model
@@ -104,7 +106,7 @@ def fix(
     request = model_request(described)
     options: dict[str, Any] = {
         "protocol": protocol,
-        "edits": tuple(name.strip() for name in edits.split(",")) if edits is not None else None,
+        "edits": None if edits is None else split_edits(edits),
         "budget": _factor(budget),
         "clean_margin": clean_margin,
         "epochs": epochs,

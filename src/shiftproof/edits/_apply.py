@@ -15,7 +15,7 @@ from shiftproof.edits._record import Edit, Edited, Model, edits
 from shiftproof.errors import ModelError, OptionError, ShapeError
 
 # Given by the caller of an edit beside its options.
-_GIVEN = ("model", "layers", "images")
+GIVEN = ("model", "layers", "images")
 
 
 def apply_edit(
@@ -58,7 +58,7 @@ def apply_edit(
     """
     found = edits.get(edit)
     taken = inspect.signature(found.make).parameters
-    _check_options(found, options, [name for name in taken if name not in (*_GIVEN, *found.fixed)])
+    _check_options(found, options, [name for name in taken if name not in (*GIVEN, *found.fixed)])
     if found.kind == "surgery" and not isinstance(model, nn.Module):
         raise ModelError(
             f"a module for the edit {edit}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shiftproof.adapters import read_step
+from shiftproof.adapters import read_steps
 from shiftproof.data import AS_USUAL, Reading
 from shiftproof.errors import OptionError
 from shiftproof.fix._teach import Lesson
@@ -20,8 +20,9 @@ class FixOptions:
 
     Args:
         protocol: Which shifts; a name, as in `find_protocol`, or a protocol.
-        edits: Only these edits, by name, or with options: `average-logits(radius_px=2)`; all that fit by
-            default.
+        edits: Only these edits, by name, or with options and layers in brackets, and `+` between those that
+            are made together: `max-blur-pool(layer1) + average-logits(radius_px=2)`; all that fit, and the
+            promising ones together, by default.
         budget: How many times as long as the original the chosen model may take; None for any.
         clean_margin: By how much less often than the original the chosen model may be right about images
             as they are; one image more is allowed where there are few.
@@ -76,7 +77,7 @@ class FixOptions:
         if not 0 < self.confidence < 1:
             raise OptionError("a confidence between 0 and 1", self.confidence)
         for name in self.edits or ():
-            read_step(name)
+            read_steps(name)
         _ = self.lesson  # Its numbers are checked where it is made.
 
     @property

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from torch import Tensor, nn
 
 from shiftproof._text import said
-from shiftproof.adapters import Classifier, EditStep, edit_classifier, of_others, read_step
-from shiftproof.edits import Edit, edits
+from shiftproof.adapters import Classifier, EditStep, edit_classifier, of_others, read_steps
+from shiftproof.edits import Change, Edit, edits
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.explain import Explanation
 
@@ -55,6 +56,21 @@ class Proposal:
     not_possible: str | None = None
 
     @property
+    def causes(self) -> set[str]:
+        """Which causes of a loss the steps are about; none for what is about all of them."""
+        return {CAUSES[step.edit] for step in self.steps if step.edit in CAUSES}
+
+    @property
+    def is_surgery(self) -> bool:
+        """Whether all steps change layers, so that others can follow; there is at least one."""
+        return bool(self.steps) and all(edits.get(step.edit).kind == "surgery" for step in self.steps)
+
+    @property
+    def has_no_layer(self) -> bool:
+        """Whether nothing was tried: the model has no layer that the steps are about."""
+        return "got none. There is nothing to fix" in (self.not_possible or "")
+
+    @property
     def name(self) -> str:
         """The steps in words."""
         return said(" + ".join(map(str, self.steps))) or "as it is"
@@ -74,7 +90,7 @@ def propose(
         classifier: What is to be fixed.
         explanation: Which of its layers lose what; None for a model without layers.
         images: A few, (N, C, H, W) in [0, 1], on which each edit is tried for its shapes.
-        names: Only these edits, as `read_step` reads them; all by default.
+        names: Only these edits, as `read_steps` reads them; all by default.
         trains: Whether there will be training: edits that are of no use without are left out where not.
 
     Returns:
@@ -84,17 +100,16 @@ def propose(
     losses = {} if explanation is None else losses_of(explanation)
     fits: list[Proposal] = []
     misfits: list[Proposal] = []
-    for edit in edits:
-        if names is not None:
-            asked = [step for step in map(read_step, names) if step.edit == edit.name]
-        else:
-            asked = [EditStep(edit.name)] if _is_of_use(edit, classifier, trains) else []
-        for steps in (each for step in asked for each in _variants(step, losses, classifier.model)):
-            found = _tried(classifier, steps, images, losses)
-            if found.not_possible is None:
-                fits.append(found)
-            elif names is not None or "got none. There is nothing to fix" not in found.not_possible:
-                misfits.append(found)
+    if names is None:
+        asked = [(EditStep(edit.name),) for edit in edits if _is_of_use(edit, classifier, trains)]
+    else:
+        asked = [*map(read_steps, names)]
+    for steps in (each for one in asked for each in _variants(one, losses, classifier.model)):
+        found = _tried(classifier, steps, images, losses)
+        if found.not_possible is None:
+            fits.append(found)
+        elif names is not None or not found.has_no_layer:
+            misfits.append(found)
     fits.sort(key=lambda proposal: -(proposal.addresses or 0))
     return fits, misfits
 
@@ -123,16 +138,16 @@ def _is_of_use(edit: Edit, classifier: Classifier, trains: bool) -> bool:
 
 
 def _variants(
-    step: EditStep, losses: Mapping[str, Mapping[str, float]], model: object
+    steps: tuple[EditStep, ...], losses: Mapping[str, Mapping[str, float]], model: object
 ) -> list[tuple[EditStep, ...]]:
-    """An edit of everything, and where it is known, of the one layer that loses most."""
-    found: list[tuple[EditStep, ...]] = [(step,)]
+    """Edits as they are, and one that is alone and about every layer also about the one that loses most."""
     modules = model.named_modules() if isinstance(model, nn.Module) else ()
     paths = {said(path): path for path, _ in modules}  # A record has harmless names.
     worst = worst_layer({layer: found for layer, found in losses.items() if layer in paths}, "downsampling")
-    if step.edit in ALONE and worst is not None:
-        found.append((replace(step, layers=(paths[worst],)),))
-    return found
+    first, *others = steps
+    if others or first.edit not in ALONE or first.layers is not None or worst is None:
+        return [steps]
+    return [steps, (replace(first, layers=(paths[worst],)),)]
 
 
 def _tried(
@@ -141,7 +156,7 @@ def _tried(
     images: Tensor,
     losses: Mapping[str, Mapping[str, float]],
 ) -> Proposal:
-    if steps[0].edit == "average-probabilities" and not _answers_with_logits(classifier):
+    if any(step.edit == "average-probabilities" for step in steps) and not _answers_with_logits(classifier):
         return Proposal(
             steps, not_possible="It does not answer with the logits of classes: use average-logits."
         )
@@ -151,16 +166,17 @@ def _tried(
         raise
     except ShiftproofError as error:
         return Proposal(steps, not_possible=of_others(error).partition(": ")[2])
-    cause = CAUSES.get(steps[0].edit)
-    if cause is None or not losses:
-        return Proposal(steps)
+    proposal = Proposal(steps)
+    if not proposal.causes or not losses:
+        return proposal
     changed = [change.layer for change in made.changes]
     inside = sum(
         found.get(cause, 0.0)
+        for cause in proposal.causes
         for layer, found in losses.items()
         if any(path == layer or path.startswith(f"{layer}.") for path in changed)
     )
-    return Proposal(steps, min(1.0, inside))
+    return replace(proposal, addresses=min(1.0, inside))
 
 
 def _answers_with_logits(classifier: Classifier) -> bool:
@@ -169,14 +185,34 @@ def _answers_with_logits(classifier: Classifier) -> bool:
 
 def combined(proposal: Proposal, classifier: Classifier) -> list[Proposal]:
     """A promising proposal together with what goes well with every one."""
-    found = []
-    edited = [edits.get(step.edit) for step in proposal.steps]
-    is_surgery = any(edit.kind == "surgery" for edit in edited)
-    if is_surgery and STATISTICS not in proposal.steps and has_batch_statistics(classifier.model):
-        found.append(Proposal((*proposal.steps, STATISTICS), proposal.addresses))
-    if is_surgery:
-        found.append(Proposal((*proposal.steps, AVERAGE), proposal.addresses))
-    return found
+    if not proposal.is_surgery:
+        return []
+    more = [AVERAGE]
+    if STATISTICS not in proposal.steps and has_batch_statistics(classifier.model):
+        more.insert(0, STATISTICS)
+    return [Proposal((*proposal.steps, step), proposal.addresses) for step in more]
+
+
+def together(made: Sequence[tuple[Proposal, Sequence[Change]]], classifier: Classifier) -> list[Proposal]:
+    """The two best edits of layers that are about other causes, or change other layers, made together.
+
+    Args:
+        made: Proposals and what they change, the best first.
+        classifier: The original. Batch statistics are measured again where it has some.
+
+    Returns:
+        One, or none where every other edit is about the same.
+    """
+    surgeries = [
+        (proposal, {change.layer for change in changes})
+        for proposal, changes in made
+        if proposal.is_surgery and proposal.causes
+    ]
+    for (one, its_layers), (other, other_layers) in combinations(surgeries, 2):
+        if one.causes.isdisjoint(other.causes) or its_layers.isdisjoint(other_layers):
+            again = (STATISTICS,) if has_batch_statistics(classifier.model) else ()
+            return [Proposal((*one.steps, *other.steps, *again))]
+    return []
 
 
 def has_batch_statistics(model: object) -> bool:

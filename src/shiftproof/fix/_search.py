@@ -15,7 +15,7 @@ from shiftproof.data import Images
 from shiftproof.edits import edits
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.fix._measure import Estimates, Measuring, estimates, score
-from shiftproof.fix._propose import Proposal, combined
+from shiftproof.fix._propose import Proposal, combined, together
 from shiftproof.probe import Response
 from shiftproof.records import TriedRecord
 
@@ -140,8 +140,11 @@ def search(
         alive = alive[:n_kept]
         if rung == 1 and rung < n_rungs:
             more = [found for best in alive[:2] for found in combined(best.proposal, classifier)]
+            more += together([(each.proposal, each.edited.changes) for each in alive], classifier)
             added = [proposal for proposal in more if proposal.name not in names]
             alive += _made(classifier, added, images, measuring, failed)
+            # After one edit another may find nothing left to change; nobody asked for both.
+            failed = [each for each in failed if not each.has_no_layer]
     return Searched(alive, dropped, failed)
 
 
