@@ -16,13 +16,16 @@ from shiftproof._inputs import Most
 from shiftproof.adapters import (
     Classifier,
     EditStep,
+    ModelRequest,
     as_classifier,
     edit_classifier,
     load_classifier,
     load_fixed,
+    located,
     save_fixed,
 )
 from shiftproof.errors import CheckpointError, ModelError, OptionError
+from shiftproof.fix import fix
 from shiftproof.zoo import build_network, load_trained
 
 SHAPE = (1, 28, 28)
@@ -113,6 +116,61 @@ def test_damage_and_other_folders_are_said(tmp_path: Path) -> None:
     recipe.write_text(json.dumps(changed))
     with pytest.raises(ModelError, match="it is not trusted"):
         load_fixed(tmp_path)
+
+
+FILE = """
+import torch
+from torch import nn
+
+def build():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(676, 10))
+"""
+
+
+def test_an_original_in_a_file_is_found_from_another_folder_and_named_where_it_is_gone(
+    tmp_path: Path, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "file.py").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    made = fix(
+        "file.py:build", images.repeat(4, 1, 1, 1), request=ModelRequest(trust=True),
+        edits=["max-blur-pool"], protocol="box:1,1,1", threads=1, clean_margin=1.0,
+    )  # fmt: skip
+    made.save("out")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert torch.equal(logits(load_fixed(tmp_path / "out", trust=True), images), logits(made.model, images))
+    (tmp_path / "file.py").unlink()
+    message = (
+        rf"Cannot load the original {tmp_path / 'file.py'}:build of .*out: cannot read file.py: FileNotFound"
+    )
+    with pytest.raises(ModelError, match=message):
+        load_fixed(tmp_path / "out", trust=True)
+    with pytest.raises(ModelError, match=r"Cannot load the original .*out: .*it is not trusted.*--trust"):
+        load_fixed(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("zoo:cnn2", "zoo:cnn2"),
+        ("zoo:cnn2@runs/a", "zoo:cnn2@HERE/runs/a"),
+        ("fixed:a/../b", "fixed:HERE/b"),
+        ("fixed:s3://bucket/run", "fixed:s3://bucket/run"),
+        ("hf:./folder", "hf:HERE/folder"),
+        ("hf:org/name@main", "hf:org/name@main"),
+        ("timm:resnet18", "timm:resnet18"),
+        ("a/file.py:build", "HERE/a/file.py:build"),
+        ("model.onnx", "HERE/model.onnx"),
+        ("json:loads", "json:loads"),
+    ],
+)
+def test_convention_references_from_any_folder(
+    reference: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert located(reference) == expected.replace("HERE", str(tmp_path.resolve()))
 
 
 def test_layers_are_edited_before_what_is_around(images: Tensor) -> None:

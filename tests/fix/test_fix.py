@@ -132,7 +132,9 @@ def test_a_function_gets_edits_around_it_only(digits: LabelledImages) -> None:
         answer: Tensor = network(images)
         return answer
 
-    made = fix(model, digits, protocol="box:4,4,1", threads=1)
+    told: list[str] = []
+    made = fix(model, digits, protocol="box:4,4,1", threads=1, on_step=told.append)
+    assert told[0] == "its layers are not known: only what is around it is changed"
     kinds = {edits.get(step.edit).kind for row in made.table for step in row.steps}
     assert kinds == {"free"}
     with pytest.raises(ModelError, match="Its layers are not known"):
@@ -148,7 +150,7 @@ def test_a_function_gets_edits_around_it_only(digits: LabelledImages) -> None:
         on_step=steps.append,
     )
     assert again.record.about.training is None
-    assert steps[0].startswith("no training: ")
+    assert steps[0].endswith("only what is around it is changed, and nothing is trained")
 
 
 def test_a_model_that_always_says_the_same_is_not_chosen() -> None:

@@ -20,6 +20,7 @@ from shiftproof.adapters._fixed import save_fixed as save_fixed
 from shiftproof.adapters._framed import load_framed as load_framed
 from shiftproof.adapters._load import load_classifier as load_classifier
 from shiftproof.adapters._load import load_fixed as load_fixed
+from shiftproof.adapters._load import located as located
 from shiftproof.adapters._pipeline import MODEL as MODEL
 from shiftproof.adapters._pipeline import Pipeline as Pipeline
 from shiftproof.adapters._preprocess import Framing as Framing

@@ -34,6 +34,7 @@ from shiftproof.edits import edits
 from shiftproof.errors import CheckpointError, ModelError
 
 SCHEMA_VERSION = 1
+_LOAD = "load the original"
 RECIPE, WEIGHTS = "recipe.json", "model.safetensors"
 
 
@@ -184,14 +185,20 @@ def _made_again(
 def _load_original(load: Load, where: Path | Address, recipe: _Recipe, trust: bool) -> Classifier:
     if recipe.original.reference is None:
         raise ModelError.cannot(
-            f"load the original {recipe.original.name} of {where}",
+            f"{_LOAD} {recipe.original.name} of {where}",
             "nothing says where it is",
             cause="It was a module in Python, which no reference names.",
             fix="Give it: load_fixed(folder, original=model).",
         )
     with explained(f"read in {where / RECIPE} how its original is loaded", cause="It is damaged."):
         request = _request(recipe.original.request, trust)
-    return load(recipe.original.reference, request)
+    try:
+        return load(recipe.original.reference, request)
+    except ModelError as error:
+        if error.expected.startswith(_LOAD):  # It is a fixed model itself, of which the original is missing.
+            raise
+        what = f"{_LOAD} {recipe.original.reference} of {where}"
+        raise ModelError.cannot(what, error.what, cause=error.cause, fix=error.fix) from error
 
 
 def _request(given: Mapping[str, Any], trust: bool) -> ModelRequest:

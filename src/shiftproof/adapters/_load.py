@@ -6,6 +6,7 @@ import difflib
 import importlib.machinery
 import re
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,15 @@ _FLAGS: dict[Taken, str] = {
     "untrained": "--untrained",
     "weights": "--weights",
     "arguments": "--model-arg",
+}
+
+
+# What of a reference is a path of this machine, by source; of a file it is all of it.
+_PATHS: Mapping[str, Callable[[str], str]] = {
+    "zoo": lambda rest: rest.partition("@")[2],
+    "hf": lambda rest: rest if rest.startswith(".") else "",
+    "fixed": lambda rest: rest,
+    PYTHON_FILE.name: lambda rest: rest.rpartition(":")[0],
 }
 
 
@@ -123,6 +133,23 @@ def _target(reference: str) -> _Target:
     if _MODULE_AND_NAME.fullmatch(reference) and _is_there(scheme.partition(".")[0]):
         return _Target(PYTHON_MODULE, reference)
     raise _unknown(reference, suffix if not colon else scheme)
+
+
+def located(reference: str) -> str:
+    """The same reference from whatever folder: a path in it in full.
+
+    Example:
+        >>> located("zoo:cnn2"), located("hf:org/name"), located("/models/../m.onnx")
+        ('zoo:cnn2', 'hf:org/name', '/m.onnx')
+    """
+    source, rest = _target(reference)
+    is_file = source.name.startswith(".")
+    path = _PATHS.get(source.name, lambda rest: rest if is_file else "")(rest)
+    where = place(path) if path else None
+    if not isinstance(where, Path):
+        return reference
+    before, _, after = reference.rpartition(path)
+    return f"{before}{where.expanduser().resolve()}{after}"
 
 
 def _is_there(package: str) -> bool:

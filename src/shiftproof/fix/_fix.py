@@ -18,6 +18,7 @@ from shiftproof.adapters import (
     ModelRequest,
     Task,
     edit_classifier,
+    located,
     of_others,
 )
 from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask, engine_of
@@ -119,12 +120,13 @@ def fix(
         request=request,
     )
     _check_task(question.task, settings)
-    if settings.epochs and not isinstance(question.classifier.model, nn.Module):
-        on_step("no training: its layers are not known, so that only what is around it is changed")
+    if not isinstance(question.classifier.model, nn.Module):
+        without = ", and nothing is trained" if settings.epochs else ""
+        on_step(f"its layers are not known: only what is around it is changed{without}")
         settings = replace(settings, epochs=0)
     return _Fixing(question, settings, checkpoints, on_step, on_progress, check_stop).run(
         training if training is not None else _training_split(images, question, settings),
-        reference=model if isinstance(model, str) else None,
+        reference=located(model) if isinstance(model, str) else None,
         request=request,
     )
 
