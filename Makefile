@@ -48,6 +48,8 @@ bench: .venv/dev .venv-keras/done .gradio/done
 	.venv/bin/python -m benchmarks.fixing
 	.venv/bin/python -m benchmarks.without_training
 	.venv/bin/python -m benchmarks.first_and_last
+	.venv/bin/python -m benchmarks.where_to_blur
+	.venv/bin/python -m benchmarks.guide
 	.venv/bin/python -m benchmarks.serving
 	.venv/bin/python -m benchmarks.storing
 	.venv/bin/python -m benchmarks.scaling

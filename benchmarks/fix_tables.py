@@ -8,7 +8,16 @@ from typing import Any
 
 from benchmarks.tables import RESULTS
 
-from shiftproof.report import fix_markdown, read_fix, table
+from shiftproof.report import (
+    comparison_markdown,
+    escaped,
+    explanation_markdown,
+    fix_markdown,
+    read_comparison,
+    read_explanation,
+    read_fix,
+    table,
+)
 
 # The article trains its networks for so many.
 ARTICLE_EPOCHS = 100
@@ -88,6 +97,43 @@ def circle() -> str:
     found = _part("circle")
     rows = [[name, found[name]["headline"]] for name in ("original", "aps", "aps, trained")]
     return "\n".join([*table(["network", "certificate"], rows), ""])
+
+
+def where_to_blur() -> str:
+    """A blur before the norm or behind the activation, with stem and shortcuts or without."""
+    found = _record("where-to-blur.json")
+    rows = [
+        [
+            name,
+            *(f"{100 * each['agreement']:.1f}" for each in found["rows"][name]),
+            *(
+                "" if name == "as it is" else _with_ends(_as_value(each), "+.1f")
+                for each in found["rows"][name]
+            ),
+        ]
+        for name in ("as it is", *(name for name in found["rows"] if name != "as it is"))
+    ]
+    columns = ["edit", "without training (%)", "after an epoch (%)", "gain without (points)", "gain after"]
+    return "\n".join([f"{found['n_networks']} networks.", "", *table(columns, rows), ""])
+
+
+def _as_value(found: Mapping[str, float]) -> Mapping[str, float]:
+    return {"value": found["difference"], "low": found["low"], "high": found["high"]}
+
+
+def guide(step: str) -> str:
+    """What a step of docs/robust.md reported: its first sentence, and what matters of the rest."""
+    found = _record("guide.json")
+    if step == "before":
+        return f"**{escaped(found['before'])}**\n"
+    if step == "explained":
+        whole, _, layers = explanation_markdown(read_explanation(found["explained"])).partition("\n### ")
+        losses = layers.partition("\n\n")[2].partition("\n\n### ")[0]
+        return f"{whole.partition(chr(10))[0]}\n\n{losses}\n"
+    if step == "fixed":
+        return fix_markdown(read_fix(found["fixed"])).partition("Minus the original")[0].rstrip() + "\n"
+    compared = comparison_markdown(read_comparison(found["compared"]))
+    return f"**{escaped(found['after'])}**\n\n{compared.partition('### ')[2].partition(chr(10) * 2)[2]}"
 
 
 def _part(name: str) -> Any:

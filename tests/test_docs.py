@@ -127,6 +127,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             patch.chdir(place)
             patch.setattr("sys.argv", ["shiftproof", *command])  # which a run remembers
             assert main(command) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        command = ["fix", "zoo:cnn2", "demo:mnist", "--edits", "canonical-position", "--limit", "8"]
+        assert (
+            main([*command, "--protocol", "ring:1", "--threads", "1", "--no-onnx", "--out", "runs/fixed"])
+            == 0
+        )
     return place
 
 
@@ -147,7 +154,7 @@ def smaller(command: str, study: Path, out: Path) -> list[str]:
         case "explain":
             rest += ["--limit", "4", "--remedies", "0"]
         case "fix":
-            rest += ["--limit", "40", "--threads", "1", "--no-onnx"]
+            rest += ["--limit", "70" if "--epochs" in rest else "40", "--threads", "1", "--no-onnx"]
         case "audit":
             rest += [] if "--limit" in rest else ["--limit", "20"]
             rest += ["--untrained"] if rest[0].startswith("timm:") and "--untrained" not in rest else []

@@ -44,6 +44,8 @@ def test_an_average_over_every_other_shift_keeps_the_image_itself() -> None:
         torch.testing.assert_close(found, torch.stack([network(view) for view in views]).mean(0))
     with pytest.raises(OptionError, match="a `radius_px` that is a multiple of `step_px`, got 3 and 2"):
         apply_edit(network, "average-logits", radius_px=3, step_px=2)
+    with pytest.raises(OptionError, match="a `stride` that is a multiple of `step_px`, got 4 and 3"):
+        apply_edit(network, "average-phases", stride=4, step_px=3)
 
 
 def test_a_function_stays_one_and_has_the_same_answer() -> None:
@@ -84,6 +86,11 @@ def test_averaging_over_the_phases_of_the_total_stride_is_the_mean_of_all_of_the
         answers = [model(torch.roll(image, (dy, dx), (2, 3))) for dy in range(4) for dx in range(4)]
         torch.testing.assert_close(sixteen(image), torch.stack(answers).mean(0), rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(sixteen(moved), sixteen(image), rtol=1e-12, atol=1e-12)
+        some = apply_edit(model, "average-phases", stride=4, step_px=2).module
+        answers = [model(torch.roll(image, (dy, dx), (2, 3))) for dy in (0, 2) for dx in (0, 2)]
+        torch.testing.assert_close(some(image), torch.stack(answers).mean(0), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(some(torch.roll(image, 2, 2)), some(image), rtol=1e-12, atol=1e-12)
+        assert not torch.allclose(some(moved), some(image), rtol=1e-6)
         assert not torch.allclose(four(moved), four(image), rtol=1e-6)
 
 

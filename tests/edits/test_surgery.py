@@ -25,6 +25,7 @@ from torch.testing import assert_close
 from shiftproof.adapters import digest_of_module
 from shiftproof.edits import Edit, apply_edit, edits
 from shiftproof.edits._dense import at_stride_one
+from shiftproof.edits._relative import RelativePositions
 from shiftproof.errors import ModelError, OptionError, ShapeError, UnknownNameError
 from shiftproof.layers import BlurPool2d
 
@@ -338,6 +339,39 @@ def test_anchored_patches_without_positions_are_exact_on_a_circle() -> None:
     expected = answers(other, images)
     moved = answers(other, torch.roll(images, (3, 13), (2, 3)))
     assert relative(moved, expected) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["torchvision:vit", "timm:vit"])
+def test_relative_positions_start_as_none_and_are_exact_on_a_circle_whatever_they_learn(name: str) -> None:
+    network, images = build(name).double(), images_for(name).double()
+    anchored = apply_edit(network, "patch-anchor").model
+    other = apply_edit(anchored, "relative-positions", images=images).module
+    without = apply_edit(anchored, "no-positions").module
+    assert_close(answers(other, images), answers(without, images))
+    learned = {path: value for path, value in other.named_parameters() if path.endswith("attention.bias")}
+    learned |= {path: value for path, value in other.named_parameters() if path.endswith("attn.bias")}
+    assert len(learned) == 2, "one for each layer"
+    for value in learned.values():
+        nn.init.normal_(value)
+    found = answers(other, images)
+    assert relative(found, answers(without, images)) > 1e-7
+    moved = answers(other, torch.roll(images, (3, 13), (2, 3)))
+    assert relative(moved, found) < 1e-9
+
+
+def test_attention_looks_at_the_patch_at_a_learned_offset() -> None:
+    """A large number for one offset: each patch becomes the one that is a row below and two to the right."""
+    inner = nn.MultiheadAttention(4, 1, batch_first=True, bias=False)
+    with torch.no_grad():
+        inner.in_proj_weight.copy_(torch.cat([torch.zeros(8, 4), torch.eye(4)]))
+        inner.out_proj.weight.copy_(torch.eye(4))
+    attention = RelativePositions(inner, 3, 1)
+    with torch.no_grad():
+        attention.bias[0, 1 * 3 + 2] = 50
+    tokens = torch.rand(2, 10, 4)
+    found = attention(tokens, tokens, tokens, need_weights=False)[0][:, 1:].view(2, 3, 3, 4)
+    expected = torch.roll(tokens[:, 1:].view(2, 3, 3, 4), (-1, -2), (1, 2))
+    assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_head_of_means_has_the_answer_to_maps_that_are_the_same_everywhere() -> None:

@@ -15,7 +15,7 @@ REFUSED = r"There is nothing to fix|not done yet, got one around which it is"
 
 def network_for(edit: str) -> nn.Module:
     """One that the edit is about."""
-    if edit in ("patch-blur", "patch-anchor", "no-positions"):
+    if edit in ("patch-blur", "patch-anchor", "no-positions", "relative-positions"):
         return build("torchvision:vit")
     return growing() if edit == "padding-full" else small()
 

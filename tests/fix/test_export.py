@@ -21,7 +21,7 @@ from shiftproof.fix import exported
 
 pytestmark = pytest.mark.slow
 
-ON_PATCHES = ("patch-blur", "patch-anchor", "no-positions")
+ON_PATCHES = ("patch-blur", "patch-anchor", "no-positions", "relative-positions")
 
 
 def check_export(network: nn.Module, step: EditStep, images: Tensor, path: Path) -> str | None:

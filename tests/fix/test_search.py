@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from shiftproof.adapters import Classifier, EditStep, as_classifier
+from shiftproof.adapters import Classifier, EditStep, as_classifier, edit_classifier
 from shiftproof.data import Images, LabelledImages, load_data
 from shiftproof.engine import HERE
 from shiftproof.errors import ShiftproofError, TrainingError
-from shiftproof.fix import Lesson, LessonProgress, Proposal, Teaching, fix
+from shiftproof.explain import explain
+from shiftproof.fix import Lesson, LessonProgress, Proposal, Teaching, fix, propose
 from shiftproof.fix._count import Tell
 from shiftproof.fix._jury import Case, workers_for
 from shiftproof.fix._measure import Measuring
@@ -149,6 +150,22 @@ def test_polyphase_and_a_head_of_means_go_together_and_are_proved(digits: Labell
     )  # fmt: skip
     (row,) = found.table[1:]
     assert "all circular shifts by whole pixels" in row.certificate
+
+
+def test_an_average_over_phases_is_over_those_of_the_network(digits: LabelledImages) -> None:
+    """Two strides of 2 on a circle: after four phases in y and in x nothing is left to change."""
+    torch.manual_seed(0)
+    convolutions = [nn.Conv2d(n, 8, 3, 2, 1, padding_mode="circular") for n in (1, 8)]
+    network = nn.Sequential(*convolutions, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+    classifier, images = as_classifier(network.eval()), digits.images[:8].float() / 255
+    fits, _ = propose(classifier, explain(network, images, n_remedies=0), images[:2])
+    (phases,) = [each for each in fits if "average-phases" in each.name]
+    assert phases.name == "average-phases (stride=4)"
+    mean = edit_classifier(classifier, phases.steps).classifier
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            mean(images), mean(torch.roll(images, (1, 2), (2, 3))), rtol=1e-4, atol=1e-5
+        )
 
 
 def _learned(proposal: Proposal) -> str | None:

@@ -6,6 +6,7 @@ from shiftproof.edits import _head as _head
 from shiftproof.edits import _padding as _padding
 from shiftproof.edits import _patches as _patches
 from shiftproof.edits import _polyphase as _polyphase
+from shiftproof.edits import _relative as _relative
 from shiftproof.edits._apply import GIVEN as GIVEN
 from shiftproof.edits._apply import apply_edit as apply_edit
 from shiftproof.edits._apply import free_edits as free_edits

@@ -106,15 +106,24 @@ def average(
 
 
 def average_phases(
-    model: Model, *, stride: int = 2, space: Space = "logits", border: Border = "circular"
+    model: Model,
+    *,
+    stride: int = 2,
+    step_px: int = 1,
+    space: Space = "logits",
+    border: Border = "circular",
 ) -> Edited:
-    """The mean of the answers to one shift of each phase of a stride.
+    """The mean of the answers to one shift of each phase of a stride, or of every `step_px`-th in y and in x.
 
-    On a circle the answer is exactly invariant if that of the network is to shifts by multiples of the
-    stride.
+    On a circle the answer to a shift by multiples of `step_px` is exactly the same if that of the network is
+    to shifts by multiples of the stride.
     """
     _check(stride, "stride", 1)
-    offsets = tuple((y, x) for y in range(stride) for x in range(stride))
+    _check(step_px, "step_px", 1)
+    if stride % step_px:
+        raise OptionError("a `stride` that is a multiple of `step_px`", f"{stride} and {step_px}")
+    reach = range(0, stride, step_px)
+    offsets = tuple((y, x) for y in reach for x in reach)
     return _edited(model, offsets, border, space)
 
 
@@ -213,7 +222,7 @@ for _edit in (
         average_phases,
         "the mean of the logits over the phases of a stride, on a circle; a stride of 2 by default",
         SOURCE,
-        "stride² forward passes",
+        "(stride ÷ step)² forward passes",
     ),
 ):
     edits.register(_edit.name, _edit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -40,19 +40,31 @@ def anchored(layer: nn.Conv2d) -> nn.Module:
 def no_positions(model: nn.Module) -> Edited:
     """Absolute positions forgotten: each patch gets the mean of all positional embeddings."""
     network = copied(model)
-    record = Record()
-    for path, values in network.named_parameters():
-        if path.rpartition(".")[2] not in _POSITIONS or values.ndim != 3:
-            continue
-        patches = values.data[:, _first_patch(values) :]
+    return Record(forget_positions(positions_of(network))).of(network, "no-positions")
+
+
+def positions_of(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Embeddings of absolute positions, (1, tokens, features) each, by their paths."""
+    return {
+        path: values
+        for path, values in network.named_parameters()
+        if path.rpartition(".")[2] in _POSITIONS and values.ndim == 3
+    }
+
+
+def forget_positions(positions: Mapping[str, nn.Parameter]) -> list[Change]:
+    """Give each patch the mean, in place; those that have it already are not changed."""
+    changes = []
+    for path, values in positions.items():
+        patches = values.data[:, tokens_before_patches(values) :]
         if torch.equal(patches, patches[:, :1].expand_as(patches)):
             continue
         patches[:] = patches.mean(1, keepdim=True)
-        record.changes.append(Change(path, "one embedding for each position", "their mean"))
-    return record.of(network, "no-positions")
+        changes.append(Change(path, "one embedding for each position", "their mean"))
+    return changes
 
 
-def _first_patch(positions: Tensor) -> int:
+def tokens_before_patches(positions: Tensor) -> int:
     """How many tokens, such as that of the class, come before the patches: as many as leave a square."""
     n = positions.shape[1]
     return n - math.isqrt(n) ** 2 if n - math.isqrt(n) ** 2 <= 2 else 0

@@ -33,9 +33,12 @@ CAUSES: Mapping[str, str] = {
     "padding-replicate": "border",
     "global-mean-head": "head",
     "no-positions": "head",
+    "relative-positions": "head",
 }
 STATISTICS = EditStep("batch-statistics")
 AVERAGE = EditStep("average-logits")
+# Phases in y and in x: each pair of them is a forward pass.
+MOST_PHASES = 4
 # The layer that loses most is also edited alone where it is one of several.
 ALONE = ("max-blur-pool", "blur-strides")
 
@@ -101,7 +104,7 @@ def propose(
     fits: list[Proposal] = []
     misfits: list[Proposal] = []
     if names is None:
-        asked = [(EditStep(edit.name),) for edit in edits if _is_of_use(edit, classifier, trains)]
+        asked = [(_usual(edit, explanation),) for edit in edits if _is_of_use(edit, classifier, trains)]
     else:
         asked = [*map(read_steps, names)]
     for steps in (each for one in asked for each in _variants(one, losses, classifier.model)):
@@ -135,6 +138,13 @@ def _is_of_use(edit: Edit, classifier: Classifier, trains: bool) -> bool:
     if edit.kind == "surgery" and not isinstance(classifier.model, nn.Module):
         return False
     return trains or edit.needs != "training"
+
+
+def _usual(edit: Edit, explanation: Explanation | None) -> EditStep:
+    """An edit with its defaults; an average over phases with all those of the network, where they are few."""
+    stride = 0 if explanation is None else max(explanation.stride_px)
+    is_known = edit.name == "average-phases" and 1 < stride <= MOST_PHASES
+    return EditStep(edit.name, None, {"stride": stride} if is_known else {})
 
 
 def _variants(

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from shiftproof._digest import canonical_json, derive_seed
 from shiftproof._files import write_atomically
@@ -61,7 +63,13 @@ class Student:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=lesson.learning_rate, weight_decay=lesson.weight_decay
         )
-        self.n_done = 0
+        self._be_at(0)
+
+    def _be_at(self, n_done: int) -> None:
+        """After so many steps: the rate is that of the next one."""
+        self.n_done = n_done
+        rate = partial(_warm_cosine, n_steps=self.teaching.n_steps)
+        self.schedule = LambdaLR(self.optimizer, rate, last_epoch=n_done - 1)
 
     def advance(
         self,
@@ -106,8 +114,6 @@ class Student:
     def _step(self, images: Tensor, shifted: Tensor, target: Tensor) -> float:
         """One step; the loss before it."""
         lesson = self.teaching.lesson
-        for group in self.optimizer.param_groups:
-            group["lr"] = lesson.learning_rate * _warm_cosine(self.n_done, self.teaching.n_steps)
         device = images.device.type
         self.optimizer.zero_grad()
         with (
@@ -131,6 +137,7 @@ class Student:
                 fix="Lower --learning-rate.",
             )
         self.optimizer.step()
+        self.schedule.step()
         self.n_done += 1
         return value
 
@@ -183,7 +190,7 @@ class Student:
             self.optimizer.state[parameter] = {
                 name: value if name == "step" else value.to(parameter.device) for name, value in kept.items()
             }
-        self.n_done = n_done
+        self._be_at(n_done)
 
     def _about(self) -> str:
         teaching = self.teaching
