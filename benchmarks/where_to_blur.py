@@ -67,7 +67,7 @@ def measured(seed: int, taught: LabelledImages, others: LabelledImages) -> dict[
     trained = network(seed)
     teach(trained, taught, epochs=4, seed=seed, shifts="box:1,1,1")
     trained.eval()
-    models = {AS_IT_IS: copy.deepcopy(trained)}
+    models: dict[str, nn.Module] = {AS_IT_IS: copy.deepcopy(trained)}
     models |= {str(step): apply_edit(trained, step.edit, **step.options).module for step in STEPS}
     found = {}
     for name, model in models.items():

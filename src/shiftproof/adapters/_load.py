@@ -143,8 +143,8 @@ def located(reference: str) -> str:
         ('zoo:cnn2', 'hf:org/name', '/m.onnx')
     """
     source, rest = _target(reference)
-    is_file = source.name.startswith(".")
-    path = _PATHS.get(source.name, lambda rest: rest if is_file else "")(rest)
+    whole = rest if source.name.startswith(".") else ""
+    path = _PATHS[source.name](rest) if source.name in _PATHS else whole
     where = place(path) if path else None
     if not isinstance(where, Path):
         return reference

@@ -103,10 +103,11 @@ def propose(
     losses = {} if explanation is None else losses_of(explanation)
     fits: list[Proposal] = []
     misfits: list[Proposal] = []
+    asked: list[tuple[EditStep, ...]]
     if names is None:
         asked = [(_usual(edit, explanation),) for edit in edits if _is_of_use(edit, classifier, trains)]
     else:
-        asked = [*map(read_steps, names)]
+        asked = [read_steps(name) for name in names]
     for steps in (each for one in asked for each in _variants(one, losses, classifier.model)):
         found = _tried(classifier, steps, images, losses)
         if found.not_possible is None:
