@@ -15,6 +15,7 @@ from tests.faulty_store import Faulty, empty_faulty_store
 
 from shiftproof import _store
 from shiftproof._address import Address
+from shiftproof._inputs import Most
 from shiftproof._text import record_text
 from shiftproof.engine import Unit, UnitStore, files_of_run, open_run
 from shiftproof.errors import CheckpointError, OutputError
@@ -125,6 +126,7 @@ def test_many_units_are_found_as_each_alone(where: str, store: type[Faulty], tmp
     kept, looked = UnitStore(tmp_path / "kept", address), UnitStore(tmp_path / "kept", address)
     if address is not None:
         looked = UnitStore(tmp_path / "other", address)
+        (tmp_path / "other").mkdir()
     (tmp_path / "kept").mkdir()
     for number in (0, 2, 3):
         kept.keep(UNITS[number], content(number))
@@ -162,7 +164,8 @@ def test_what_workers_finished_elsewhere_is_taken_or_missed(store: type[Faulty],
     driver.take(UNITS)
     assert store.calls["list"] == 0
     for unit in UNITS:
-        assert driver.path(unit).read_bytes() == elsewhere.path(unit).read_bytes()
+        there = _store.read(Address(HERE) / "units" / elsewhere.path(unit).name, Most.WEIGHTS)
+        assert driver.path(unit).read_bytes() == there
     _store.delete(Address(HERE) / "units" / driver.path(UNITS[1]).name)
     with pytest.raises(OutputError, match="as a worker kept it: it is gone or does not fit"):
         UnitStore(tmp_path / "late", Address(HERE) / "units").take(UNITS)
@@ -176,8 +179,9 @@ def test_names_that_cannot_be_listed_are_one_sentence(store: type[Faulty], tmp_p
 
 
 def test_a_worker_elsewhere_needs_only_the_address(store: type[Faulty], tmp_path: Path) -> None:
-    elsewhere = UnitStore(tmp_path / "not" / "yet", Address(HERE) / "units")
+    elsewhere = UnitStore(tmp_path / "not" / "there", Address(HERE) / "units")
     elsewhere.keep(UNITS[0], content(0))
+    assert not list(tmp_path.iterdir()), "nobody would clear it away on that machine"
     with open_run("s", CONFIG, out="faulty://bucket/other") as run:
         assert not run.units.has(UNITS[0])
     assert UnitStore(tmp_path / "driver", Address(HERE) / "units").has(UNITS[0])

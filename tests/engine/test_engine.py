@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from shiftproof._device import choose_devices
+from shiftproof.audits import AuditOptions, _question, ask
 from shiftproof.cli import main
 from shiftproof.engine import Engine, Shared, parse_engine, workers_of
-from shiftproof.errors import MissingDependencyError, OptionError, UnknownNameError, WorkerError
+from shiftproof.engine._cluster import connected
+from shiftproof.errors import (
+    MissingDependencyError,
+    OptionError,
+    ShiftproofError,
+    UnknownNameError,
+    WorkerError,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +94,82 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         workers_of(parse_engine("ray"), Shared.of(None)),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "rays"}, "name of a computing engine, got 'rays'"),
+        ({"engine": "ray", "device": "cpu,cpu"}, "one kind of device with --engine ray"),
+        ({"engine": "ray:127.0.0.1:9"}, "Cannot join a Ray cluster at 127.0.0.1:9"),
+        ({"engine": "ray:127.0.0.1:9", "without": "ray"}, "--engine ray needs it"),
+    ],
+)
+def test_what_is_wrong_with_an_engine_is_said_before_images_are_read(
+    options: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be a million of them, and a model that takes minutes to load."""
+
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("it is loaded although it cannot be measured")
+
+    for name in ("load_framed", "load_classifier"):
+        monkeypatch.setattr(_question, name, load)
+    fake = None if options.get("without") == "ray" else SimpleNamespace(is_initialized=lambda: False)
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    with pytest.raises(ShiftproofError, match=message):
+        ask(
+            "zoo:cnn1",
+            "demo:mnist",
+            AuditOptions(engine=options["engine"], device=options.get("device", "cpu")),
+        )
+
+
+def test_an_engine_that_is_none_leaves_no_run_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["audit", "zoo:cnn1"], ["fix", "zoo:cnn1"], ["study", "article"]):
+        data = [] if command[0] == "study" else ["demo:mnist"]
+        assert main([*command, *data, "--engine", "rays", "--out", str(tmp_path / "r")]) == 2
+        assert "Did you mean 'ray'?" in capsys.readouterr().err
+        assert not (tmp_path / "r").exists()
+
+
+def joined(monkeypatch: pytest.MonkeyPatch, address: str) -> object:
+    """A process that is connected to a cluster already, as in a notebook."""
+    ray = SimpleNamespace(
+        is_initialized=lambda: True,
+        get_runtime_context=lambda: SimpleNamespace(gcs_address=address),
+        util=SimpleNamespace(get_node_ip_address=lambda: "192.0.2.2"),
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    return ray
+
+
+@pytest.mark.parametrize("engine", ["ray", "ray:auto", "ray:192.0.2.2:6379", "ray:127.0.0.1:6379"])
+def test_whoever_is_connected_to_the_cluster_stays_so(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = joined(monkeypatch, "192.0.2.2:6379")
+    found, leave = connected(parse_engine(engine))
+    assert found is ray
+    leave()  # which would be `ray.shutdown`, and there is none
+
+
+@pytest.mark.parametrize(
+    ("engine", "there"),
+    [
+        ("ray:192.0.2.9:6379", "192.0.2.2:6379"),
+        ("ray:127.0.0.1:6380", "192.0.2.2:6379"),
+        ("ray:127.0.0.1:6379", "192.0.2.9:6379"),
+    ],
+)
+def test_whoever_is_connected_to_another_cluster_is_told_so(
+    engine: str, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined(monkeypatch, there)
+    with pytest.raises(
+        WorkerError, match=f"this process is connected to that at {there}. Call `ray.shutdown"
+    ):
+        connected(parse_engine(engine))
 
 
 def test_a_project_file_may_not_choose_a_cluster(

@@ -118,6 +118,7 @@ def test_a_cluster_that_is_away_is_one_sentence(cluster: RayCluster, tmp_path: P
     assert found.returncode == 2
     assert "Error: Cannot join a Ray cluster at 127.0.0.1:9: " in " ".join(found.stderr.split())
     assert "Traceback" not in found.stderr
+    assert not (tmp_path / "r").exists(), "it is said before anything is begun"
 
 
 def test_a_worker_of_another_version_is_refused(tmp_path: Path) -> None:

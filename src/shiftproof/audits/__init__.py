@@ -1,6 +1,5 @@
 """Audits: one model, any images, named shifts → numbers with intervals, gates and comparisons."""
 
-from shiftproof.audits._asking import engine_of as engine_of
 from shiftproof.audits._audit import Audit as Audit
 from shiftproof.audits._audit import audit as audit
 from shiftproof.audits._audit import load_audit as load_audit

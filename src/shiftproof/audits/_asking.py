@@ -10,7 +10,7 @@ import torch
 from shiftproof.adapters import SentClassifier, Task, sent
 from shiftproof.audits._question import AuditOptions, AuditQuestion
 from shiftproof.data import Decoders, Images, read_ahead
-from shiftproof.engine import Engine, Shared, parse_engine
+from shiftproof.engine import HERE, Engine, Shared
 from shiftproof.probe import Probe, probing
 from shiftproof.shifts import ShiftProtocol
 
@@ -59,17 +59,6 @@ class Asking:
         self._stack.close()
 
 
-def engine_of(question: AuditQuestion) -> Engine:
-    """Where the shards of an audit are computed."""
-    options = question.options
-    return parse_engine(
-        options.engine,
-        devices=[str(device) for device in question.devices],
-        threads=options.threads,
-        gpus=options.gpus_per_worker,
-    )
-
-
 def shared_by(asking: Asking, engine: Engine) -> Shared[Asking]:
     """What the shards of an audit share; images are sent as they are, and the model by its reference."""
     if engine.is_here:
@@ -102,6 +91,6 @@ class _There:
         options = replace(self.options, device=device, engine="local", gpus_per_worker=None)
         classifier = self.model.here().to(there)
         return Asking(
-            AuditQuestion(classifier, self.parts, options, (there,), self.n_classes, self.task),
+            AuditQuestion(classifier, self.parts, options, (there,), HERE, self.n_classes, self.task),
             self.threads,
         )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from shiftproof._digest import Json
-from shiftproof.audits._asking import Asking, engine_of, shared_by
+from shiftproof.audits._asking import Asking, shared_by
 from shiftproof.audits._looks import are_decided, confidence_at, looks
 from shiftproof.audits._question import AuditOptions, AuditQuestion
 from shiftproof.data import Images
@@ -96,7 +96,7 @@ def measure(
         on_progress: Called after each shard.
         check_stop: Called between batches; may raise `Stopped`.
     """
-    engine = engine_of(question)
+    engine = question.engine
     with (
         closing(Asking(question, question.options.threads)) as asking,
         workers_of(engine, shared_by(asking, engine), stop=StopsWhen(check_stop)) as workers,

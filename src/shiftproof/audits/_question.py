@@ -31,6 +31,7 @@ from shiftproof.adapters import (
 )
 from shiftproof.audits._task import fitted
 from shiftproof.data import AS_USUAL, Decoders, Images, ImagesLike, Reading, without_found_labels
+from shiftproof.engine import Engine, check_there, parse_engine
 from shiftproof.errors import DataError, OptionError, ShapeError
 from shiftproof.probe import Method, check_method
 from shiftproof.shifts import ProtocolBorder, ShiftProtocol, find_protocol
@@ -131,6 +132,7 @@ class AuditQuestion:
         parts: Protocol and images; a protocol of moving crops has larger ones.
         options: Every setting.
         devices: Where to compute: one, or one for each worker.
+        engine: Where its shards are computed.
         n_classes: How many classes or labels there are; for an embedding, how many numbers.
         task: What an answer is.
     """
@@ -139,6 +141,7 @@ class AuditQuestion:
     parts: tuple[tuple[ShiftProtocol, Images], ...]
     options: AuditOptions
     devices: tuple[torch.device, ...]
+    engine: Engine
     n_classes: int
     task: Task
 
@@ -200,7 +203,8 @@ def ask(
     """
     options = options or AuditOptions()
     devices = choose_devices(options.device)
-    device = devices[0]
+    device, engine = devices[0], _engine(options, devices)
+    check_there(engine)
     found = [_protocol(reference, options.border) for reference in options.protocols]
     names = [protocol.name for protocol in found]
     if len(set(names)) < len(names):
@@ -233,7 +237,16 @@ def ask(
             loaded[margin] = _in_random_order(understood, options)
         parts.append((protocol, loaded[margin]))
     known = with_task(classifier, task=task.name, outputs=task.outputs, threshold=task.threshold)
-    return AuditQuestion(known, tuple(parts), options, devices, n_classes, task)
+    return AuditQuestion(known, tuple(parts), options, devices, engine, n_classes, task)
+
+
+def _engine(options: AuditOptions, devices: Sequence[torch.device]) -> Engine:
+    return parse_engine(
+        options.engine,
+        devices=[str(device) for device in devices],
+        threads=options.threads,
+        gpus=options.gpus_per_worker,
+    )
 
 
 def _understood(

@@ -11,7 +11,7 @@ from shiftproof.cli import _options as o
 from shiftproof.cli._figures import check_drawable
 from shiftproof.cli._groups import grouped
 from shiftproof.cli._output import messages, print_json, results, run_directory, stoppable
-from shiftproof.cli._request import model_request, reading_request
+from shiftproof.cli._request import engine_request, model_request, reading_request
 
 if TYPE_CHECKING:
     from shiftproof.engine import Run
@@ -97,6 +97,7 @@ def fix(
 ) -> None:
     """Find what to edit in a model so that it keeps its answers when the image moves, and what that costs."""
     from shiftproof.adapters import split_edits
+    from shiftproof._device import choose_devices
     from shiftproof.engine import Channel
     from shiftproof.fix import FixOptions
     from shiftproof.fix import fix as fix_model
@@ -125,7 +126,9 @@ def fix(
         "max_bad": max_bad,
         "reading": reading_request(files),
     }
-    FixOptions(**options)  # What is wrong is said before anything is written.
+    # What is wrong is said before anything is written.
+    FixOptions(**options)
+    engine_request(computed, choose_devices(device), None)
     said = {name: value for name, value in options.items() if name not in NOT_IN_RESULTS}
     said["device"] = device.partition(",")[0]
     config = {

@@ -74,14 +74,17 @@ def engine_request(given: EngineOptions, devices: Sequence[torch.device], worker
     Raises:
         UnknownNameError: No such engine.
         OptionError: An address that is none, or options that do not go together.
+        WorkerError: No cluster at the address.
     """
     from shiftproof._threads import available_cores
-    from shiftproof.engine import parse_engine
+    from shiftproof.engine import check_there, parse_engine
 
     names = [str(device) for device in devices]
     if given.engine == "local" and names == ["cpu"]:
         workers = workers or available_cores()
-    return parse_engine(given.engine, devices=names, workers=workers, gpus=given.gpus_per_worker)
+    engine = parse_engine(given.engine, devices=names, workers=workers, gpus=given.gpus_per_worker)
+    check_there(engine)
+    return engine
 
 
 def _numbers(text: str | None, name: str) -> tuple[float, ...] | None:

@@ -4,6 +4,7 @@ from shiftproof.engine._channel import Channel as Channel
 from shiftproof.engine._channel import Shared as Shared
 from shiftproof.engine._channel import StopSignal as StopSignal
 from shiftproof.engine._channel import StopsWhen as StopsWhen
+from shiftproof.engine._cluster import check_there as check_there
 from shiftproof.engine._engine import Engine as Engine
 from shiftproof.engine._engine import parse_engine as parse_engine
 from shiftproof.engine._execute import HERE as HERE

@@ -27,22 +27,38 @@ def versions() -> dict[str, str]:
     return {"shiftproof": __version__, "torch": torch.__version__}
 
 
+def check_there(engine: Engine) -> None:
+    """Nothing where an engine can be used, as far as that shows before anything is started.
+
+    For those who have long work to do before: a mistake is said now, not after it.
+
+    Raises:
+        MissingDependencyError: `ray` is not installed.
+        WorkerError: Nobody answers where the cluster should be.
+    """
+    if engine.kind == "local":
+        return
+    address = _address_of(engine)
+    ray = _imported(address)
+    if address is not None and not ray.is_initialized():
+        _check_answers(address)
+
+
 def connected(engine: Engine) -> tuple[Any, Callable[[], None]]:
     """Ray, connected to the cluster of an engine, and how to leave it.
 
     Without an address, and without RAY_ADDRESS, a cluster is started on this machine, for this machine alone.
+    Whoever is connected already stays so.
 
     Raises:
         MissingDependencyError: `ray` is not installed.
-        WorkerError: Nobody answers there, or the cluster is of another version.
+        WorkerError: Nobody answers there, the cluster is of another version, or this process is connected to
+            another one.
     """
-    address = engine.address or os.environ.get("RAY_ADDRESS") or None
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if _stays_here(address):
-        # Ray puts this machine's address in the place of 127.0.0.1, as if others were to reach it.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    ray: Any = require("ray", extra="ray", purpose="--engine ray")
-    if ray.is_initialized() and engine.address is None:
+    address = _address_of(engine)
+    ray = _imported(address)
+    if ray.is_initialized():
+        _check_is_that_one(ray, engine.address)
         return ray, lambda: None
     own = {
         "address": "local",
@@ -62,6 +78,34 @@ def connected(engine: Engine) -> tuple[Any, Callable[[], None]]:
     except Exception as error:
         raise _no_cluster(address, error) from error
     return ray, ray.shutdown
+
+
+def _address_of(engine: Engine) -> str | None:
+    return engine.address or os.environ.get("RAY_ADDRESS") or None
+
+
+def _imported(address: str | None) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if _stays_here(address):
+        # Ray puts this machine's address in the place of 127.0.0.1, as if others were to reach it.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    return require("ray", extra="ray", purpose="--engine ray")
+
+
+def _check_is_that_one(ray: Any, address: str | None) -> None:
+    """A process is connected to one cluster at a time."""
+    there = ray.get_runtime_context().gcs_address
+    if address in (None, "auto", there):
+        return
+    assert address is not None, "None is any cluster"
+    # Ray knows this machine by another address than 127.0.0.1.
+    if _stays_here(address) and there == f"{ray.util.get_node_ip_address()}:{address.rpartition(':')[2]}":
+        return
+    raise WorkerError.cannot(
+        f"join a Ray cluster at {address}",
+        f"this process is connected to that at {there}",
+        fix="Call `ray.shutdown()` before, or use that one: engine='ray'.",
+    )
 
 
 def _stays_here(address: str | None) -> bool:

@@ -140,11 +140,16 @@ class UnitStore:
                 )
 
     def keep(self, unit: Unit, content: bytes) -> Path:
-        """Write the finished result, a safetensors file, under its seal."""
+        """Write the finished result, a safetensors file, under its seal, to where units are kept.
+
+        Returns:
+            Where it is on this machine, or will be when it is asked for.
+        """
         path, whole = self.path(unit), sealed(content, unit.about())
         if self.address is not None:
-            make_folder(self.folder)  # of a worker on another machine
             _store.write(self.address / path.name, whole)
+            if not self.folder.is_dir():  # of a worker on another machine, where nobody would clear it away
+                return path
         write_atomically(path, whole)
         return path
 

@@ -27,7 +27,7 @@ from shiftproof.adapters import (
 )
 from shiftproof.anatomy import Place, common_stride
 from shiftproof.data import AS_USUAL, UNKNOWN, ImagesLike, Reading, is_images
-from shiftproof.engine import StopsWhen, parse_engine, workers_of
+from shiftproof.engine import StopsWhen, check_there, parse_engine, workers_of
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain._batches import device_of
 from shiftproof.explain._interventions import UNMOVED, Measurement
@@ -137,6 +137,7 @@ def explain(
     places = choose_devices(device)
     place = places[0]
     where = parse_engine(engine, devices=list(map(str, places)), gpus=gpus_per_worker)
+    check_there(where)
     classifier = _with_layers(load_classifier(model) if isinstance(model, str) else as_classifier(model))
     for name, number, least in (
         ("n_shifts", n_shifts, 1),

@@ -21,7 +21,7 @@ from shiftproof.adapters import (
     located,
     of_others,
 )
-from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask, engine_of
+from shiftproof.audits import AuditOptions, AuditQuestion, ImagesLike, ask
 from shiftproof.data import Images, data_sources, load_data, match_labels
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain import Explanation, explain
@@ -206,7 +206,7 @@ class _Fixing:
         teaching = self._teaching(lessons, labelled, protocol)
         n_steps = 0 if teaching is None else teaching.n_steps
         trainings = Trainings(n_steps, self.classifier.digest, self.checkpoints, self.on_progress)
-        case, engine = Case((choosing, reporting), measuring, teaching), engine_of(self.question)
+        case, engine = Case((choosing, reporting), measuring, teaching), self.question.engine
         with workers_for(case, engine, self.classifier, trainings.hear) as (measuring, workers):
             searched = search(
                 self.classifier,
