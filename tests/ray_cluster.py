@@ -48,9 +48,10 @@ class RayCluster:
         self._token = str(token)
         self.address: str = self._ask({"do": "begin", "version": version})["address"]
 
-    def add(self, n_cores: int, environment: Mapping[str, str] | None = None) -> int:
-        """A node with so many cores; its number."""
-        return int(self._ask({"do": "add", "n_cores": n_cores, "environment": environment})["number"])
+    def add(self, n_cores: int, environment: Mapping[str, str] | None = None, n_gpus: int = 0) -> int:
+        """A node that says it has so many cores and GPUs; its number."""
+        asked = {"do": "add", "n_cores": n_cores, "n_gpus": n_gpus, "environment": environment}
+        return int(self._ask(asked)["number"])
 
     def kill(self, number: int) -> None:
         """`kill -9` of all processes of a node."""
@@ -102,7 +103,8 @@ def _serve() -> None:
             answer["address"] = cluster.address
         elif asked["do"] == "add":
             settings = {"env_vars": asked["environment"]} if asked["environment"] else {}
-            nodes.append(cluster.add_node(num_cpus=asked["n_cores"], node_ip_address="127.0.0.1", **settings))
+            has = {"num_cpus": asked["n_cores"], "num_gpus": asked["n_gpus"]}
+            nodes.append(cluster.add_node(**has, node_ip_address="127.0.0.1", **settings))
             answer["number"] = len(nodes) - 1
         elif asked["do"] == "kill":
             cluster.remove_node(nodes[asked["number"]], allow_graceful=False)

@@ -12,7 +12,7 @@ import torch
 from shiftproof._device import choose_devices
 from shiftproof.audits import AuditOptions, _question, ask
 from shiftproof.cli import main
-from shiftproof.engine import Engine, Shared, parse_engine, workers_of
+from shiftproof.engine import Engine, Shared, _ray, parse_engine, workers_of
 from shiftproof.engine._cluster import connected
 from shiftproof.errors import (
     MissingDependencyError,
@@ -135,12 +135,13 @@ def test_an_engine_that_is_none_leaves_no_run_directory(
         assert not (tmp_path / "r").exists()
 
 
-def joined(monkeypatch: pytest.MonkeyPatch, address: str) -> object:
+def joined(monkeypatch: pytest.MonkeyPatch, address: str, **more: object) -> object:
     """A process that is connected to a cluster already, as in a notebook."""
     ray = SimpleNamespace(
         is_initialized=lambda: True,
         get_runtime_context=lambda: SimpleNamespace(gcs_address=address),
         util=SimpleNamespace(get_node_ip_address=lambda: "192.0.2.2"),
+        **more,
     )
     monkeypatch.setitem(sys.modules, "ray", ray)
     return ray
@@ -170,6 +171,24 @@ def test_whoever_is_connected_to_another_cluster_is_told_so(
         WorkerError, match=f"this process is connected to that at {there}. Call `ray.shutdown"
     ):
         connected(parse_engine(engine))
+
+
+def test_workers_whose_nodes_are_gone_before_they_began_are_not_waited_for_without_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 1.0}}]
+    actor = SimpleNamespace(begin=SimpleNamespace(remote=object))
+    actors = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *_: actor))
+    more = {"nodes": lambda: nodes, "put": lambda load: load, "remote": lambda **_: lambda _: actors}
+    joined(monkeypatch, "192.0.2.2:6379", **more)
+    monkeypatch.setattr(_ray, "SECONDS_BETWEEN_NEWS", -1.0)
+    monkeypatch.setattr(_ray, "SECONDS_WITHOUT_ROOM", -1.0)
+    crew = _ray.RayCrew(Shared.of(None), parse_engine("ray"))
+    assert crew.room() == 1
+    crew.start(0)
+    nodes.clear()
+    with pytest.raises(WorkerError, match="the Ray cluster had no room for a worker"):
+        crew.room()
 
 
 def test_a_project_file_may_not_choose_a_cluster(

@@ -106,11 +106,56 @@ def test_claims_are_the_same_but_for_the_clock(
     assert contents(there) == contents(claims_here)
 
 
+SHARES = """
+import json, os, sys
+from shiftproof.engine import Shared, parse_engine, workers_of
+
+FOLDER = sys.argv[2]
+
+def load(device):
+    open(f"{FOLDER}/{os.getpid()}", "a").write("loaded\\n")
+    return os.getpid()
+
+def look(pid, channel):
+    import ray
+    return pid, os.getpid(), ray.get_runtime_context().get_assigned_resources().get("GPU")
+
+engine = parse_engine(sys.argv[1], gpus=0.5)
+with workers_of(engine, Shared(0, load)) as workers:
+    found = [workers.run([look] * 20) for _ in range(2)]
+print(json.dumps(found[0] + found[1]))
+"""
+
+
+def test_gpus_are_shared_and_what_tasks_need_is_loaded_once_by_each_worker(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    """On a node that says it has a GPU: nothing is computed on it here."""
+    node = cluster.add(4, n_gpus=1)
+    done = subprocess.run(
+        [sys.executable, "-c", SHARES, f"ray:{cluster.address}", str(tmp_path)],
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    cluster.kill(node)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == 40
+    assert {gpus for _, _, gpus in found} == {0.5}
+    assert all(loaded_by == done_by for loaded_by, done_by, _ in found)
+    loads = {int(path.name): path.read_text() for path in tmp_path.glob("[0-9]*")}
+    assert {each for each, _, _ in found} <= set(loads)
+    assert len(loads) == 2, "two on the one GPU, though there are cores for more"
+    assert set(loads.values()) == {"loaded\n"}
+
+
 def test_more_than_a_node_has_is_refused(cluster: RayCluster, tmp_path: Path) -> None:
-    where = ["--engine", f"ray:{cluster.address}", "--gpus-per-worker", "1"]
+    where = ["--engine", f"ray:{cluster.address}", "--gpus-per-worker", "2"]
     found = run(cluster, *AUDIT, *where, "--out", str(tmp_path / "r"))
     assert found.returncode == 2
-    assert "Expected a node with 1 cores and 1 GPUs for a worker" in " ".join(found.stderr.split())
+    assert "Expected a node with 1 cores and 2 GPUs for a worker" in " ".join(found.stderr.split())
 
 
 def test_a_cluster_that_is_away_is_one_sentence(cluster: RayCluster, tmp_path: Path) -> None:

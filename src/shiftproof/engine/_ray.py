@@ -81,7 +81,7 @@ class RayCrew:
         now = time.monotonic()
         if now - self._looked > SECONDS_BETWEEN_NEWS:
             self._room, self._looked = room_for(self._ray, self._engine), now
-        if self._room or self._actors:
+        if self._room:  # Actors prove nothing: one whose node is gone before it began waits for good.
             self._had_room = now
         elif now - self._had_room > SECONDS_WITHOUT_ROOM:
             raise WorkerError.cannot(
