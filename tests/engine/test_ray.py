@@ -166,17 +166,25 @@ def test_a_cluster_that_is_away_is_one_sentence(cluster: RayCluster, tmp_path: P
     assert not (tmp_path / "r").exists(), "it is said before anything is begun"
 
 
-def test_a_worker_of_another_version_is_refused(tmp_path: Path) -> None:
-    """Of a node whose Python finds another shiftproof."""
-    source = Path(shiftproof.__file__).parent
-    shutil.copytree(source, tmp_path / "other" / "shiftproof")
-    (tmp_path / "other" / "shiftproof" / "_version.py").write_text('__version__ = "0.0.1"\n')
+def test_nodes_with_other_packages_are_refused(tmp_path: Path) -> None:
+    """One whose Python finds another shiftproof; then one where it cannot be imported."""
+    other = tmp_path / "other" / "shiftproof"
+    shutil.copytree(Path(shiftproof.__file__).parent, other)
+    (other / "_version.py").write_text('__version__ = "0.0.1"\n')
     made = RayCluster(tmp_path)
+    command = [*AUDIT, "--engine", f"ray:{made.address}", "--out", str(tmp_path / "r")]
     try:
         made.add(1, {"PYTHONPATH": str(tmp_path / "other")})
-        found = run(made, *AUDIT, "--engine", f"ray:{made.address}", "--out", str(tmp_path / "r"))
+        of_another_version = run(made, *command)
+        (other / "__init__.py").write_text("import a_package_that_is_nowhere\n")
+        without_a_package = run(made, *command)
     finally:
         made.close()
-    assert found.returncode == 2
+    assert of_another_version.returncode == without_a_package.returncode == 2
     wanted = f"Expected shiftproof {__version__} on every node, got shiftproof 0.0.1"
-    assert wanted in " ".join(found.stderr.split())
+    assert wanted in " ".join(of_another_version.stderr.split())
+    wanted = (
+        "Error: Cannot start a worker on every node: ModuleNotFoundError: No module named "
+        "'a_package_that_is_nowhere'. Install the same packages on all nodes."
+    )
+    assert wanted in " ".join(without_a_package.stderr.split())

@@ -7,6 +7,7 @@ with it are tasks that are done twice: they are the same units, and give the sam
 from __future__ import annotations
 
 import os
+import pickle
 import platform
 import time
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ WORKERS_PER_SECOND = 1000
 # A cluster that grows takes minutes; one that has no room for so long will have none.
 SECONDS_WITHOUT_ROOM = 60.0
 SECONDS_FOR_LAST_NEWS = 5.0
+# What a node lacks that has other packages.
+OF_A_NODE = (ImportError, AttributeError, pickle.UnpicklingError)
+MOST_SAID = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +174,13 @@ class RayCrew:
         try:
             answer = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            yield Failed(error if call.kind == "work" else _unable(error))
+            is_of_node = call.kind == "begin" and isinstance(error.cause, OF_A_NODE)
+            yield Failed(_unable(error) if is_of_node else error)
             return
-        except self._ray.exceptions.RayError:
-            if self._actors.pop(call.worker, None) is not None:
+        except self._ray.exceptions.RayError as error:
+            if getattr(error, "actor_init_failed", False):
+                yield Failed(_unable(error))
+            elif self._actors.pop(call.worker, None) is not None:
                 self._asked.discard(call.worker)
                 yield Gone(call.worker)
             return
@@ -186,11 +193,11 @@ class RayCrew:
 
 
 def _unable(error: BaseException) -> WorkerError:
-    """The error for a node whose Python cannot even begin."""
-    lines = [line.strip() for line in said(error, 10_000).splitlines() if line.strip()]
+    """The error for a node whose Python cannot even begin. What it is stands last in what Ray says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return WorkerError.cannot(
         "start a worker on every node",
-        lines[-1] if lines else type(error).__name__,
+        said(lines[-1], MOST_SAID) if lines else type(error).__name__,
         fix="Install the same packages on all nodes.",
     )
 
