@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed"),
 ]
 AUDIT = ["audit", "zoo:cnn2", "demo:mnist", "--protocol", "grid:2", "--limit", "2500", "--method", "direct"]
+SMALL = ["audit", "zoo:cnn1", "demo:mnist", "--untrained", "--protocol", "grid:1", "--limit", "20"]
 STUDY = ["study", "article", "--networks", "cnn1,dense-nn", "--epochs", "1", "--limit", "200"]
 
 
@@ -153,13 +154,13 @@ def test_gpus_are_shared_and_what_tasks_need_is_loaded_once_by_each_worker(
 
 def test_more_than_a_node_has_is_refused(cluster: RayCluster, tmp_path: Path) -> None:
     where = ["--engine", f"ray:{cluster.address}", "--gpus-per-worker", "2"]
-    found = run(cluster, *AUDIT, *where, "--out", str(tmp_path / "r"))
+    found = run(cluster, *SMALL, *where, "--out", str(tmp_path / "r"))
     assert found.returncode == 2
     assert "Expected a node with 1 cores and 2 GPUs for a worker" in " ".join(found.stderr.split())
 
 
 def test_a_cluster_that_is_away_is_one_sentence(cluster: RayCluster, tmp_path: Path) -> None:
-    found = run(cluster, *AUDIT, "--engine", "ray:127.0.0.1:9", "--out", str(tmp_path / "r"))
+    found = run(cluster, *SMALL, "--engine", "ray:127.0.0.1:9", "--out", str(tmp_path / "r"))
     assert found.returncode == 2
     assert "Error: Cannot join a Ray cluster at 127.0.0.1:9: " in " ".join(found.stderr.split())
     assert "Traceback" not in found.stderr
@@ -172,7 +173,7 @@ def test_nodes_with_other_packages_are_refused(tmp_path: Path) -> None:
     shutil.copytree(Path(shiftproof.__file__).parent, other)
     (other / "_version.py").write_text('__version__ = "0.0.1"\n')
     made = RayCluster(tmp_path)
-    command = [*AUDIT, "--engine", f"ray:{made.address}", "--out", str(tmp_path / "r")]
+    command = [*SMALL, "--engine", f"ray:{made.address}", "--out", str(tmp_path / "r")]
     try:
         made.add(1, {"PYTHONPATH": str(tmp_path / "other")})
         of_another_version = run(made, *command)
