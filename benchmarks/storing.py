@@ -1,6 +1,6 @@
 """Reading images from a disk, and keeping units: what the model of cost of docs/scale.md is made of.
 
-python -m benchmarks.storing [decoding] [audit_from_disk] [record_bytes] [merging] [audit_memory] [storing]
+python -m benchmarks.storing [PART …], by default each of PARTS
 """
 
 from __future__ import annotations
@@ -35,15 +35,21 @@ from shiftproof._device import describe_machine
 from shiftproof._optional import require
 from shiftproof._threads import available_cores, worker_pool
 from shiftproof.audits import AuditOptions, ask, images_per_shard, run_audit
-from shiftproof.data import Decoders, Images, load_images, read_ahead
+from shiftproof.audits._measure import Measured
+from shiftproof.audits._noise import ask_again, noise_record
+from shiftproof.audits._record import audit_record
+from shiftproof.data import Decoders, Images, load_data, load_images, read_ahead
 from shiftproof.engine import Unit, UnitStore, open_run
 from shiftproof.probe import Response
+from shiftproof.report import report_html
 
 RESULT = Path(__file__).parent / "results" / "storing.json"
 N_CLASSES, N_SHIFTS, REPEATS, N_JPEGS, N_KEYS, N_UNITS = 1000, 1089, 3, 64, 1200, 60
 PROTOCOL, N_AUDITED, AUDITS = "grid:1", 384, 2
 # Digits of an audit whose memory is watched, and the shifts: more answers than are kept in memory.
 DIGITS, RADIUS_PX = (15_000, 60_000), 22
+# Images of the record that one process makes at the end, and the share of the shifts that change an answer.
+N_RECORDED, SHARE_CHANGED = 50_000, 0.1
 # Photographs as in ImageNet, and how long a device that waits for them computes for each.
 N_LARGE, LARGE_PX, DEVICE_MS, DECODERS = 594, (375, 500), (1.0, 3.0), (0, 1, 2)
 
@@ -52,6 +58,12 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def jpegs(folder: Path, n_images: int, size_px: tuple[int, int] = (224, 224)) -> Path:
@@ -184,6 +196,52 @@ def s3() -> Iterator[Address]:
         server.wait()
 
 
+def driver(folder: Path) -> dict[str, Any]:
+    """What one process does alone, in seconds of a processor: nobody helps it where there are many workers.
+
+    At the start it decodes every image once, to know that it can be used; at the end it makes the record and
+    its page. The answers are drawn at random: the work is that of any answers.
+    """
+    photos = str(jpegs(folder / "large", N_LARGE, LARGE_PX))
+    checks = [
+        processor_seconds(lambda: load_images(photos, image_shape=(3, 224, 224))) for _ in range(REPEATS)
+    ]
+    options = AuditOptions(protocols=("grid:16",), device="cpu", pictures=False)
+    question = ask("zoo:cnn1", load_data("mnist", "train").head(N_RECORDED), options)
+    noise = noise_record(ask_again(question, None), options.confidence)
+    protocol, images = question.parts[0]
+    measured = Measured(
+        protocol, images, random_answers(), "direct", "", (), options.confidence, decided=False
+    )
+
+    def record() -> None:
+        made = audit_record(question, [measured], noise, [])
+        made.to_json()
+        report_html(made)
+
+    return {
+        "n_checked": N_LARGE, "size_px": list(LARGE_PX), "check_s": checks, "n_images": N_RECORDED,
+        "n_shifts": N_SHIFTS, "n_classes": N_CLASSES, "record_s": processor_seconds(record),
+    }  # fmt: skip
+
+
+def random_answers() -> Response:
+    """Of as many images as ImageNet has for validation, under all shifts."""
+    draw, shape = np.random.default_rng(0), (N_RECORDED, N_SHIFTS)
+    reach = range(-16, 17)
+    outputs = draw.standard_normal((N_RECORDED, N_CLASSES), dtype=np.float32)
+    predicted = np.repeat(outputs.argmax(1).astype(np.int32)[:, None], N_SHIFTS, axis=1)
+    changed = draw.random(shape, dtype=np.float32) < draw.beta(1, 1 / SHARE_CHANGED - 1, (N_RECORDED, 1))
+    predicted[changed] = draw.integers(0, N_CLASSES, int(changed.sum()))
+    return Response(
+        predicted=predicted, true_prob=draw.random(shape, dtype=np.float32),
+        drift=draw.random(shape, dtype=np.float32),
+        offsets_px=np.array([(dy, dx) for dy in reach for dx in reach], np.float64),
+        labels=draw.integers(0, N_CLASSES, N_RECORDED), unshifted_output=outputs,
+        provenance={"model": "m"},
+    )  # fmt: skip
+
+
 def units(store: UnitStore, driver: UnitStore, content: bytes) -> dict[str, Any]:
     """Milliseconds to keep a unit, and to find out that it is not there: of each the median.
 
@@ -297,6 +355,7 @@ PARTS: dict[str, Callable[[Path], Any]] = {
     "record_bytes": lambda _: record_bytes(),
     "merging": merging,
     "audit_memory": audit_memory,
+    "driver": driver,
     "storing": storing,
 }
 

@@ -32,14 +32,24 @@ def seconds_of_the_slowest(gpus: int) -> float:
     return max(hands) * SHIFTS / IMAGES_PER_S
 
 
+def driver_alone() -> tuple[float, float]:
+    """Seconds to look at all images, and to make the record of as many answers as there are."""
+    alone = record()["driver"]
+    assert (alone["n_images"], alone["n_shifts"], alone["n_classes"]) == (IMAGES, SHIFTS, CLASSES)
+    middle = sorted(alone["check_s"])[len(alone["check_s"]) // 2]
+    return IMAGES * middle / alone["n_checked"], alone["record_s"]
+
+
 def test_hours_dollars_and_bytes() -> None:
     shown = rows("cost")
     kept = record()["record_bytes"]
+    alone = sum(driver_alone()) / 3600
     assert (kept["n_classes"], kept["n_shifts"]) == (CLASSES, SHIFTS)
     assert [row[0] for row in shown] == ["1", "8", "64"]
-    for gpus, hours, dollars, gigabytes, decoded in shown:
-        used = seconds_of_the_slowest(int(gpus)) / 3600
+    for gpus, hours, of_these, dollars, gigabytes, decoded in shown:
+        used = seconds_of_the_slowest(int(gpus)) / 3600 + alone
         assert hours == f"{used:.2f}"
+        assert of_these == f"{alone:.2f}"
         assert dollars == f"{used * int(gpus):.2f}"
         assert gigabytes == f"{kept['per_image'] * IMAGES / 1e9:.2f} GB"
         assert decoded == f"{int(gpus) * IMAGES_PER_S / SHIFTS:.0f} a second"
@@ -50,6 +60,7 @@ def test_what_a_thousand_gpus_wait_for() -> None:
     n_units = len(range(0, IMAGES, 33))
     evenly = n_units * 33 * SHIFTS / IMAGES_PER_S / 1000
     waits = [
+        *driver_alone(),
         n_units / store["taken_per_s"],
         n_units / record("scale")["ray"]["empty_units_per_s"],
         seconds_of_the_slowest(1000) - evenly,

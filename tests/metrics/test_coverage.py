@@ -16,7 +16,7 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 import pytest
-from benchmarks.coverage import GROUPS, OURS, RESULT, measured
+from benchmarks.coverage import GROUPS, OURS, PRECISIONS, RESULT, measured
 from benchmarks.populations import Cell
 from scipy import stats
 
@@ -268,8 +268,10 @@ def test_recorded_intervals_hold(group: str) -> None:
 
 def test_recorded_stops_hold() -> None:
     record = json.loads(RESULT.read_text())
+    assert len(record["precision"]) == len(PRECISIONS)
     for row in record["precision"]:
         assert 0.93 <= row["held"] <= 0.99, row
+        assert row["n_samples"] >= 400, row
     for row in record["gates"]:
         assert row["held"] >= 0.93, row
         wrong = row["early"]["pass" if row["mean"] < row["threshold"] else "fail"]
