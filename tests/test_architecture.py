@@ -128,7 +128,7 @@ def test_every_test_asserts_and_has_its_own_name() -> None:
                 for inner in ast.walk(node)
                 if isinstance(inner, ast.Assert)
                 or (isinstance(inner, ast.Attribute) and inner.attr in CHECKS)
-                or (isinstance(inner, ast.Name) and inner.id.startswith("assert_"))
+                or (isinstance(inner, ast.Name) and (inner.id == "expect" or inner.id.startswith("assert_")))
             ]
             assert checks, f"{path.name}: {node.name} cannot fail"
 
