@@ -96,8 +96,8 @@ def fix(
     shown: o.Shown,
 ) -> None:
     """Find what to edit in a model so that it keeps its answers when the image moves, and what that costs."""
-    from shiftproof.adapters import split_edits
     from shiftproof._device import choose_devices
+    from shiftproof.adapters import split_edits
     from shiftproof.engine import Channel
     from shiftproof.fix import FixOptions
     from shiftproof.fix import fix as fix_model
