@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,9 +21,13 @@ from tests.explain.layer_toys import (
 from torch import Tensor, nn
 
 from shiftproof.adapters import Classifier, TaskUnknownError, as_classifier, digest_of_module, tell_task
+from shiftproof.anatomy import Place
 from shiftproof.data import LabelledImages
 from shiftproof.errors import DataError, ModelError, OptionError, UnknownNameError
 from shiftproof.explain import Explanation, LayerRow, explain
+from shiftproof.explain._read import read_runs
+from shiftproof.explain._runs import TracedRuns
+from shiftproof.explain._watched import WatchedRuns
 from shiftproof.layers import BlurPool2d, GlobalMeanPool
 from shiftproof.zoo import build_network
 
@@ -127,6 +132,8 @@ def test_what_cannot_be_traced_is_watched_and_cut_where_one_tensor_is_alive() ->
     found = explain(Classifier("tangled", network, logits="logits"), pictures(), border="circular")
     names = [row.layer for row in found.rows]
     assert any("watched and not traced" in note for note in found.notes)
+    measured = "Where positions lie was measured after `first`, `pool`, `add` and `pool#2`"
+    assert any(note.startswith(measured) for note in found.notes), found.notes
     assert {"pool", "pool#2"} <= set(names)
     assert "conv" not in names, "beside it the maps before it are alive"
     whole: Any = found.change["with-border"]
@@ -137,6 +144,27 @@ def test_what_cannot_be_traced_is_watched_and_cut_where_one_tensor_is_alive() ->
     assert lost == pytest.approx(total, rel=1e-3), "nothing else here loses anything"
     with pytest.raises(ModelError, match="to answer with one tensor"):
         explain(network, pictures())
+
+
+def test_measured_positions_are_those_that_are_read_also_of_wide_borders() -> None:
+    network = nn.Sequential(
+        conv(2), nn.ZeroPad2d((1, 4, 5, 2)), nn.ReLU(), nn.Conv2d(CHANNELS, CHANNELS, 5, 2), nn.ZeroPad2d(-1),
+        nn.MaxPool2d(2), nn.Flatten(), nn.LazyLinear(3),
+    ).eval()  # fmt: skip
+    images = torch.rand(2, 2, 40, 44)
+    network(images)
+    read, _ = read_runs(as_classifier(network), images)
+    watched = WatchedRuns(as_classifier(network), images)
+    assert isinstance(read, TracedRuns)
+    checked = 0
+    for index, moment in enumerate(read.moments):
+        expected, found = read.placed(index), watched.placed(index)
+        assert moment.name == watched.moments[index].name
+        if isinstance(expected, Place):
+            assert isinstance(found, Place)
+            assert found == replace(expected, measured=index > 0), moment.name
+            checked += 1
+    assert checked == 7
 
 
 def test_traced_and_watched_networks_are_explained_alike() -> None:

@@ -38,6 +38,7 @@ class Place:
         n_extra: Tokens on the axis before the positions, which have no place in the image.
         chosen: Whether a layer chooses by the content by how many whole positions maps move.
         by_shape: Whether this was taken from the shape.
+        measured: Whether it was measured: by which numbers a NaN reaches.
     """
 
     axes: tuple[int | None, int | None]
@@ -48,6 +49,7 @@ class Place:
     n_extra: int = 0
     chosen: bool = False
     by_shape: bool = False
+    measured: bool = False
 
     @property
     def is_joint(self) -> bool:

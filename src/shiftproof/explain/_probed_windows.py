@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,7 +63,8 @@ def _seen_by(call: WatchedCall, name: str, parent: Space, found: Space, opaque: 
     if down is None or right is None:
         sizes = zip(parent.size, found.size, parent.stride, strict=True)
         strides = [stride for each in sizes if (stride := _stride_of_sizes(*each)) is not None]
-        return _placed(found, strides) if len(strides) == 2 else None
+        return _placed(replace(found, by_sizes=True), strides) if len(strides) == 2 else None
+    found = replace(found, by_sizes=parent.by_sizes)
     scaled = (parent.stride[0] * down.stride, parent.stride[1] * right.stride)
     if parent.first is None or parent.last is None:
         return _placed(found, scaled)
@@ -91,11 +93,12 @@ def _together(seen: list[Space | None], found: Space, all_known: bool) -> Space 
         return None
     firsts = [space.first for space in known if space.first is not None]
     lasts = [space.last for space in known if space.last is not None]
+    one = replace(known[0], by_sizes=any(space.by_sizes for space in known))
     if not all_known or len(firsts) < len(seen):
-        return known[0].blind
+        return one.blind
     first = (min(f[0] for f in firsts), min(f[1] for f in firsts))
     last = (max(e[0] for e in lasts), max(e[1] for e in lasts))
-    return _placed(known[0], known[0].stride, first, last)
+    return _placed(one, one.stride, first, last)
 
 
 def _window(call: WatchedCall, name: str, parent: Space, found: Space, axis: int) -> AxisWindow | None:
@@ -107,19 +110,27 @@ def _window(call: WatchedCall, name: str, parent: Space, found: Space, axis: int
         ratio = -(-before // after)
         longest = max(PROBED_PX, 6 * ratio)
         cut = (min(parent.size[0], longest), min(parent.size[1], longest))
-        window = _asked(call, name, parent, axis, cut)
-        if window is not None and _fits(window, before, after):
-            return window
-    window = _asked(call, name, parent, axis, parent.size)
-    return window if window is not None and _fits(window, before, after) else None
+        asked = _asked(call, name, parent, axis, cut)
+        if asked is not None and _grows(asked, before - cut[axis], after):
+            return asked.window
+    asked = _asked(call, name, parent, axis, parent.size)
+    return None if asked is None else asked.window
 
 
-def _fits(window: AxisWindow, before: int, after: int) -> bool:
-    """Whether the whole maps are as large as such a window makes them, up to borders and leftovers."""
-    return abs(window.stride * after - before) <= window.last - window.first + 2 * window.stride
+class _Asked(NamedTuple):
+    """A window, and how many outputs there were when it was seen."""
+
+    window: AxisWindow
+    n_outputs: int
 
 
-def _asked(call: WatchedCall, name: str, parent: Space, axis: int, cut: tuple[int, int]) -> AxisWindow | None:
+def _grows(asked: _Asked, more: int, after: int) -> bool:
+    """Whether so many inputs more give as many outputs more as the stride says, whatever the border."""
+    stride = asked.window.stride
+    return abs(stride * (after - asked.n_outputs) - more) < max(stride, Fraction(1))
+
+
+def _asked(call: WatchedCall, name: str, parent: Space, axis: int, cut: tuple[int, int]) -> _Asked | None:
     size = cut[axis]
     ask = _probe(call, name, parent, axis, cut)
     middle = (size - 1) // 2
@@ -130,14 +141,15 @@ def _asked(call: WatchedCall, name: str, parent: Space, axis: int, cut: tuple[in
         near, far = (row.nonzero().flatten().tolist() for row in first_look)
         if len(near) == len(far) == 1 and first_look.shape[1] == size and far[0] == near[0] + 1:
             ahead = Fraction(middle - near[0])
-            return AxisWindow(Fraction(1), ahead, ahead)
+            return _Asked(AxisWindow(Fraction(1), ahead, ahead), size)
         if bool(first_look.all()) and first_look.shape[1] > 2:
             return None
         rows = ask(list(range(size)))
     except BaseException as error:  # A function of others may refuse NaN, or another size.
         of_others(error)
         return None
-    return None if rows is None else _fitted(rows)
+    window = None if rows is None else _fitted(rows)
+    return None if rows is None or window is None else _Asked(window, rows.shape[1])
 
 
 def _probe(
@@ -198,8 +210,23 @@ def _fitted(rows: Tensor) -> AxisWindow | None:
     ]
     if all(window == (0, n_inputs - 1) for window in windows):
         return None
+    window = _most_likely(seeing, windows, round(n_outputs / n_inputs))
+    if window is None:
+        return None
+    # Near a border, which may be wide, outputs see other inputs.
+    agreeing = (
+        window.stride * i + window.first <= low <= high <= window.stride * i + window.last
+        for i, (low, high) in zip(seeing, windows, strict=True)
+    )
+    return window if 2 * sum(agreeing) >= len(seeing) else None
+
+
+def _most_likely(
+    seeing: Sequence[int], windows: Sequence[tuple[int, int]], most_upsampled: int
+) -> AxisWindow | None:
+    """The stride and the window that most outputs agree with; more outputs may also be a wide border."""
     ends = list(zip(*windows, strict=True))
-    upsampled = round(n_outputs / n_inputs)
+    upsampled = min(most_upsampled, _outputs_for_one_input([low for low, _ in windows]))
     if upsampled > 1:
         stride = Fraction(1, upsampled)
         first, last = ([value - stride * i for i, value in zip(seeing, end, strict=True)] for end in ends)
@@ -213,6 +240,17 @@ def _fitted(rows: Tensor) -> AxisWindow | None:
     low = _most_common(first, least=True)
     # A layer may choose among the positions of a stride, for other images another one.
     return AxisWindow(stride, low, max(_most_common(last), low + stride - 1))
+
+
+def _outputs_for_one_input(lows: Sequence[int]) -> int:
+    """How many outputs begin at one input, in the middle, which no border reaches; at most 1 for strides.
+
+    Example:
+        >>> _outputs_for_one_input([0, 0, 1, 1, 2, 2]), _outputs_for_one_input([0, 0, 0, 1, 2, 3, 4, 5])
+        (2, 1)
+    """
+    middle = lows[len(lows) // 4 : len(lows) - len(lows) // 4]
+    return round((len(middle) - 1) / max(1, middle[-1] - middle[0]))
 
 
 def _unrolled(inputs: list[int], size: int, near: bool) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from shiftproof.anatomy import Place, Reason
+from shiftproof.anatomy import Place, Placed, Reason
 from shiftproof.explain._interventions import UNMOVED
 from shiftproof.explain._losses import Loss
 from shiftproof.explain._remedies import Remedy
@@ -27,6 +27,8 @@ from shiftproof.records import (
 
 # Less is no loss, whatever rounding makes of the logits.
 NOTHING = 1e-9
+# Of layers with something in common so many are named, and the others counted.
+MOST_NAMED = 3
 # Rounding that a reader has to know about.
 WORTH_SAYING = 1e-3
 NOTHING_YET = "nothing"
@@ -84,6 +86,20 @@ def explained(
         tied=writer.tied(),
         notes=(*notes, *writer.notes()),
     )
+
+
+def _several(names: Sequence[str]) -> str:
+    """Names of layers, of many the first ones.
+
+    Example:
+        >>> _several(["a"]), _several(["a", "b"]), _several(["a", "b", "c", "d", "e"])
+        ('`a`', '`a` and `b`', '`a`, `b`, `c` and 2 others')
+    """
+    quoted = [f"`{name}`" for name in names]
+    if len(quoted) > MOST_NAMED + 1:
+        quoted[MOST_NAMED:] = [f"{len(quoted) - MOST_NAMED} others"]
+    *first, last = quoted
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 class _Writer:
@@ -196,6 +212,9 @@ class _Writer:
             if self.estimate(losing[0].drop("logits") - other.drop("logits"), "logits").low <= 0
         )
 
+    def _placed(self, at: int) -> Placed:
+        return None if at == UNMOVED else self._staircase.runs.placed(at)
+
     def notes(self) -> list[str]:
         """What a reader has to know."""
         staircase, found = self._staircase, []
@@ -204,11 +223,15 @@ class _Writer:
             found.append(f"Head and downsampling are not told apart: {offsets.reason}.")
         if staircase.measurement.frame == "border":
             found.append("The sizes of its maps close no circle: every cause holds what the border does.")
-        guessed = sum(
-            isinstance(place := staircase.runs.placed(at), Place) and place.by_shape for at in self.cuts[1:]
-        )
+        places = {at: place for at in self.cuts if isinstance(place := self._placed(at), Place)}
+        guessed = [self._moments[at].name for at, place in places.items() if place.by_shape]
+        measured = [self._moments[at].name for at, place in places.items() if place.measured]
         if guessed:
-            found.append(f"After {guessed} of {len(self.cuts)} cuts positions were told by the shape alone.")
+            found.append(f"Where positions lie was told by the shape alone after {_several(guessed)}.")
+        if measured:
+            found.append(
+                f"Where positions lie was measured after {_several(measured)}, by what a NaN reaches."
+            )
         if self._nothing > WORTH_SAYING:
             found.append(
                 "It answers different images with logits that differ by little more than rounding: what "

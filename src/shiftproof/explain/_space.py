@@ -31,6 +31,7 @@ class Space:
         last: Last pixel that it sees; None, as `first`, where a position sees the whole image or it is
             not known what.
         n_extra: Tokens before the positions, which have no place in the image.
+        by_sizes: Whether strides, here or before, were told by how many positions there are.
     """
 
     layout: Layout
@@ -40,6 +41,7 @@ class Space:
     first: Pair | None = (Fraction(0), Fraction(0))
     last: Pair | None = (Fraction(0), Fraction(0))
     n_extra: int = 0
+    by_sizes: bool = False
 
     def maps(self, answer: Tensor) -> Tensor:
         """The positions as (N, C, H, W), without the tokens before them."""
@@ -51,12 +53,27 @@ class Space:
         channels = tokens.shape[1]
         return tokens[:, :, self.n_extra :].reshape(len(tokens), channels, *self.size)
 
-    @property
-    def place(self) -> Place:
-        """The same as anatomy says it."""
+    def place(self, image_px: tuple[int, int]) -> Place:
+        """The same as anatomy says it, of images of that size."""
         axes = {"nchw": (2, 3), "nhwc": (1, 2), "ncl": (2, 2), "nlc": (1, 1)}[self.layout]
-        content = ((0, self.size[0]), (0, self.size[1]))
-        return Place(axes, self.size, self.stride, content, n_extra=self.n_extra, by_shape=True)
+        return Place(
+            axes,
+            self.size,
+            self.stride,
+            (self._content(0, image_px[0]), self._content(1, image_px[1])),
+            n_extra=self.n_extra,
+            by_shape=self.by_sizes,
+            measured=not self.by_sizes,
+        )
+
+    def _content(self, axis: int, length_px: int) -> tuple[int, int]:
+        """Positions that see around a middle which lies in the image, up to half a pixel."""
+        size = self.size[axis]
+        if self.first is None or self.last is None:
+            return 0, size
+        twice = (2 * p * self.stride[axis] + self.first[axis] + self.last[axis] for p in range(size))
+        inside = [p for p, middle in enumerate(twice) if -1 <= middle <= 2 * length_px - 1]
+        return (inside[0], inside[-1] + 1) if inside else (0, 0)
 
     @property
     def blind(self) -> Space:

@@ -39,6 +39,8 @@ class WatchedRuns:
         self.classifier = classifier
         self._images = images[:N_IMAGES]
         self._size_px = (int(images.shape[2]), int(images.shape[3]))
+        whole = ((0, self._size_px[0]), (0, self._size_px[1]))
+        self._of_images = Place((2, 3), self._size_px, content=whole)
         self._graph: WatchedNetwork = watch_network(classifier, images)
         names = list(self._graph.steps)
         self._steps = list(self._graph.steps.values())
@@ -70,9 +72,11 @@ class WatchedRuns:
 
     def placed(self, index: int) -> Placed:
         """Where the answer of a step lies in the image."""
+        if index == 0:
+            return self._of_images
         step = self._steps[index]
         if step.space is not None:
-            return step.space.place
+            return step.space.place(self._size_px)
         return None if step.is_row else Reason(step.name, "Its answer is neither maps nor one row.")
 
     def alive_at(self, index: int) -> tuple[Place | None, ...] | Reason:
@@ -88,7 +92,7 @@ class WatchedRuns:
 
     def _try(self, index: int) -> tuple[Place | None] | Reason:
         if index == 0:
-            return (Place((2, 3), self._size_px, content=((0, self._size_px[0]), (0, self._size_px[1]))),)
+            return (self._of_images,)
         place = self.placed(index)
         if isinstance(place, Reason):
             return place
