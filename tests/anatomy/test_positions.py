@@ -209,6 +209,23 @@ def test_mobilenets_and_efficientnets_with_gates() -> None:
     assert_stages(timm_model("efficientnet_lite0"), *without_gates)
 
 
+# Padding as TensorFlow's "same" has it: so much that ⌈n / stride⌉ positions are left, the odd one behind. Of an
+# even number of positions a window of 3 with stride 2 gets 0 before and 1 behind, one of 5 gets 1 and 2; of an
+# odd number both get as much before as behind.
+@pytest.mark.slow
+@pytest.mark.parametrize(("size_px", "three", "five"), [(64, "3/2@0", "5/2@1"), (65, "3/2", "5/2")])
+def test_padding_that_is_computed_from_sizes(size_px: int, three: str, five: str) -> None:
+    stages = [
+        "3", f"{three} 3", f"{five} 5", f"{three} 3 3", "5 5 5", f"{five} 5 5 5", "3"
+    ]  # fmt: skip
+    layers, cases = three, []
+    for i, words in enumerate(stages):
+        layers += f" {words}"
+        n = -(-size_px // int(chain(layers)[0]))
+        cases.append(Case(f"blocks.{i}", (size_px, size_px), (n, n), layers))
+    assert_stages(timm_model("tf_efficientnet_lite0"), *cases)
+
+
 @pytest.mark.slow
 def test_networks_of_patches() -> None:
     layers, cases = "4/4@0", []
