@@ -209,9 +209,9 @@ def test_mobilenets_and_efficientnets_with_gates() -> None:
     assert_stages(timm_model("efficientnet_lite0"), *without_gates)
 
 
-# Padding as TensorFlow's "same" has it: so much that ⌈n / stride⌉ positions are left, the odd one behind. Of an
-# even number of positions a window of 3 with stride 2 gets 0 before and 1 behind, one of 5 gets 1 and 2; of an
-# odd number both get as much before as behind.
+# Padding as TensorFlow's "same" has it: so much that ⌈n / stride⌉ positions are left, the odd one behind. Of
+# an even number of positions a window of 3 with stride 2 gets 0 before and 1 behind, one of 5 gets 1 and 2;
+# of an odd number both get as much before as behind.
 @pytest.mark.slow
 @pytest.mark.parametrize(("size_px", "three", "five"), [(64, "3/2@0", "5/2@1"), (65, "3/2", "5/2")])
 def test_padding_that_is_computed_from_sizes(size_px: int, three: str, five: str) -> None:

@@ -146,6 +146,41 @@ def test_what_cannot_be_traced_is_watched_and_cut_where_one_tensor_is_alive() ->
         explain(network, pictures())
 
 
+class InPlace(nn.Module):
+    """What is written into a view is read by its owner: patching one of them would be a guess."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.conv = conv(2, border="zeros"), conv(border="zeros")
+        self.head = nn.Linear(CHANNELS, 4)
+        self.in_place = in_place
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.first(images)
+        if self.in_place:
+            maps.view(len(maps), CHANNELS, -1).relu_()
+        else:
+            maps = maps.relu()
+        summed = nn.functional.max_pool2d(self.conv(maps) + maps, 2)
+        logits: Tensor = self.head(summed.mean((2, 3)))
+        return logits
+
+
+def test_cuts_that_cannot_be_patched_are_named_and_left_out() -> None:
+    found, plain = (explain(InPlace(each).eval(), pictures(), n_remedies=0) for each in (True, False))
+    closed = row_of(found, "view … add").closed
+    assert closed == "view: Other tensors are alive after it, or it is overwritten in place."
+    assert "relu" not in [stair.after for stair in found.stairs]
+    lost, expected = ({row.layer: row.loss["logits"].value for row in each.rows} for each in (found, plain))
+    outside = {"images", "first", "max_pool2d"}
+    assert {layer: lost[layer] for layer in outside} == pytest.approx(
+        {layer: expected[layer] for layer in outside}, rel=1e-3, abs=1e-6
+    )
+    inside = sum(loss for layer, loss in expected.items() if layer not in outside)
+    assert lost["view … add"] == pytest.approx(inside, rel=1e-3, abs=1e-6)
+
+
 def test_measured_positions_are_those_that_are_read_also_of_wide_borders() -> None:
     network = nn.Sequential(
         conv(2), nn.ZeroPad2d((1, 4, 5, 2)), nn.ReLU(), nn.Conv2d(CHANNELS, CHANNELS, 5, 2), nn.ZeroPad2d(-1),

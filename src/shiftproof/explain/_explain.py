@@ -31,7 +31,7 @@ from shiftproof.engine import StopsWhen, check_there, parse_engine, workers_of
 from shiftproof.errors import DataError, ModelError, OptionError
 from shiftproof.explain._batches import device_of
 from shiftproof.explain._interventions import UNMOVED, Measurement
-from shiftproof.explain._losses import loss_of, size_of
+from shiftproof.explain._losses import WORTH_OPENING, loss_of, part_of_whole
 from shiftproof.explain._offsets import draw_offsets
 from shiftproof.explain._read import read_runs
 from shiftproof.explain._remedies import remedies_for
@@ -40,12 +40,10 @@ from shiftproof.explain._runs import Runs
 from shiftproof.explain._segments import open_where_it_drops
 from shiftproof.explain._staircase import Staircase
 from shiftproof.explain._there import shared_by
-from shiftproof.records import CONDITIONS, Explanation, Frame, ImageSetRecord
+from shiftproof.records import Explanation, Frame, ImageSetRecord
 from shiftproof.shifts import Border, check_border
 
 DEFAULT_LIMIT = 32
-# A segment that loses so much of the change, by one cause, is opened.
-WORTH_OPENING = 0.02
 # Images at a time, and numbers at the cuts of one image that make these fewer.
 MOST_AT_ONCE = 16
 NUMBERS_KEPT = 2**26
@@ -169,11 +167,10 @@ def explain(
                 staircase.measure(at)
 
             measure([UNMOVED, 0, len(runs.moments) - 1])
-            whole = max(staircase.whole(condition) for condition in CONDITIONS)
             segments = open_where_it_drops(
                 runs,
                 measure,
-                lambda segment: size_of(loss_of(staircase, segment)) / whole if whole else 0.0,
+                lambda segment: part_of_whole(staircase, loss_of(staircase, segment)),
                 worth=WORTH_OPENING,
                 most_cuts=most_cuts,
                 begin=UNMOVED if measurement.moves_apart("with-border") else 0,

@@ -25,6 +25,9 @@ from shiftproof.explain._staircase import Floats, Staircase
 from shiftproof.metrics import NotApplicable
 from shiftproof.records import CONDITIONS, UNITS, Cause, Condition, Unit
 
+# A segment that loses so much of the change, by one cause, is opened.
+WORTH_OPENING = 0.02
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Loss:
@@ -71,6 +74,7 @@ def loss_of(staircase: Staircase, segment: Segment) -> Loss:
     return Loss(segment, drops, split)
 
 
-def size_of(loss: Loss) -> float:
-    """How much there is to look into, whatever the signs: the largest drop by a cause."""
-    return max(abs(float(part.mean())) for part in loss.split.values())
+def part_of_whole(staircase: Staircase, loss: Loss) -> float:
+    """How much there is to look into, whatever the signs: the largest drop by a cause, over the change."""
+    whole = max(staircase.whole(condition) for condition in CONDITIONS)
+    return max(abs(float(part.mean())) for part in loss.split.values()) / whole if whole else 0.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from shiftproof.anatomy import Place, Placed, Reason
 from shiftproof.explain._interventions import UNMOVED
-from shiftproof.explain._losses import Loss
+from shiftproof.explain._losses import WORTH_OPENING, Loss, part_of_whole
 from shiftproof.explain._remedies import Remedy
 from shiftproof.explain._segments import Segment
 from shiftproof.explain._sentence import Benefit, sentence
@@ -184,7 +184,7 @@ class _Writer:
             remedy=remedy.replacement if remedy else None,
             remedy_cause=remedy.cause if remedy else None,
             remedy_removes=remedy.removes if remedy else None,
-            closed=self._closed(segment),
+            closed=self._closed(loss),
         )
 
     def _seen(self, at: int) -> tuple[float, float]:
@@ -194,11 +194,14 @@ class _Writer:
         logits, flips = (float(change[:, UNITS.index(unit)].mean()) for unit in ("logits", "flips"))
         return logits, flips
 
-    def _closed(self, segment: Segment) -> str | None:
-        """Why a segment cannot be cut inside; None for one step, and where it can."""
+    def _closed(self, loss: Loss) -> str | None:
+        """Why a segment cannot be cut inside; None for one step, where it can, and where little happens."""
+        segment = loss.segment
+        if not self._shares[segment] and part_of_whole(self._staircase, loss) < WORTH_OPENING:
+            return None
         inside = [self._staircase.runs.alive_at(i) for i in range(segment.before + 1, segment.last)]
         reasons = [found for found in inside if isinstance(found, Reason)]
-        if not inside or len(reasons) < len(inside) or self._shares[segment] == 0:
+        if not inside or len(reasons) < len(inside):
             return None
         return str(reasons[0])
 
