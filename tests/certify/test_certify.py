@@ -267,6 +267,8 @@ CASES = (
         lambda x: F.dropout(x.mean((2, 3)), 0.01, training=True))), None, "Sequential"),
     Case("other images", lambda: meaned(circular(), Fn(lambda x: x - x.mean((0, 2, 3), keepdim=True))),
          None, "Sequential", is_more=True),
+    Case("hardly other images", lambda: meaned(circular(), Fn(
+        lambda x: x - 1e-5 * x.mean((0, 2, 3), True))).double(), None, "Sequential", is_more=True),
     Case("squeezed", lambda: net(circular(), Fn(lambda x: x.squeeze().mean(-1).mean(-1))),
          None, "Sequential", is_more=True),
 )  # fmt: skip

@@ -366,6 +366,27 @@ def test_a_crop_that_ends_at_a_fixed_position_is_written_for_one_size() -> None:
     assert refusal(fixed).reason == "It is written for one size of maps."
 
 
+class ManyAxes(nn.Module):
+    """A weight of five axes, as 3d convolutions have, for which torch knows no order with channels last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(1, 2, 1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        scaled: Tensor = (images.unsqueeze(2) * self.weight).squeeze(2)
+        return scaled
+
+
+def test_weights_of_any_number_of_axes_are_kept() -> None:
+    assert_exact(nn.Sequential(ManyAxes(), nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(270, 3)), SHAPE)
+
+
+def test_several_tensors_in_one_value_are_refused() -> None:
+    swapped = Forward(lambda net, x: torch.cat(x.chunk(2, 1)[::-1], 1).mean((2, 3)))
+    assert "several tensors in one value" in refusal(swapped).reason
+
+
 def test_a_layer_that_is_made_for_one_size_is_refused() -> None:
     network = nn.Sequential(
         nn.Tanh(), nn.Flatten(2), nn.Unflatten(2, (12, 11)), nn.MaxPool2d(2), nn.Flatten()

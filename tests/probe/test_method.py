@@ -157,6 +157,18 @@ def test_a_plan_that_answers_wrongly_is_not_used(digits: Images, monkeypatch: py
         assert probe.choice.name == "dense"
 
 
+def test_a_plan_that_a_layer_refuses_is_not_used(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any) -> Tensor:
+        raise RuntimeError("of another size")
+
+    monkeypatch.setattr(WindowPlan, "answer", refuses)
+    with probing(layers(), digits, GRID) as probe:
+        assert probe.choice.name == "direct"
+        assert probe.choice.reason == "the dense method cannot be computed (RuntimeError: of another size)"
+    with pytest.raises(OptionError, match="cannot be computed"):
+        measure_response(layers(), digits, GRID, method="dense")
+
+
 PREPARED = {
     "mean and std": Preprocess(mean=(0.1307,), std=(0.3081,)),
     "scale": Preprocess(scale=255),

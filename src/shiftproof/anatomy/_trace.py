@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -288,9 +289,11 @@ def _agree(expected: Tensor, answer: Tensor, *, rounding: bool = False) -> bool:
     if not (expected.is_floating_point() or expected.is_complex()):
         return torch.equal(expected, answer)
     scale = float(expected.abs().max().nan_to_num()) if expected.numel() else 0.0
-    loose = (1e-3, 1e-4 * scale)
+    eps = torch.finfo(expected.dtype).eps
+    half_of_the_digits = math.sqrt(eps)
+    loose = (half_of_the_digits, half_of_the_digits * scale / 4)
     if rounding:
-        loose = (0.0, 64 * torch.finfo(expected.dtype).eps * scale)
+        loose = (0.0, 64 * eps * scale)
     return torch.allclose(expected, answer, *loose, equal_nan=True)
 
 

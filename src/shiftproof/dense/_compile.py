@@ -245,6 +245,8 @@ class _Compilation:
         if step.grid is None or strides is None or None in step.grid.axes or step.grid.lead:
             raise NotCompiled(step.layer, "It leaves maps of a shape that windows do not share.")
         shape = self._traced.shapes.get(step.node) or self._traced.shapes.get(step.inputs[0], ())
+        if not shape:
+            raise NotCompiled(step.layer, "It takes several tensors in one value from another one.")
         return Maps(shape, step.grid, (int(strides[0]), int(strides[1])))
 
 

@@ -23,8 +23,10 @@ class Runner:
     def __init__(self, traced: Trace, depending: frozenset[fx.Node]) -> None:
         self._traced = traced
         self._depending = depending
-        module = copy.deepcopy(traced.module).requires_grad_(False)
-        self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._module = copy.deepcopy(traced.module).requires_grad_(False)
+        for tensor in (*self._module.parameters(), *self._module.buffers()):
+            if tensor.ndim == 4:  # Of others there is no such order.
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
         self._interpreter = fx.Interpreter(self._module)
 
     def run(self, node: fx.Node, tensors: Mapping[fx.Node, Any], n_images: int) -> Any:

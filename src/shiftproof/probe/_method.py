@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 
 from shiftproof._registry import unknown_name
-from shiftproof.adapters import Classifier
+from shiftproof.adapters import Classifier, is_out_of_memory, of_others
 from shiftproof.data import Images
 from shiftproof.dense import NotPlanned, plan_rolls, plan_windows
 from shiftproof.errors import OptionError
@@ -82,9 +82,7 @@ def choose_method(
     if not isinstance(plan, str):
         if method == "auto" and not plan.is_cheaper:
             objection = "computing all shifts at once would cost more than it saves"
-        elif not _agrees(plan, classifier, views, images, device):
-            objection = "the dense method gave different answers than the direct one"
-        else:
+        elif not (objection := _disagreement(plan, classifier, views, images, device)):
             return MethodChoice(plan.reason, classifier, plan)
     if method == "dense":
         raise OptionError(
@@ -130,17 +128,23 @@ def _all_at_once(classifier: Classifier, views: Views, n_channels: int) -> AllAt
 
 
 @torch.inference_mode()
-def _agrees(
+def _disagreement(
     plan: AllAtOnce, classifier: Classifier, views: Views, images: Images, device: torch.device
-) -> bool:
-    """Whether a plan answers as the model does, on a few images and shifts."""
+) -> str:
+    """Where a plan answers otherwise than the model, on a few images and shifts; empty where it does not."""
     rows = slice(0, min(CHECKED_IMAGES, len(images)))
     batch = views.batch(images.pixels(rows).to(device).float().div_(255), rows)
-    logits = plan.logits(batch)[:, 1:]
+    try:
+        logits = plan.logits(batch)[:, 1:]
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        # A function of others may refuse what all shifts together show it.
+        return f"the dense method cannot be computed ({of_others(error)})"
     n_checked = min(CHECKED_SHIFTS, views.n_shifts)
     for shift in torch.linspace(0, views.n_shifts - 1, n_checked).long().tolist():
         moved = batch.shifted(shift)
         expected = classifier(batch.unshifted() if moved is None else moved)
         if not agree(logits[:, shift], expected):
-            return False
-    return True
+            return "the dense method gave different answers than the direct one"
+    return ""
