@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -566,6 +567,42 @@ def test_what_has_no_end_or_no_room_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(_passes, "MAX_IMAGES", 100)
     with pytest.raises(DataError, match=r"at most 100 images in Stream, got more\. It may have no end"):
         load(Stream(lambda: itertools.cycle(BYTES)), None, limit=5)
+
+
+# Workers in other processes
+
+
+def opened_photographs() -> list[Image.Image]:
+    return [Image.open(path) for path in PATHS]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        tensors,
+        lambda: DataLoader(tensors(), batch_size=4),
+        lambda: Subset(tensors(), [3, 1, 4]),
+        lambda: list(zip(BYTES, LABELS, strict=True)),
+        opened_photographs,
+        lambda: PATHS,
+        lambda: faces(pytest.importorskip("datasets")),
+    ],
+    ids=[
+        "dataset",
+        "loader",
+        "part of a dataset",
+        "list of arrays",
+        "list of Pillow's",
+        "paths",
+        "Hugging Face",
+    ],
+)
+def test_images_of_every_kind_can_be_sent_to_workers(source: Callable[[], Any]) -> None:
+    images = load(source(), SHAPE)
+    there: Images = pickle.loads(pickle.dumps(images))
+    assert np.array_equal(pixels(there), pixels(images))
+    assert there.digest == images.digest
+    assert torch.equal(there.labels, images.labels)
 
 
 # Hugging Face

@@ -48,7 +48,11 @@ class Items:
     reading: Reading
     labels: list[Label] | None = None
     # Nobody promised that a collection may be asked by several threads.
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process, with a lock of its own."""
+        return Items, (self.collection, self.kind, self.reading, self.labels)
 
     def __len__(self) -> int:
         return len(self.collection)
