@@ -81,6 +81,22 @@ def test_the_next_images_are_decoded_before_they_are_asked_for(tmp_path: Path, o
         there.pixels(slice(10, 15))
 
 
+def test_what_can_be_used_is_known_by_them_as_well(tmp_path: Path, one: Decoders) -> None:
+    """Images, labels, conversions, and what is skipped for which reason, an image that inflates among it."""
+    for name in ("cat", "dog"):
+        files(tmp_path / name)
+    Image.new("L", (20_000, 20_000)).save(tmp_path / "cat" / "bomb.png", compress_level=9)
+    Image.new("RGBA", (40, 30)).save(tmp_path / "dog" / "other.png")
+    (tmp_path / "dog" / "cut.png").write_bytes((tmp_path / "dog" / "00.png").read_bytes()[:99])
+    here = load_images(tmp_path, image_shape=(1, 28, 28), max_bad=0.1)
+    there = load_images(tmp_path, image_shape=(1, 28, 28), max_bad=0.1, decoders=one)
+    assert (there.digest, there.skipped, there.conversions) == (here.digest, here.skipped, here.conversions)
+    assert torch.equal(there.labels, here.labels)
+    assert [skipped.name for skipped in there.skipped] == ["cat/bomb.png", "dog/cut.png"]
+    with pytest.raises(DataError, match=r"at most 1 % of 43 files to be unusable, got 2"):
+        load_images(tmp_path, image_shape=(1, 28, 28), decoders=one)
+
+
 def test_arrays_are_not_sent_to_other_processes(one: Decoders) -> None:
     array = np.zeros((3, 1, 8, 8), np.uint8)
     there = read_ahead(load_images(array, image_shape=(1, 8, 8)), one)
@@ -96,6 +112,8 @@ def test_a_process_that_dies_is_an_error_of_ours(images: Images) -> None:
         for _ in range(2):  # While it is noticed, and once it is known.
             with pytest.raises(WorkerError, match=r"Cannot decode images .*: one died\. .*Use fewer"):
                 there.pixels(slice(1, 20))
+        with pytest.raises(WorkerError, match=r"Cannot decode images .*: one died\. .*Use fewer"):
+            decoders.each(abs, [1])
 
 
 def test_decoders_that_are_sent_are_as_many_elsewhere(one: Decoders) -> None:

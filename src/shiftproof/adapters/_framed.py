@@ -9,7 +9,7 @@ from pathlib import Path
 from shiftproof._documents import unreadable
 from shiftproof._inputs import Most, check_archive, check_file
 from shiftproof.adapters._preprocess import Framing
-from shiftproof.data import AS_USUAL, MAX_BAD, Images, ImagesLike, Reading, load_images
+from shiftproof.data import AS_USUAL, MAX_BAD, Decoders, Images, ImagesLike, Reading, load_images
 from shiftproof.errors import DataError
 
 
@@ -22,6 +22,7 @@ def load_framed(
     margin_px: tuple[int, int] = (0, 0),
     max_bad: float = MAX_BAD,
     reading: Reading = AS_USUAL,
+    decoders: Decoders | None = None,
 ) -> Images:
     """`shiftproof.data.load_images`, framed as a classifier wants it.
 
@@ -33,6 +34,7 @@ def load_framed(
         margin_px: What to keep around the frame, for shifts that show what is there.
         max_bad: Largest share of files that may be skipped.
         reading: What the source cannot say of itself.
+        decoders: Processes that decode files once, to know that they can be used.
     """
     with _readable(source):
         if isinstance(source, str | Path):
@@ -49,6 +51,7 @@ def load_framed(
             seed=seed,
             max_bad=max_bad,
             reading=reading,
+            decoders=decoders,
         )
 
 

@@ -64,8 +64,9 @@ class AuditOptions:
         batch_size: Images at a time; by default by their size.
         threads: Batches at a time on a CPU, in each worker; by default all cores, shared by the workers of
             this machine, or one for each worker of a cluster.
-        decoders: Processes that decode image files ahead of the model, in each worker; by default none, and
-            threads decode what is needed next.
+        decoders: Processes that decode image files: once before the measurement, to know that they can be
+            used, and then ahead of the model, in each worker; by default none, and threads decode what is
+            needed next.
         allow_noise: Go on where answers change as much without a shift as under shifts.
         task: What an answer is: `single-label`, `binary`, `multi-label` or `embedding`; by default as the
             answers say.
@@ -224,20 +225,28 @@ def ask(
         shape = classifier.framing.image_shape
         margin = protocol.margin_px(shape[1:]) if shape else (0, 0)
         if margin not in loaded:
-            raw = load_framed(
-                images,
-                classifier.framing,
-                margin_px=margin,
-                limit=options.limit,
-                seed=options.seed,
-                max_bad=options.max_bad,
-                reading=options.reading,
-            )
+            raw = _loaded(images, classifier, margin, options)
             understood, task, n_classes = _understood(classifier, raw, margin, device)
             loaded[margin] = _in_random_order(understood, options)
         parts.append((protocol, loaded[margin]))
     known = with_task(classifier, task=task.name, outputs=task.outputs, threshold=task.threshold)
     return AuditQuestion(known, tuple(parts), options, devices, engine, n_classes, task)
+
+
+def _loaded(
+    images: ImagesLike, classifier: Classifier, margin_px: tuple[int, int], options: AuditOptions
+) -> Images:
+    with Decoders(options.decoders) as decoders:
+        return load_framed(
+            images,
+            classifier.framing,
+            margin_px=margin_px,
+            limit=options.limit,
+            seed=options.seed,
+            max_bad=options.max_bad,
+            reading=options.reading,
+            decoders=decoders,
+        )
 
 
 def _engine(options: AuditOptions, devices: Sequence[torch.device]) -> Engine:

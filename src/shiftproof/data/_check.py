@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +115,12 @@ class Checked(NamedTuple):
 
 
 def check_all(
-    candidates: Sequence[C], check: Callable[[C], Checked | Skipped], *, n_wanted: int, max_bad: float
+    candidates: Sequence[C],
+    check: Callable[[C], Checked | Skipped],
+    *,
+    n_wanted: int,
+    max_bad: float,
+    each: Callable[[Callable[[C], Any], Sequence[C]], list[Any]] = side_by_side,
 ) -> tuple[list[Checked], list[Skipped]]:
     """Decode images in their order until there are as many good ones as wanted, or no more.
 
@@ -124,6 +129,7 @@ def check_all(
         check: Decodes one.
         n_wanted: How many are enough.
         max_bad: The share of unusable ones, of those decoded, that is tolerated.
+        each: Does it for many.
 
     Raises:
         DataError: More unusable ones than that, or no usable one.
@@ -132,7 +138,7 @@ def check_all(
     bad: list[Skipped] = []
     rest = iter(candidates)
     while len(good) < n_wanted and (batch := list(islice(rest, n_wanted - len(good)))):
-        for result in side_by_side(check, batch):
+        for result in each(check, batch):
             if isinstance(result, Skipped):
                 bad.append(result)
             else:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeAlias
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from shiftproof.data._check import ImageFile, Original
 from shiftproof.data._frame import Frame
+from shiftproof.data._side_by_side import side_by_side
 from shiftproof.errors import OptionError, WorkerError
 
+A = TypeVar("A")
+B = TypeVar("B")
 MOST_DECODERS = 1024
+# On their way to a process together.
+FILES_AT_ONCE = 16
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
@@ -28,7 +35,7 @@ class Decoders:
     script that made them, which should therefore do its work under `if __name__ == "__main__":`.
 
     Args:
-        n_processes: How many; 0 for none, and whoever asks for an image decodes it.
+        n_processes: How many; 0 for none, and whoever asks for an image decodes it, by its threads.
 
     Raises:
         OptionError: A number that is negative, or larger than `MOST_DECODERS`.
@@ -71,7 +78,7 @@ class Decoders:
             DataError: A file is not any more what it was when it was checked.
             WorkerError: A process died.
         """
-        try:
+        with _deaths_named():
             with self._lock:
                 begun = [self._begun(one, frame) for one in wanted]
                 self._coming = {
@@ -81,13 +88,17 @@ class Decoders:
                 one.framed(frame) if future is None else future.result()
                 for one, future in zip(wanted, begun, strict=True)
             ]
-        except BrokenProcessPool as error:
-            raise WorkerError.cannot(
-                "decode images in other processes",
-                "one died",
-                cause="A file may need more memory than there is.",
-                fix="Use fewer decoders, or none.",
-            ) from error
+
+    def each(self, task: Callable[[A], B], items: Sequence[A]) -> list[B]:
+        """As `side_by_side`, by these processes where there are any.
+
+        Raises:
+            WorkerError: A process died.
+        """
+        if not self:
+            return side_by_side(task, items)
+        with _deaths_named():
+            return list(self._processes().map(partial(_alone, task), items, chunksize=FILES_AT_ONCE))
 
     def close(self) -> None:
         """Let the processes go."""
@@ -110,6 +121,24 @@ class Decoders:
                 initializer=_leave_interrupts_to_others,
             )
         return self._pool
+
+
+@contextmanager
+def _deaths_named() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise WorkerError.cannot(
+            "decode images in other processes",
+            "one died",
+            cause="A file may need more memory than there is.",
+            fix="Use fewer decoders, or none.",
+        ) from error
+
+
+def _alone(task: Callable[[A], B], item: A) -> B:
+    """With Pillow's warnings in hand, as where it is done in this process."""
+    return side_by_side(task, [item])[0]
 
 
 def _framed(one: ImageFile, frame: Frame) -> Pixels:

@@ -15,6 +15,7 @@ from shiftproof._address import Address, is_address, place
 from shiftproof._digest import derive_seed
 from shiftproof.data._check import Checked, Entry, Original, check_all, check_file
 from shiftproof.data._collections import ImagesLike, Stream, open_collection
+from shiftproof.data._decoders import Decoders
 from shiftproof.data._elements import kind_of
 from shiftproof.data._folder import list_folder
 from shiftproof.data._frame import CROP, Fit, Frame, Resampling, check_options
@@ -52,6 +53,7 @@ def load_images(
     max_bad: float = MAX_BAD,
     class_names: tuple[str, ...] | None = None,
     reading: Reading = AS_USUAL,
+    decoders: Decoders | None = None,
 ) -> Images:
     """Load images to measure on, of the shape that a model takes.
 
@@ -77,6 +79,7 @@ def load_images(
         max_bad: The share of unusable files, of those looked at, that is tolerated; 0 to 1.
         class_names: Names of classes that the source only numbers.
         reading: Where files are, which columns name them, and what is black and white in them.
+        decoders: Processes by which files are decoded that once.
 
     Returns:
         At least one image; what was skipped and converted is counted.
@@ -101,7 +104,7 @@ def load_images(
         kind = kind_of(opened.collection, reading)
         images: Images = Passes(opened.collection, kind, reading, wanted.frame).load(limit, seed)
     elif isinstance(opened, Listing | Items):
-        images = _checked(opened, reading, wanted, limit, seed, max_bad)
+        images = _checked(opened, reading, wanted, limit, seed, max_bad, decoders or Decoders(0))
     elif not len(opened):
         raise DataError("at least one image", "none")
     else:
@@ -196,7 +199,13 @@ def _fit(images: LabelledImages, frame: Frame) -> LabelledImages | FramedImages:
 
 
 def _checked(
-    opened: Listing | Items, reading: Reading, wanted: _Wanted, limit: int | None, seed: int, max_bad: float
+    opened: Listing | Items,
+    reading: Reading,
+    wanted: _Wanted,
+    limit: int | None,
+    seed: int,
+    max_bad: float,
+    decoders: Decoders,
 ) -> FramedImages:
     """Files or elements that can be used, decoded once; all of them, or so many at random."""
     n = len(opened.entries) if isinstance(opened, Listing) else len(opened)
@@ -211,7 +220,7 @@ def _checked(
     else:
         check_entry = partial(check_file, frame=frame, window=reading.window)
         entries = [opened.entries[row] for row in rows]
-        good, bad = check_all(entries, check_entry, n_wanted=n_wanted, max_bad=max_bad)
+        good, bad = check_all(entries, check_entry, n_wanted=n_wanted, max_bad=max_bad, each=decoders.each)
         labels = _labels(opened, good)
         name, class_names, beside, note = opened.name, opened.class_names, opened.not_considered, opened.note
     frame = _frame_of(good, wanted)
