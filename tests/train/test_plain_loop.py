@@ -51,6 +51,8 @@ def every_network(*slow: str) -> list[ParameterSet]:
 # Images are shifted alike for every network: a few of them are enough for every day.
 AUGMENTED = ("standard-nn", "cnn1", "cnn2", "cnn2-circular", "pooled-1-max")
 RESIDUAL = ("resnet20", "resnet20-blur", "resnet20-aps", "resnet20-lps")
+# These have the parts of the others of their kind.
+DETECTORS = tuple(name for name in networks.names() if name.startswith(("pooled-0", "pooled-2", "pooled-3")))
 
 
 def small(digits: LabelledImages, size_px: int, n_images: int = N_IMAGES) -> LabelledImages:
@@ -127,7 +129,7 @@ def distance(ours: Network, plain: Network, start: Network) -> float:
     return float((a - b).norm() / (b - c).norm())
 
 
-@pytest.mark.parametrize("name", every_network("capsnet", "all-cnn", *RESIDUAL[1:]))
+@pytest.mark.parametrize("name", every_network("capsnet", "all-cnn", *RESIDUAL[1:], *DETECTORS))
 def test_weights_and_moments_are_those_of_the_plain_loop(
     name: str, digits: LabelledImages, tmp_path: Path
 ) -> None:
