@@ -34,6 +34,7 @@ from shiftproof.anatomy import (
     read_network,
     rolled,
 )
+from shiftproof.certify._around import step_around
 from shiftproof.certify._certificate import certificate, circular_law, interior_law, with_checks
 from shiftproof.certify._interior import InteriorPass, Local, find_interior, where_it_begins
 from shiftproof.certify._moves import boxes, random_images, rolls
@@ -124,6 +125,7 @@ def certify(
             claims = found.circular.proved or found.interior.answer is not None
             if claims and steps.trace.mixed is not None:
                 found = _not_followed(classifier, shape, steps.trace.mixed)
+        found = _with_what_is_around(found, classifier, module, shape)
         if not numeric:
             return found
         shown = _images(shape, images, n_images, seed)
@@ -252,6 +254,25 @@ def _proved(classifier: Classifier, module: nn.Module, shape: ImageShape, steps:
     )
     stages = stages_of(steps, rolled.last, moved)
     return certificate(classifier, shape, circular, interior, stages, notes)
+
+
+def _with_what_is_around(
+    found: Certificate, classifier: Classifier, module: nn.Module, shape: ImageShape
+) -> Certificate:
+    """The same, where an edit around the network makes it exact for finer circular shifts."""
+
+    def law_of(inside: nn.Module) -> CircularLaw | None:
+        steps = read_network(inside, shape)
+        if isinstance(steps, Reason) or steps.trace.mixed is not None:
+            return None
+        return _proved(classifier, inside, shape, steps).circular
+
+    around = step_around(module, law_of)
+    if around is None or found.circular.step_px in (around[0], (1, 1)):
+        return found
+    law = circular_law(shape[1:], around[0], None, None, (), None)
+    notes = (*found.notes, around[1])
+    return certificate(classifier, shape, law, found.interior, found.stages, notes)
 
 
 def _circular(finding: CircularFinding, steps: Steps, size_px: Pair) -> CircularLaw:

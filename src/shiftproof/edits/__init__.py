@@ -14,6 +14,7 @@ from shiftproof.edits._average import ShiftAveraged as ShiftAveraged
 from shiftproof.edits._average import averaged as averaged
 from shiftproof.edits._average import forwards as forwards
 from shiftproof.edits._average import mean_answer as mean_answer
+from shiftproof.edits._canonical import CanonicalPosition as CanonicalPosition
 from shiftproof.edits._canonical import chosen_crop as chosen_crop
 from shiftproof.edits._canonical import placed as placed
 from shiftproof.edits._record import Edit as Edit

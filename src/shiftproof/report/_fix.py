@@ -25,7 +25,7 @@ CHOSEN_BY = ("clean-accuracy", "accuracy")
 VERDICTS = {"helps": "helps", "harms": "HARMS", "undecided": "no difference shown", "": ""}
 MOST_CHANGES = 12
 # Of a name in the terminal, where a line is broken at blanks and hyphens.
-NAME_CHARACTERS = 14
+NAME_CHARACTERS = 13
 LOST = (
     "What each layer makes of the change of the answer: squared distance of the logits over that between "
     "images, whole pixels, real border."
@@ -172,7 +172,7 @@ def _narrow_cells(row: FixedRow, record: FixRecord) -> list[str]:
 
 def _broken(name: str) -> str:
     """A name of edits on several lines."""
-    return "\n".join(textwrap.wrap(name, NAME_CHARACTERS, subsequent_indent=" ")) or name
+    return "\n".join(textwrap.wrap(name, NAME_CHARACTERS)) or name
 
 
 def _below(cell: str) -> str:
