@@ -12,13 +12,17 @@ from shiftproof.report import print_fix, read_fix
 
 
 def test_names_of_edits_are_broken_at_hyphens_and_not_within_words() -> None:
-    record = read_fix(json.loads((RESULTS / "guide.json").read_text(encoding="utf-8"))["fixed"])
-    shown = io.StringIO()
+    """A row with everything that a row can have, which leaves little for its name."""
+    text = (RESULTS / "guide.json").read_text(encoding="utf-8")
+    document = json.loads(text.replace("composer-blurpool", "average-probabilities"))["fixed"]
+    document["rows"][1] |= {"n_forwards": 9, "forwards_at_once": 4.1, "verdict": "undecided"}
+    document["rows"][1]["estimates"]["clean-accuracy"] |= {"low": 0.7, "high": 1.0}
+    record, shown = read_fix(document), io.StringIO()
     print_fix(record, Console(file=shown, width=80))
     lines = shown.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
-    first = [line[:14].strip() for line in lines]
-    place = first.index("*composer-")
-    assert first[place + 1] == "blurpool"
+    first = [line.partition("  ")[0].strip() for line in lines]
+    place = first.index("*average-")
+    assert first[place + 1] == "probabilities"
     names = " ".join(first).replace("- ", "-")
     assert all(row.name in names for row in record.rows)
