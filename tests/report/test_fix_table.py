@@ -8,7 +8,7 @@ import json
 from benchmarks.tables import RESULTS
 from rich.console import Console
 
-from shiftproof.report import print_fix, read_fix
+from shiftproof.report import fix_markdown, print_fix, read_fix
 
 
 def test_names_of_edits_are_broken_at_hyphens_and_not_within_words() -> None:
@@ -26,3 +26,13 @@ def test_names_of_edits_are_broken_at_hyphens_and_not_within_words() -> None:
     assert first[place + 1] == "probabilities"
     names = " ".join(first).replace("- ", "-")
     assert all(row.name in names for row in record.rows)
+
+
+def test_whoever_lost_too_many_clean_images_is_told_what_decides_that() -> None:
+    document = json.loads((RESULTS / "guide.json").read_text(encoding="utf-8"))["fixed"]
+    hint = "How many clean images may be lost is up to you: --clean-margin, here 0.01."
+    assert hint not in fix_markdown(read_fix(document))
+    document["chosen"] = "original"
+    for tried in document["tried"]:
+        tried["fate"] = "chosen" if tried["name"] == "original" else "too many clean images lost"
+    assert hint in fix_markdown(read_fix(document))

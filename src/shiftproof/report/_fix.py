@@ -232,18 +232,23 @@ def notes(record: FixRecord) -> Sequence[str]:
 
 def _passed_over(record: FixRecord) -> list[str]:
     """Rows that are right more often under the shifts than the chosen one: what they cost, and why not."""
-    least, found = record.row.estimates["accuracy"], []
-    reasons = {each.name: f" ({each.fate})" for each in record.tried}
+    least, found, margin = record.row.estimates["accuracy"], [], record.about.clean_margin
+    fates = {each.name: each.fate for each in record.tried}
+    is_margin = False
     for row in record.rows[1:]:
         value, clean = row.estimates["accuracy"], row.differences["clean-accuracy"]
         if not (isinstance(value, Estimate) and isinstance(least, Estimate)):
             continue
         if value.value > least.value and isinstance(clean, Difference):
             lost = f"{change(clean.value, clean.unit)} points on images as they are"
+            fate = fates.get(row.name)
+            is_margin = is_margin or fate == "too many clean images lost"
             found.append(
                 f"{row.name} is right more often under the shifts here, and was not chosen by the other "
-                f"images{reasons.get(row.name, '')}: {lost}, {row.cost:.2f} × the time."
+                f"images{'' if fate is None else f' ({fate})'}: {lost}, {row.cost:.2f} × the time."
             )
+    if is_margin and margin is not None:
+        found.append(f"How many clean images may be lost is up to you: --clean-margin, here {margin:g}.")
     return found
 
 
