@@ -21,5 +21,6 @@ from shiftproof.edits._record import Edit as Edit
 from shiftproof.edits._record import Edited as Edited
 from shiftproof.edits._record import edits as edits
 from shiftproof.edits._statistics import measure_statistics as measure_statistics
+from shiftproof.edits._surgery import NothingToEditError as NothingToEditError
 from shiftproof.records import Change as Change
 from shiftproof.records import LeftAlone as LeftAlone

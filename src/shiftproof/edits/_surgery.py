@@ -37,6 +37,10 @@ class New:
 Rule = Callable[[nn.Module], New | str | None]
 
 
+class NothingToEditError(ModelError):
+    """A model has no layer that an edit is about."""
+
+
 @dataclass(slots=True)
 class Record:
     """What was changed so far, and what was not."""
@@ -45,16 +49,18 @@ class Record:
     left_alone: list[LeftAlone] = field(default_factory=list)
 
     def of(self, model: nn.Module, edit: str) -> Edited:
-        """The result; `ModelError` where nothing was changed."""
+        """The result.
+
+        Raises:
+            NothingToEditError: There is no layer that the edit is about.
+            ModelError: There is one, and none could be changed.
+        """
+        wanted = f"a layer that {edit} changes"
+        if not self.changes and not self.left_alone:
+            raise NothingToEditError(wanted, "none", cause="There is nothing to fix.")
         if not self.changes:
             reasons = "; ".join(f"{each.layer}: {each.reason}" for each in self.left_alone)
-            raise ModelError(
-                f"a layer that {edit} changes",
-                "none",
-                cause=f"What it is about cannot be changed: {reasons}"
-                if reasons
-                else "There is nothing to fix.",
-            )
+            raise ModelError(wanted, "none", cause=f"What it is about cannot be changed: {reasons}")
         return Edited(model, tuple(self.changes), tuple(self.left_alone))
 
 

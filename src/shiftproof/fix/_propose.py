@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from shiftproof._text import said
 from shiftproof.adapters import Classifier, EditStep, edit_classifier, of_others, read_steps
-from shiftproof.edits import Change, Edit, edits
+from shiftproof.edits import Change, Edit, NothingToEditError, edits
 from shiftproof.errors import ShiftproofError, Stopped
 from shiftproof.explain import Explanation
 
@@ -52,11 +52,13 @@ class Proposal:
         addresses: Share of the loss of the answer that lies in what they change, in [0, 1]; None where it
             is not known.
         not_possible: Why they cannot be made with this model; None where they can.
+        has_no_layer: Whether that is because the model has no layer that they are about.
     """
 
     steps: tuple[EditStep, ...]
     addresses: float | None = None
     not_possible: str | None = None
+    has_no_layer: bool = False
 
     @property
     def causes(self) -> set[str]:
@@ -69,14 +71,14 @@ class Proposal:
         return bool(self.steps) and all(edits.get(step.edit).kind == "surgery" for step in self.steps)
 
     @property
-    def has_no_layer(self) -> bool:
-        """Whether nothing was tried: the model has no layer that the steps are about."""
-        return "got none. There is nothing to fix" in (self.not_possible or "")
-
-    @property
     def name(self) -> str:
         """The steps in words."""
         return said(" + ".join(map(str, self.steps))) or "as it is"
+
+    def refused(self, error: ShiftproofError) -> Proposal:
+        """The same, which cannot be made, and why."""
+        why = of_others(error).partition(": ")[2]
+        return replace(self, not_possible=why, has_no_layer=isinstance(error, NothingToEditError))
 
 
 def propose(
@@ -167,17 +169,17 @@ def _tried(
     images: Tensor,
     losses: Mapping[str, Mapping[str, float]],
 ) -> Proposal:
+    proposal = Proposal(steps)
     if any(step.edit == "average-probabilities" for step in steps) and not _answers_with_logits(classifier):
-        return Proposal(
-            steps, not_possible="It does not answer with the logits of classes: use average-logits."
+        return replace(
+            proposal, not_possible="It does not answer with the logits of classes: use average-logits."
         )
     try:
         made = edit_classifier(classifier, steps, images)
     except Stopped:
         raise
     except ShiftproofError as error:
-        return Proposal(steps, not_possible=of_others(error).partition(": ")[2])
-    proposal = Proposal(steps)
+        return proposal.refused(error)
     if not proposal.causes or not losses:
         return proposal
     changed = [change.layer for change in made.changes]

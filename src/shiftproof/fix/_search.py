@@ -10,7 +10,7 @@ from functools import partial
 from torch import nn
 
 from shiftproof._text import counted, percent
-from shiftproof.adapters import Classifier, EditedClassifier, edit_classifier, of_others
+from shiftproof.adapters import Classifier, EditedClassifier, edit_classifier
 from shiftproof.data import Images
 from shiftproof.edits import edits
 from shiftproof.errors import ShiftproofError, Stopped
@@ -207,7 +207,7 @@ def _made(
         except Stopped:
             raise
         except ShiftproofError as error:
-            failed.append(_not_possible(proposal, error))
+            failed.append(proposal.refused(error))
     return found
 
 
@@ -221,7 +221,7 @@ def _kept(
         except Stopped:
             raise
         except ShiftproofError as error:
-            failed.append(_not_possible(candidate.proposal, error))
+            failed.append(candidate.proposal.refused(error))
     return found
 
 
@@ -232,7 +232,3 @@ def _scored(
     if isinstance(response, ShiftproofError):
         raise response
     return replace(candidate, estimates=estimates(response, confidence), n_images=response.n_images)
-
-
-def _not_possible(proposal: Proposal, error: ShiftproofError) -> Proposal:
-    return replace(proposal, not_possible=of_others(error).partition(": ")[2])
