@@ -125,6 +125,20 @@ def swin() -> nn.Module:
     return network
 
 
+class Logits(nn.Module):
+    """A model of transformers that answers with its logits alone, as it is loaded."""
+
+    def __init__(self, kind: str, **settings: Any) -> None:
+        super().__init__()
+        library: Any = pytest.importorskip("transformers")
+        config = getattr(library, f"{kind}Config")(num_labels=N_CLASSES, **settings)
+        self.model: Any = getattr(library, f"{kind}ForImageClassification")(config)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(pixel_values=images).logits
+        return logits
+
+
 Build = Callable[[], nn.Module]
 CONVOLUTIONAL: dict[str, Build] = {
     "functions": CalledPools,
@@ -145,6 +159,10 @@ CONVOLUTIONAL: dict[str, Build] = {
     "timm:efficientnet-same": partial(timm, "tf_efficientnet_lite0"),
     "timm:convnext": partial(timm, "convnext_atto", depths=(1, 1, 1, 1), dims=(8, 16, 16, 16)),
     "timm:densenet": partial(timm, "densenet121", growth_rate=4, block_config=(1, 1, 1, 1)),
+    "hf:resnet": partial(
+        Logits, "ResNet", embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"
+    ),
+    "hf:convnext": partial(Logits, "ConvNext", hidden_sizes=[8, 16, 16, 16], depths=[1, 1, 1, 1]),
 }
 PATCHES: dict[str, Build] = {
     "torchvision:vit": vit,
@@ -175,6 +193,8 @@ SLOW = {
     "timm:densenet",
     "timm:convnext",
     "timm:vit",
+    "hf:resnet",
+    "hf:convnext",
     "all-cnn",
     "resnet20",
 }

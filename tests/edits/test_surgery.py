@@ -95,6 +95,7 @@ def test_every_edit_keeps_shape_weights_modes_and_the_original(name: str) -> Non
 SMALL_MAPS = (
     "torchvision:convnext",
     "timm:convnext",
+    "hf:convnext",
     "torchvision:efficientnet",
     "timm:efficientnet-same",
     "torchvision:mobilenet_v3",
@@ -240,6 +241,31 @@ def test_a_network_that_cannot_be_followed_is_edited_layer_by_layer() -> None:
     assert type(found.model) is Unreadable
     with pytest.raises(ModelError, match=r"Cannot follow the network with torch\.fx: .*blur-strides"):
         apply_edit(network, "conv-blur-pool")
+
+
+class LooksAtItsImages(nn.Module):
+    """Asks for the number of channels, and takes what nobody gives, as models of transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, 2, 1)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None, **others: Any) -> Tensor:
+        n, channels, height, _ = images.shape
+        if channels != 3 or len(images.shape) != 4 or others.pop("twice", False):
+            raise ValueError("other images")
+        maps = self.conv(images).relu()
+        logits: Tensor = maps.sum((2, 3)) / height + maps.mean((2, 3)).view(n, -1)
+        return logits if labels is None else logits - labels
+
+
+def test_a_forward_that_looks_at_channels_and_takes_more_than_images_is_followed() -> None:
+    network, images = LooksAtItsImages().eval(), images_for("functions")
+    found = apply_edit(network, "conv-blur-pool", kernel_size=1, images=images)
+    assert [change.layer for change in found.changes] == ["conv"]
+    for asked in (images, images[:1, :, :12]):
+        assert_close(answers(found.module, asked), answers(network, asked))
+    assert type(network) is LooksAtItsImages
 
 
 class Deciding(nn.Module):

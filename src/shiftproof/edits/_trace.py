@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,6 +37,23 @@ _ARGUMENTS = {
 }  # fmt: skip
 
 
+class _Images(fx.Proxy):
+    """Images whose number of channels is known: many libraries look whether it is the right one."""
+
+    def __init__(self, node: fx.Node, tracer: fx.Tracer, channels: int) -> None:
+        super().__init__(node, tracer)
+        self._channels = channels
+
+    @property
+    def shape(self) -> tuple[Any, int, Any, Any]:
+        return self.size(0), self._channels, self.size(2), self.size(3)
+
+
+def _channels_of_images(network: nn.Module) -> int | None:
+    """As many as the first convolution takes; another number would not run."""
+    return next((layer.in_channels for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
+
+
 class _Tracer(fx.Tracer):
     """Keeps whole what an edit may be about, and what comes after it: convolutions and norms.
 
@@ -46,6 +64,10 @@ class _Tracer(fx.Tracer):
     def __init__(self, whole: Set[str] = frozenset()) -> None:
         super().__init__()
         self.whole, self.innermost = whole, ""
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        channels = _channels_of_images(self.root) if node.op == "placeholder" else None
+        return super().proxy(node) if channels is None else _Images(node, self, channels)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         ours = type(m).__module__.startswith(("shiftproof.layers", "shiftproof.edits"))
@@ -62,13 +84,31 @@ class _Tracer(fx.Tracer):
         return answer
 
 
+@contextmanager
+def _asked_for_images_alone(network: nn.Module) -> Iterator[None]:
+    """What its forward could take beside them is then as where nobody gives it, and no part of the graph.
+
+    Args:
+        network: A copy of somebody's.
+    """
+    kind = type(network)
+    # Without a hint of its type, which the graph would keep as a word and could not be pickled with.
+    forward = {"forward": lambda self, images: kind.forward(self, images)}  # noqa: PLW0108  # it takes more
+    network.__class__ = type(kind.__name__, (kind,), forward)
+    try:
+        yield
+    finally:
+        network.__class__ = kind
+
+
 def _graph_of(network: nn.Module) -> fx.Graph:
     """The graph of a network; a part that cannot be followed, and has no stride, is one step of it."""
     whole: set[str] = set()
     while True:
         tracer = _Tracer(whole)
         try:
-            return tracer.trace(network)
+            with _asked_for_images_alone(network):
+                return tracer.trace(network)
         except Exception as error:  # anything can happen in the forward of others
             part = tracer.innermost
             parts = network.get_submodule(part).modules() if part else ()
