@@ -45,6 +45,7 @@ TEXTS = {
 }
 EVERY_TEXT = {**TEXTS, **{path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("*.md")}}
 FASHION = Path("/usr/share/datasets/fashion-mnist")
+TRAINING_FIX = "shiftproof fix zoo:cnn2 demo:mnist --epochs"
 FIRST_COMMAND = "shiftproof audit zoo:cnn2 demo:mnist --protocol grid:4"
 SECTION = re.compile(r"<!-- ([\w-]+) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
 # A measured number: it belongs in a section that is rendered from a record.
@@ -73,7 +74,7 @@ def every_command() -> Iterator[ParameterSet]:
     found = {c: document for document, text in TEXTS.items() for c in commands(text)}
     for command, document in found.items():
         if command.startswith("shiftproof"):
-            slow = command.startswith(("shiftproof claims", "shiftproof study alternatives"))
+            slow = command.startswith(("shiftproof claims", "shiftproof study alternatives", TRAINING_FIX))
             yield pytest.param(command, id=f"{document}: {command}", marks=pytest.mark.slow if slow else ())
 
 
