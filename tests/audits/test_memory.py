@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from tests.audits.test_worst import LeftOrRight, bars
 from tests.metrics.test_blocks import response
 
-from shiftproof.audits import audit
+from shiftproof.audits import _measure, audit
 from shiftproof.audits._record import phases_at_equal_radius
 from shiftproof.audits._worst import _examples, _most_often_first
 from shiftproof.metrics import Selection, metrics, select
@@ -36,6 +38,31 @@ def test_a_record_made_in_blocks_is_the_record(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Selection, "blocks", in_small_blocks)
     assert record() == whole
     assert len(whole["changed"]) > 10
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": 0.001}], ids=["all", "looks"])
+def test_large_shards_that_nobody_keeps_are_put_in_files_until_the_end(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> str:
+        return audit(LeftOrRight(), bars(600), protocols=["grid:1"], pictures=False, **options).to_json()
+
+    in_memory = found()
+    concatenated: list[bool] = []
+    concatenate = Response.concatenate
+
+    def seen(parts: Sequence[Response | Path]) -> Response:
+        concatenated.extend(isinstance(part, Path) for part in parts)
+        return concatenate(parts)
+
+    monkeypatch.setattr(Response, "concatenate", seen)
+    monkeypatch.setattr(_measure, "ANSWERS_IN_MEMORY", 0)
+    monkeypatch.setattr(_measure, "SHARD_LIMITS", (32, 200))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert found() == in_memory
+    assert len(concatenated) >= 3
+    assert all(concatenated)
+    assert not list(tmp_path.iterdir())
 
 
 LOOKS: dict[str, Callable[[Response], object]] = {

@@ -168,7 +168,7 @@ def audit(
         baseline: Run directory that this one must not be worse than, a folder or an address.
         margin: By how much it may be worse.
         out: Run directory, so that an interrupted audit goes on: a folder, or an address such as
-            `s3://bucket/run`; by default nothing is written, and all answers stay in memory until the end.
+            `s3://bucket/run`; by default nothing is left.
         options: The fields of `AuditOptions`: seed, precision, stop_when_decided, limit, device, reading, …
 
     Returns:

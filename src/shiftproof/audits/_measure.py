@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from shiftproof.shifts import ShiftProtocol
 # Numbers in the images of a shard: what is lost at most when a run is killed.
 NUMBERS_PER_SHARD = 5_000_000
 SHARD_LIMITS = (32, 1000)
+# Images × shifts; shards with more in all are not kept in memory until the end.
+ANSWERS_IN_MEMORY = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,37 @@ def measure(
     """
     engine = question.engine
     with (
+        TemporaryDirectory(prefix="shiftproof-") as folder,  # gone after those who write into it
         closing(Asking(question, question.options.threads)) as asking,
         workers_of(engine, shared_by(asking, engine), stop=StopsWhen(check_stop)) as workers,
     ):
-        return [_part(asking, workers, part, gates, run, on_progress) for part in range(len(question.parts))]
+        shelf = _Shelf(run, Path(folder) if engine.kind == "local" else None)
+        return [
+            _part(asking, workers, part, gates, shelf, on_progress) for part in range(len(question.parts))
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """Where shards are put until they are put together.
+
+    Args:
+        run: Keeps all of them; None where nobody does.
+        folder: For large ones that nobody keeps; None where workers may not see it.
+    """
+
+    run: Run | None
+    folder: Path | None
+
+    def put(self, unit: Unit, shard: Response, n_images: int) -> Response | Path:
+        """A shard of so many images in all: where it is, or itself."""
+        if self.run is not None:
+            return self.run.units.keep(unit, shard.to_bytes())
+        if self.folder is None or n_images * shard.n_shifts <= ANSWERS_IN_MEMORY:
+            return shard
+        path = self.folder / f"{unit.key}.safetensors"
+        shard.save(path)
+        return path
 
 
 def _part(
@@ -109,7 +139,7 @@ def _part(
     workers: Workers,
     part: int,
     gates: Sequence[Gate],
-    run: Run | None,
+    shelf: _Shelf,
     on_progress: Callable[[AuditProgress], None],
 ) -> Measured:
     """The response to one protocol: all shards up to the next look side by side."""
@@ -122,16 +152,16 @@ def _part(
     may_decide = options.stop_when_decided and bool(about)
     decided = False
     for shards in _shards(images, options):
-        parts += _found_or_measured(asking, workers, part, shards, run, watch)
+        parts += _found_or_measured(asking, workers, part, shards, shelf, watch)
         n_seen = shards[-1].stop
         if n_seen < len(images):
             so_far = Response.concatenate(parts)
-            parts = parts if run else [so_far]
+            parts = parts if isinstance(parts[0], Path) else [so_far]
             confidence = confidence_at(n_seen, len(images), options.confidence)
             decided = may_decide and are_decided(about, so_far, confidence)
             if decided or _is_sharp(so_far, options):
                 break
-    files = tuple(each.name for each in parts if isinstance(each, Path))
+    files = tuple(each.name for each in parts if isinstance(each, Path) and shelf.run is not None)
     response = Response.concatenate(parts)
     confidence = options.confidence
     if may_decide:
@@ -145,11 +175,12 @@ def _found_or_measured(
     workers: Workers,
     part: int,
     shards: Sequence[slice],
-    run: Run | None,
+    shelf: _Shelf,
     watch: _Watch,
 ) -> list[Response | Path]:
     """Shards in order; those that are there keep no worker busy, not even to look."""
     found: dict[int, Response | Path] = {}
+    run = shelf.run
     units = [_unit(asking, part, rows) for rows in shards]
     if run is not None:
         for index, is_there in enumerate(run.units.has_each(units)):
@@ -157,7 +188,7 @@ def _found_or_measured(
                 found[index] = run.units.path(units[index])
                 watch.done(shards[index], found[index])
     missing = [index for index in range(len(shards)) if index not in found]
-    tasks = [partial(_shard, part=part, rows=shards[index], run=run) for index in missing]
+    tasks = [partial(_shard, part=part, rows=shards[index], shelf=shelf) for index in missing]
     made = workers.run(tasks, lambda place, result: watch.done(shards[missing[place]], result))
     found |= dict(zip(missing, made, strict=True))
     if run is not None:
@@ -219,12 +250,12 @@ def _shards(images: Images, options: AuditOptions) -> Iterator[list[slice]]:
         start = look
 
 
-def _shard(asking: Asking, channel: Channel, *, part: int, rows: slice, run: Run | None) -> Response | Path:
-    """Some images under one protocol, measured; kept where there is a run."""
+def _shard(asking: Asking, channel: Channel, *, part: int, rows: slice, shelf: _Shelf) -> Response | Path:
+    """Some images under one protocol, measured."""
     probe = asking.probe(part)
     provenance: dict[str, Json] = _inputs(asking, part)
     response = probe.measure(rows, provenance=provenance, check_stop=channel.check_stop)
-    return response if run is None else run.units.keep(_unit(asking, part, rows), response.to_bytes())
+    return shelf.put(_unit(asking, part, rows), response, len(asking.question.parts[part][1]))
 
 
 def _unit(asking: Asking, part: int, rows: slice) -> Unit:
