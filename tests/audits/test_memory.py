@@ -63,6 +63,8 @@ def test_large_shards_that_nobody_keeps_are_put_in_files_until_the_end(
     assert len(concatenated) >= 3
     assert all(concatenated)
     assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    assert found() == in_memory, "where there is no folder for them, they are in memory"
 
 
 LOOKS: dict[str, Callable[[Response], object]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from shiftproof.audits._asking import Asking, shared_by
 from shiftproof.audits._looks import are_decided, confidence_at, looks
 from shiftproof.audits._question import AuditOptions, AuditQuestion
 from shiftproof.data import Images
-from shiftproof.engine import Channel, Run, StopsWhen, Unit, Workers, workers_of
+from shiftproof.engine import Channel, Engine, Run, StopsWhen, Unit, Workers, workers_of
 from shiftproof.errors import ShiftproofError
 from shiftproof.metrics import Gate, NotApplicable, metrics
 from shiftproof.probe import Response
@@ -101,11 +101,10 @@ def measure(
     """
     engine = question.engine
     with (
-        TemporaryDirectory(prefix="shiftproof-") as folder,  # gone after those who write into it
+        _shelf(run, engine) as shelf,  # goes after those who write into it
         closing(Asking(question, question.options.threads)) as asking,
         workers_of(engine, shared_by(asking, engine), stop=StopsWhen(check_stop)) as workers,
     ):
-        shelf = _Shelf(run, Path(folder) if engine.kind == "local" else None)
         return [
             _part(asking, workers, part, gates, shelf, on_progress) for part in range(len(question.parts))
         ]
@@ -117,7 +116,7 @@ class _Shelf:
 
     Args:
         run: Keeps all of them; None where nobody does.
-        folder: For large ones that nobody keeps; None where workers may not see it.
+        folder: For large ones that nobody keeps; None where there is none that workers see.
     """
 
     run: Run | None
@@ -132,6 +131,21 @@ class _Shelf:
         path = self.folder / f"{unit.key}.safetensors"
         shard.save(path)
         return path
+
+
+@contextmanager
+def _shelf(run: Run | None, engine: Engine) -> Iterator[_Shelf]:
+    """With a folder that goes at the end, where nobody keeps shards and this machine has room for them."""
+    if run is not None or engine.kind != "local":
+        yield _Shelf(run, None)
+        return
+    try:
+        made = TemporaryDirectory(prefix="shiftproof-")
+    except OSError:
+        yield _Shelf(None, None)
+        return
+    with made as folder:
+        yield _Shelf(None, Path(folder))
 
 
 def _part(
