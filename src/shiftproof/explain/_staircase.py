@@ -49,18 +49,22 @@ class Staircase:
     def change(self, condition: Condition, index: int) -> Floats | NotApplicable:
         """Of each image, float64 (N, units): what is left if all up to the end of a step moved with it.
 
-        At `UNMOVED` nothing is patched: the image moves as its border says.
+        At `UNMOVED` nothing is patched: the image moves as its border says. At the answer nothing is left.
         """
         offsets = self.measurement.offsets.by_condition[condition]
         if isinstance(offsets, NotApplicable):
             return offsets
+        if index == self._answer:
+            return np.zeros((len(self.measurement.images), len(UNITS)))
         found = self._sums[self._alike(condition, index)]
         return found / [self.scale or 1.0, 1.0, 1.0]
 
     def measure(self, at: Sequence[int]) -> None:
         """Cut after these steps, each of which can be cut, or at `UNMOVED`."""
         conditions = [c for c, o in self.measurement.offsets.by_condition.items() if isinstance(o, Tensor)]
-        asked = {self._alike(condition, index) for condition in conditions for index in at}
+        asked = {
+            self._alike(condition, index) for condition in conditions for index in at if index != self._answer
+        }
         wanted = sorted(asked - self._sums.keys())
         n_images = len(self.measurement.images)
         starts = range(0, n_images, self.measurement.batch_size) if wanted else ()
@@ -86,6 +90,11 @@ class Staircase:
             if isinstance(result, ShiftproofError):
                 raise result
         return results
+
+    @property
+    def _answer(self) -> int:
+        """The last step: an answer does not move with the image."""
+        return len(self.runs.moments) - 1
 
     def _alike(self, condition: Condition, index: int) -> tuple[Condition, int]:
         """The first cut where as much is left, as far as that is known, and under which condition."""

@@ -118,7 +118,7 @@ class WatchedRuns:
 
         shown = self.classifier.shown(images)
         with CircularBorders() if around else nullcontext():
-            logits = run(self.classifier, shown.clone(), keep)
+            logits = run(self.classifier, shown.clone(), keep).flatten(1)
         missing = [self.moments[index].name for index in at if index > 0 and index not in alive]
         if missing:
             raise ModelError.cannot(
@@ -138,4 +138,4 @@ class WatchedRuns:
             return alive[0] if call.name == name else None
 
         with CircularBorders() if around else nullcontext():
-            return run(self.classifier, record.others[SHOWN].clone(), replace)
+            return run(self.classifier, record.others[SHOWN].clone(), replace).flatten(1)
