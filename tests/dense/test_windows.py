@@ -366,6 +366,16 @@ def test_a_crop_that_ends_at_a_fixed_position_is_written_for_one_size() -> None:
     assert refusal(fixed).reason == "It is written for one size of maps."
 
 
+def test_maps_of_one_place_are_rows() -> None:
+    """As whoever reads logits takes them: a convolution as the last layer needs no flattening."""
+    body = nn.Sequential(nn.Conv2d(2, 4, 3), nn.MaxPool2d(2))
+    network = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 3, 1)).eval()
+    canvas = torch.rand(2, 2, 13, 13)
+    expected = windows_one_by_one(network, canvas, SHAPE, (2, 3)).flatten(3)
+    assert_close(planned(network, SHAPE).answer(canvas, (2, 3)), expected)
+    assert "not one row of logits" in refusal(nn.Sequential(body, nn.AdaptiveAvgPool2d((1, 2)))).reason
+
+
 class ManyAxes(nn.Module):
     """A weight of five axes, as 3d convolutions have, for which torch knows no order with channels last."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from shiftproof.adapters import MODEL, Pipeline, of_others
+from shiftproof.anatomy._overwriting import memory_of, overwrites_what_others_read
 from shiftproof.anatomy._randomness import Randomness
 from shiftproof.anatomy._reasons import Reason
 from shiftproof.anatomy._recording import CONSTANT, Methods, record, replaced
@@ -227,11 +227,14 @@ def _checked(
     if len(inputs) != 1:
         return Reason(name, f"It takes {len(inputs)} inputs rather than one batch of images.")
     images = _images(module, BATCH, image_shape)
-    interpreter = fx.Interpreter(traced, garbage_collect_values=False)
     randomness = Randomness()
     try:
         with torch.no_grad(), randomness:
             expected, again = module(images.clone()), module(images.clone())
+            if not any_answer and _has_one_place(expected):
+                _give_rows(traced)
+                expected, again = expected.flatten(1), again.flatten(1)
+            interpreter = fx.Interpreter(traced, garbage_collect_values=False)
             answer = interpreter.run(images.clone())
     except BaseException as error:  # As above.
         return Reason(name, f"It does not take images of shape {tuple(image_shape)} ({of_others(error)}).")
@@ -258,6 +261,19 @@ def _checked(
         recorded,
     )
     return _objection_to_nodes(module, facts, results) or facts
+
+
+def _has_one_place(answer: object) -> bool:
+    """Whether it is maps of one place, (N, K, 1, 1), which count as rows."""
+    return isinstance(answer, Tensor) and answer.ndim > 2 and set(answer.shape[2:]) == {1}
+
+
+def _give_rows(traced: fx.GraphModule) -> None:
+    """Flatten the answer, as whoever reads logits does."""
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
+    with traced.graph.inserting_before(output):
+        output.args = (traced.graph.call_function(torch.flatten, (output.args[0], 1)),)
+    traced.recompile()
 
 
 def _answers_alone(traced: fx.GraphModule, image: Tensor, expected: Tensor) -> bool:
@@ -301,6 +317,8 @@ def _mixes_images(module: nn.Module, images: Tensor, expected: Tensor) -> bool:
     try:
         with torch.no_grad():
             alone = [module(image[None].clone()) for image in images]
+        if expected.ndim == 2 and all(map(_has_one_place, alone)):
+            alone = [one.flatten(1) for one in alone]
     except BaseException as error:  # Made for a number of images, it mixes them by its shapes.
         of_others(error)
         return True
@@ -327,15 +345,15 @@ def _needed(graph: fx.Graph) -> list[fx.Node]:
 
 
 def _objection_to_nodes(module: nn.Module, facts: Trace, results: Mapping[fx.Node, Tensor]) -> Reason | None:
-    own = {_memory(tensor) for tensor in chain(module.parameters(), module.buffers())}
+    own = {memory_of(tensor) for tensor in chain(module.parameters(), module.buffers())}
     for node in facts.module.graph.nodes:
-        if node.op == "get_attr" and node in results and _memory(results[node]) not in own:
+        if node.op == "get_attr" and node in results and memory_of(results[node]) not in own:
             return Reason(
                 facts.layer_of(node),
                 f"{_name_in_model(node)} is a tensor that is neither a parameter nor a buffer, "
                 "so that another call may see another one.",
             )
-        if _overwrites(node, facts.module) and _is_shared(node, results):
+        if overwrites_what_others_read(node, facts.module, results):
             return Reason(facts.layer_of(node), "It overwrites a value that another layer reads.")
     return None
 
@@ -343,49 +361,3 @@ def _objection_to_nodes(module: nn.Module, facts: Trace, results: Mapping[fx.Nod
 def _name_in_model(node: fx.Node) -> str:
     path = str(node.target)
     return "Something that it reads" if path.startswith(CONSTANT) else f"`{path}`"
-
-
-def _memory(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
-
-
-def _overwrites(node: fx.Node, module: fx.GraphModule) -> bool:
-    """Whether a step changes its first input in place."""
-    if node.op == "call_module":
-        return bool(getattr(module.get_submodule(str(node.target)), "inplace", False))
-    if node.op == "call_method":
-        return str(node.target).endswith("_")
-    if node.op != "call_function":
-        return False
-    return node.target is operator.setitem or "out" in node.kwargs or _says_in_place(node)
-
-
-def _says_in_place(node: fx.Node) -> bool:
-    function = node.target
-    assert callable(function)
-    if getattr(function, "__name__", "").endswith("_"):
-        return True
-    try:
-        bound = inspect.signature(function).bind(*node.args, **node.kwargs)
-    except (TypeError, ValueError):  # Builtins without a signature; none of them has the argument.
-        return False
-    return bool(bound.arguments.get("inplace", False))
-
-
-def _is_shared(node: fx.Node, results: Mapping[fx.Node, Tensor]) -> bool:
-    """Whether anything but this step reads the memory that it changes."""
-    source = node.args[0] if node.args else None
-    if not isinstance(source, fx.Node) or source not in results or node.kwargs.get("out") is not None:
-        return True
-    memory = _memory(results[source])
-    for other, value in results.items():
-        if other is node:
-            break
-        readers = [user for user in other.users if not _asks_size(user)]
-        if _memory(value) == memory and (len(readers) > 1 or other.op == "get_attr"):
-            return True
-    return False
-
-
-def _asks_size(node: fx.Node) -> bool:
-    return node.target == "size" or (node.target is getattr and node.args[1] == "shape")
