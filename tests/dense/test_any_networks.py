@@ -29,14 +29,14 @@ def of_windows(network: nn.Module, plan: WindowPlan, size: Pair) -> tuple[Tensor
     canvas = torch.rand(2, 2, height + N_WINDOWS[0] - 1, width + N_WINDOWS[1] - 1, dtype=torch.float64)
     places = product(*map(range, N_WINDOWS))
     each = [network(canvas[:, :, y : y + height, x : x + width]) for y, x in places]
-    return plan.answer(canvas, N_WINDOWS).flatten(1, 2), torch.stack(each, 1)
+    return plan.answer(canvas, N_WINDOWS).flatten(1, 2), torch.stack(each, 1).flatten(2)
 
 
 def of_rolls(network: nn.Module, plan: RollPlan, size: Pair) -> tuple[Tensor, Tensor]:
     """What a plan answers, and what the network answers to each roll by itself."""
     images = torch.rand(2, 2, *size, dtype=torch.float64)
     each = [network(torch.roll(images, offset, (2, 3))) for offset in OFFSETS.tolist()]
-    return plan.answer(images, OFFSETS), torch.stack(each, 1)
+    return plan.answer(images, OFFSETS), torch.stack(each, 1).flatten(2)
 
 
 def planned(seed: int) -> list[str]:
