@@ -45,7 +45,10 @@ TEXTS = {
 }
 EVERY_TEXT = {**TEXTS, **{path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("*.md")}}
 FASHION = Path("/usr/share/datasets/fashion-mnist")
-TRAINING_FIX = "shiftproof fix zoo:cnn2 demo:mnist --epochs"
+SLOW_COMMANDS = (
+    "shiftproof claims", "shiftproof study alternatives", "shiftproof fix zoo:cnn2 demo:mnist --epochs",
+    "shiftproof serve --export",
+)  # fmt: skip
 FIRST_COMMAND = "shiftproof audit zoo:cnn2 demo:mnist --protocol grid:4"
 SECTION = re.compile(r"<!-- ([\w-]+) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
 # A measured number: it belongs in a section that is rendered from a record.
@@ -74,7 +77,7 @@ def every_command() -> Iterator[ParameterSet]:
     found = {c: document for document, text in TEXTS.items() for c in commands(text)}
     for command, document in found.items():
         if command.startswith("shiftproof"):
-            slow = command.startswith(("shiftproof claims", "shiftproof study alternatives", TRAINING_FIX))
+            slow = command.startswith(SLOW_COMMANDS)
             yield pytest.param(command, id=f"{document}: {command}", marks=pytest.mark.slow if slow else ())
 
 

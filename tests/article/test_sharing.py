@@ -143,6 +143,7 @@ def test_equal_networks_have_equal_gaps() -> None:
 # --- the experiment ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_experiment_is_found_again_with_its_times(tmp_path: Path) -> None:
     with opened(tmp_path / "a") as lab:
         first = sharing(TINY, lab)

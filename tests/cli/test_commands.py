@@ -23,11 +23,22 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return code, captured.out, captured.err
 
 
-def test_json_is_one_document_and_equals_the_library(
+def test_a_study_is_a_table_and_then_one_document_which_equals_the_library(
     tiny_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "r"
-    code, stdout, _ = run(capsys, "study", str(tiny_study), "--out", str(out), "--json", *QUICK)
+    arguments = ("study", str(tiny_study), "--out", str(out), "--limit", "150", "--device", "cpu")
+    code, stdout, stderr = run(capsys, *arguments)
+    assert code == 0
+    assert "(0.9)" in stdout
+    assert "95 % interval" in stdout
+    assert "Preset quick: two epochs; changed: limit 150." in stdout
+    assert "one <pool> | pipe" in stdout
+    assert "epoch 2/2" in stderr, "plain lines, since this is no terminal"
+    assert "images/s" in stderr
+    markdown = (out / "report.md").read_text()
+    assert "one &lt;pool> \\| pipe" in markdown
+    code, stdout, _ = run(capsys, *arguments, "--json", "--quiet")
     assert code == 0
     assert json.loads(stdout) == json.loads((out / "report.json").read_text())
     assert next(iter(json.loads(stdout))) == "config", "keys are sorted, bytes are stable"
@@ -46,22 +57,6 @@ def test_a_study_of_the_article(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert [cell.published for cell in record.rows[0].cells] == [0.986, 0.919, 0.718]
     assert record.rows[0].recipe.epochs == 1
     assert "Run directory" in stderr
-
-
-def test_the_table_shows_ours_beside_theirs(
-    tiny_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "r"
-    code, stdout, stderr = run(capsys, "study", str(tiny_study), "--out", str(out), *QUICK[:2])
-    assert code == 0
-    assert "(0.9)" in stdout
-    assert "95 % interval" in stdout
-    assert "Preset quick: two epochs; changed: limit 150." in stdout
-    assert "one <pool> | pipe" in stdout
-    assert "epoch 2/2" in stderr, "plain lines, since this is no terminal"
-    assert "images/s" in stderr
-    markdown = (out / "report.md").read_text()
-    assert "one &lt;pool> \\| pipe" in markdown
 
 
 def test_data_is_read_from_an_idx_folder(
@@ -149,7 +144,7 @@ def test_a_full_disk_exits_2(
 def test_nan_exits_2_and_says_where(
     tiny_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--set", "learning_rate=1e30", "--out", str(tmp_path / "r"), *QUICK]
+    arguments = ["--set", "learning_rate=1e30", "--networks", "cnn1", "--out", str(tmp_path / "r"), *QUICK]
     code, _, stderr = run(capsys, "study", str(tiny_study), *arguments)
     assert code == 2
     assert "a finite loss" in stderr

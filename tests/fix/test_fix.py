@@ -210,6 +210,7 @@ def test_a_budget_keeps_out_what_takes_longer(digits: LabelledImages) -> None:
         fix(load_trained("cnn2"), digits, budget=0.5)
 
 
+@pytest.mark.slow
 def test_the_same_twice(digits: LabelledImages) -> None:
     def once() -> dict[str, Any]:
         made = fix(load_trained("cnn1"), digits, protocol="box:4,4,1", edits=FEW[:2], threads=1)

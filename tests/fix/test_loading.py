@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("labelled", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_decoders_change_no_byte(folder: Path, labelled: bool) -> None:
     images = load_images(str(folder), image_shape=(3, 12, 12))
     here = apply_edit(small(), "max-blur-pool").module

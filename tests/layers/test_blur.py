@@ -206,6 +206,7 @@ def every_kind() -> nn.Sequential:
     return nn.Sequential(layer(1), *(layer(k, border, stride) for border, k, stride in kinds))
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph() -> None:
     pool, maps = every_kind(), noise(2, 3, 9, 512)
     torch.compiler.reset()

@@ -241,6 +241,7 @@ def test_seeds_and_images(of_seeds: float, of_images: float) -> None:
     assert 0.93 <= coverage(found, 0.5) <= 0.985
 
 
+@pytest.mark.slow
 def test_conditional_metric_over_seeds_and_images() -> None:
     """Each network is right on other images, so each counts others."""
     metric = metrics.get("kept-when-right")

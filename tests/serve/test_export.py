@@ -62,6 +62,7 @@ def test_ties_are_told_as_they_were_decided() -> None:
     assert levels.argmax(-1).tolist() == [[1], [0]]
 
 
+@pytest.mark.slow
 def test_equal_answers_are_equal_bytes(tmp_path: Path, shown: Exhibit) -> None:
     first, second = export_page(shown, tmp_path / "a"), export_page(shown, tmp_path / "b")
     assert first.read_bytes() == second.read_bytes()

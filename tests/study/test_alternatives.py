@@ -56,6 +56,7 @@ def test_the_columns_are_those_that_were_promised() -> None:
     assert study.costs
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table_and_writes_the_figure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -134,6 +134,7 @@ def test_blur_lowers_the_drift_of_the_same_weights(trained: Network, test_digits
         assert drift["blur"] < 0.95 * drift["max"]
 
 
+@pytest.mark.slow
 def test_a_global_mean_lowers_the_drift_of_shifted_digits(test_digits: LabelledImages) -> None:
     """Untrained: the positions that the flatten tells apart are gone."""
     names = ("cnn2", "cnn2-gap", "cnn2-circular", "cnn2-aliasfree")
