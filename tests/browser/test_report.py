@@ -57,6 +57,7 @@ def test_every_cell_says_what_the_record_says(visit: Visit, report: Path, points
     visit.keep(page, "report-wide")
 
 
+@pytest.mark.slow
 def test_another_metric_has_its_own_numbers(visit: Visit, report: Path, points: Points) -> None:
     page = visit.open(report)
     page.locator("select").select_option(label="drift (share of the norm of the logits)")
@@ -96,6 +97,7 @@ def test_a_click_shows_the_images_that_change_there(visit: Visit, report: Path, 
     assert "Choose a shift" in detail.inner_text()
 
 
+@pytest.mark.slow
 def test_a_finger_does_the_same(visit: Visit, report: Path, points: Points) -> None:
     page = visit.open(report, viewport=NARROW, has_touch=True, is_mobile=True, device_scale_factor=2)
     x, y = cell(page, 2, -1)
@@ -103,6 +105,7 @@ def test_a_finger_does_the_same(visit: Visit, report: Path, points: Points) -> N
     assert readout(page) == f"{offset_text(2, -1)}: {said_of(points['agreement'][2, -1])}"
 
 
+@pytest.mark.slow
 def test_sliders_are_the_way_without_pointing(visit: Visit, report: Path, points: Points) -> None:
     page = visit.open(report)
     for name, key in (("dy", "End"), ("dx", "Home")):
@@ -111,6 +114,7 @@ def test_sliders_are_the_way_without_pointing(visit: Visit, report: Path, points
     assert page.get_by_role("slider", name="dx").get_attribute("aria-valuetext") == "−2 px"
 
 
+@pytest.mark.slow
 def test_without_scripts_every_number_is_in_tables(visit: Visit, report: Path, points: Points) -> None:
     page = visit.open(report, java_script_enabled=False)
     assert page.locator(".plane-widget").count() == 0
@@ -126,6 +130,7 @@ def test_without_scripts_every_number_is_in_tables(visit: Visit, report: Path, p
     visit.keep(page, "report-without-scripts")
 
 
+@pytest.mark.slow
 def test_it_prints_on_a4(visit: Visit, report: Path) -> None:
     page = visit.open(report)
     paper = page.pdf(prefer_css_page_size=True)
@@ -158,6 +163,7 @@ def test_no_page_is_wider_than_its_window(visit: Visit, report: Path, width: int
     visit.keep(page, f"report-{width}px")
 
 
+@pytest.mark.slow
 def test_what_is_pressed_is_large_enough(visit: Visit, report: Path) -> None:
     page = visit.open(report, viewport=NARROW)
     for control in page.locator("select, button, input, summary, nav a").all():
@@ -171,8 +177,8 @@ def test_what_is_pressed_is_large_enough(visit: Visit, report: Path) -> None:
     [
         ("audit", "light"),
         pytest.param("audit", "dark", marks=pytest.mark.slow),
-        ("comparison", "light"),
-        ("certificate", "dark"),
+        pytest.param("comparison", "light", marks=pytest.mark.slow),
+        pytest.param("certificate", "dark", marks=pytest.mark.slow),
     ],
 )
 def test_axe_finds_nothing(visit: Visit, measured: Audit, tmp_path: Path, scheme: Any, kind: str) -> None:
@@ -207,6 +213,7 @@ def test_hostile_names_do_nothing(visit: Visit, measured: Audit, tmp_path: Path)
     assert overflow_px(page) <= 0
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_it_in_a_frame(visit: Visit, measured: Audit, tmp_path: Path) -> None:
     path = tmp_path / "notebook.html"
     path.write_text(f"<!doctype html><title>cell</title>{measured._repr_html_()}")
