@@ -34,8 +34,11 @@ from shiftproof.edits import edits
 from shiftproof.errors import CheckpointError, ModelError
 
 SCHEMA_VERSION = 1
-_LOAD = "load the original"
 RECIPE, WEIGHTS = "recipe.json", "model.safetensors"
+
+
+class OriginalError(ModelError):
+    """The original of a fixed model cannot be loaded."""
 
 
 class _Record(BaseModel):
@@ -184,8 +187,8 @@ def _made_again(
 
 def _load_original(load: Load, where: Path | Address, recipe: _Recipe, trust: bool) -> Classifier:
     if recipe.original.reference is None:
-        raise ModelError.cannot(
-            f"{_LOAD} {recipe.original.name} of {where}",
+        raise OriginalError.cannot(
+            f"load the original {recipe.original.name} of {where}",
             "nothing says where it is",
             cause="It was a module in Python, which no reference names.",
             fix="Give it: load_fixed(folder, original=model).",
@@ -194,11 +197,11 @@ def _load_original(load: Load, where: Path | Address, recipe: _Recipe, trust: bo
         request = _request(recipe.original.request, trust)
     try:
         return load(recipe.original.reference, request)
+    except OriginalError:  # It is a fixed model itself.
+        raise
     except ModelError as error:
-        if error.expected.startswith(_LOAD):  # It is a fixed model itself, of which the original is missing.
-            raise
-        what = f"{_LOAD} {recipe.original.reference} of {where}"
-        raise ModelError.cannot(what, error.what, cause=error.cause, fix=error.fix) from error
+        what = f"load the original {recipe.original.reference} of {where}"
+        raise OriginalError.cannot(what, error.what, cause=error.cause, fix=error.fix) from error
 
 
 def _request(given: Mapping[str, Any], trust: bool) -> ModelRequest:
