@@ -116,6 +116,7 @@ def fix(
             threads=settings.threads,
             max_bad=settings.max_bad,
             reading=settings.reading,
+            decoders=settings.decoders,
         ),
         request=request,
     )
