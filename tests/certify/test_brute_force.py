@@ -40,7 +40,7 @@ def test_what_is_proved_of_random_networks_is_true() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=3000)
+@settings(max_examples=1000)
 @given(st.integers(0, 10**9))
 def test_what_is_proved_of_many_random_networks_is_true(seed: int) -> None:
     assert prove_and_try(seed)
