@@ -117,7 +117,7 @@ def _runs(network: AnyNetwork, images: Tensor) -> bool:
     try:
         with torch.no_grad():
             network(images)
-    except (RuntimeError, IndexError, ValueError):
+    except (RuntimeError, IndexError, ValueError, AssertionError):
         return False
     return True
 
@@ -168,7 +168,7 @@ def _is_about_one_image(network: AnyNetwork, images: Tensor) -> bool:
         others = torch.rand(n_others, *images.shape[1:], dtype=torch.float64)
         try:
             together, alone = network(torch.cat([images[:1], others])), network(images[:1])
-        except (RuntimeError, IndexError, ValueError):
+        except (RuntimeError, IndexError, ValueError, AssertionError):
             return False
         if together[:1].shape != alone.shape or difference(together[:1], alone) > TOLERANCE:
             return False
