@@ -8,11 +8,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,19 +43,8 @@ def printed(arguments: list[str]) -> Any:
     return json.loads(shown.getvalue())
 
 
-@contextlib.contextmanager
-def _in_a_folder() -> Iterator[None]:
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            yield
-        finally:
-            os.chdir(before)
-
-
 def main() -> None:
-    with _in_a_folder():
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         before, explained, fixed, after, compared = map(printed, commands())
     record = {
         "before": before["verdict"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 from torch import nn
 
@@ -129,14 +130,14 @@ def patch_blur(
     blurred = behind(network, "blur", BlurPool2d)
 
     def rule(layer: nn.Module) -> New | None:
-        if not isinstance(layer, nn.Conv2d) or not is_patches(layer) or id(layer) in blurred:
+        if not is_patches(layer) or id(layer) in blurred:
             return None
         return _blurred_first(layer, kernel_size, border)
 
     return replace_layers(network, rule, layers=layers).of(network, "patch-blur")
 
 
-def is_patches(layer: nn.Module) -> bool:
+def is_patches(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a convolution cuts its maps into patches that do not overlap."""
     if not isinstance(layer, nn.Conv2d):
         return False

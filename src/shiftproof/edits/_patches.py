@@ -25,7 +25,7 @@ def patch_anchor(model: nn.Module, layers: Sequence[str] | None = None) -> Edite
     ready = behind(network, "anchor", PolyphaseAnchor2d)
 
     def rule(layer: nn.Module) -> New | None:
-        if not isinstance(layer, nn.Conv2d) or not is_patches(layer) or id(layer) in ready:
+        if not is_patches(layer) or id(layer) in ready:
             return None
         return New(anchored(layer), "PolyphaseAnchor2d before it")
 

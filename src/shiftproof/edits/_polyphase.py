@@ -107,7 +107,7 @@ class _Sampling:
 
     def _replace(self, node: fx.Node, layer: nn.Module, grid: Grid) -> None:
         path, kind = str(node.target), type(layer).__name__
-        if isinstance(layer, nn.Conv2d) and is_patches(layer):  # The same phase, without all the others.
+        if is_patches(layer):  # The same phase, without all the others.
             put(self.found, path, anchored(layer))
             self.record.changes.append(Change(path, kind, "PolyphaseAnchor2d before it"))
             return
